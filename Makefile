@@ -1,0 +1,55 @@
+# Every target installs what it needs. Newcomers: `make demo`, then `make test`.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check -q
+BOARD ?= rp2040_pico
+PYTEST_FLAGS ?= -n 2 --dist loadgroup
+
+include firmware/build.mk
+
+.PHONY: help demo test lint format train-first clean
+
+help:  ## show this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "stapes: Python 3.11 or newer is needed, $(PYTHON) is older; run: make PYTHON=python3.11 …" >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || scripts/apt_install python3-venv
+	$(PYTHON) -m venv $(VENV)
+
+# Stamps: one per set of packages, remade when pyproject.toml changes.
+$(VENV)/.installed-core: pyproject.toml | $(VENV)/bin/python
+	@echo "installing the host tools into $(VENV)"
+	@$(PIP) install -e ".[emulator]" && touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-core
+	@echo "installing the test tools into $(VENV)"
+	@$(PIP) install -e ".[dev,emulator]" && touch $@
+
+$(VENV)/.installed-train: $(VENV)/.installed-dev
+	@echo "installing the training tools into $(VENV)"
+	@$(PIP) install -e ".[train,dev,emulator]" && touch $@
+
+demo: $(VENV)/.installed-core unix-module  ## a recording through the board firmware on MicroPython's unix port
+	@$(BIN)/stapes demo
+
+test: $(VENV)/.installed-dev unix-module firmware lint  ## every test, the emulated board's included
+	$(BIN)/pytest $(PYTEST_FLAGS) -m "not slow"
+
+lint: $(VENV)/.installed-dev  ## ruff, mypy, codespell
+	@$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/codespell
+
+format: $(VENV)/.installed-dev  ## let ruff format the Python code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+train-first: $(VENV)/.installed-train  ## train models/first again (about an hour)
+	$(BIN)/python -m stapes_tools.train models/first/recipe.toml
+
+clean:  ## remove build output, keep the virtual environment
+	rm -rf build
