@@ -57,7 +57,10 @@ LATTICE_FLAGS_COMPLETE = const(2)
 LATTICE_FLAGS_TRUNCATED = const(4)
 WORD_FLAGS_SLOT_BEGIN = const(1)
 FRAME_MAX_PAYLOAD = const(4096)
+FRAME_BOARD_PAYLOAD = const(1024)
 FRAME_AUDIO_SAMPLES = const(480)
+FRAME_BLOCK_BYTES = const(64)
+FRAME_WINDOW_SAMPLES = const(1920)
 FRAME_TYPE_HELLO = const(1)
 FRAME_TYPE_START = const(2)
 FRAME_TYPE_AUDIO = const(3)
@@ -104,6 +107,8 @@ INFO_INDEX_COUNT = const(4)
 ERROR_ARGUMENT = const(1)
 ERROR_BUFFER_SMALL = const(2)
 ERROR_STATE = const(3)
+ERROR_FILE = const(4)
+ERROR_INTERNAL = const(5)
 ERROR_MODEL_TRUNCATED = const(10)
 ERROR_MODEL_MAGIC = const(11)
 ERROR_MODEL_VERSION = const(12)
@@ -128,6 +133,7 @@ ERROR_LINK_FRAME = const(40)
 ERROR_LINK_VERSION = const(41)
 ERROR_LINK_TIMEOUT = const(42)
 ERROR_OVERRUN = const(43)
+ERROR_MICROPHONE = const(44)
 
 METADATA_STRUCT = "<4sHHIIHHBBBBhhHHI"
 METADATA_BYTES = const(36)
@@ -244,6 +250,18 @@ ERRORS = {
         "state",
         "board",
         "a state buffer was not initialised",
+        "report it: this is a fault of Stapes",
+    ),
+    4: (
+        "file",
+        "user",
+        "the file cannot be read",
+        "check its path and permissions",
+    ),
+    5: (
+        "internal",
+        "board",
+        "the recogniser's program failed",
         "report it: this is a fault of Stapes",
     ),
     10: (
@@ -389,5 +407,11 @@ ERRORS = {
         "board",
         "audio came faster than it could be recognised; samples were lost",
         "use a smaller model",
+    ),
+    44: (
+        "microphone",
+        "user",
+        "no microphone is set up",
+        "on a PC name a WAV file in STAPES_MICROPHONE; on a board use stapes.WavMicrophone(path): I2S microphones come later",
     ),
 }
