@@ -55,6 +55,7 @@ LIMITS_NONE16 = const(65535)
 LATTICE_FLAGS_FINAL = const(1)
 LATTICE_FLAGS_COMPLETE = const(2)
 LATTICE_FLAGS_TRUNCATED = const(4)
+EDGE_FLAGS_BEST = const(1)
 WORD_FLAGS_SLOT_BEGIN = const(1)
 FRAME_MAX_PAYLOAD = const(4096)
 FRAME_BOARD_PAYLOAD = const(1024)
@@ -129,6 +130,10 @@ ERROR_AUDIO_CHANNELS = const(31)
 ERROR_AUDIO_EMPTY = const(32)
 ERROR_AUDIO_LENGTH = const(33)
 ERROR_AUDIO_FORMAT = const(34)
+ERROR_LATTICE_TRUNCATED = const(35)
+ERROR_LATTICE_MAGIC = const(36)
+ERROR_LATTICE_VERSION = const(37)
+ERROR_LATTICE_CRC = const(38)
 ERROR_LINK_FRAME = const(40)
 ERROR_LINK_VERSION = const(41)
 ERROR_LINK_TIMEOUT = const(42)
@@ -210,14 +215,15 @@ LATTICE_NODE_STRUCT = "<I"
 LATTICE_NODE_BYTES = const(4)
 LATTICE_NODE_TIME_MS_OFFSET = const(0)
 
-LATTICE_EDGE_STRUCT = "<HHHHii"
-LATTICE_EDGE_BYTES = const(16)
+LATTICE_EDGE_STRUCT = "<HHHHIii"
+LATTICE_EDGE_BYTES = const(20)
 LATTICE_EDGE_FROM_NODE_OFFSET = const(0)
 LATTICE_EDGE_TO_NODE_OFFSET = const(2)
 LATTICE_EDGE_WORD_OFFSET = const(4)
 LATTICE_EDGE_FLAGS_OFFSET = const(6)
-LATTICE_EDGE_ACOUSTIC_OFFSET = const(8)
-LATTICE_EDGE_LANGUAGE_OFFSET = const(12)
+LATTICE_EDGE_START_MS_OFFSET = const(8)
+LATTICE_EDGE_ACOUSTIC_OFFSET = const(12)
+LATTICE_EDGE_LANGUAGE_OFFSET = const(16)
 
 FRAME_STRUCT = "<BBH"
 FRAME_BYTES = const(4)
@@ -383,6 +389,30 @@ ERRORS = {
         "user",
         "the file is not a WAV, FLAC or Opus recording, or it is damaged",
         "give a 16 kHz mono WAV, FLAC or Ogg Opus file",
+    ),
+    35: (
+        "lattice_truncated",
+        "user",
+        "the lattice is cut short or damaged",
+        "record it again with `stapes transcribe --lattice`",
+    ),
+    36: (
+        "lattice_magic",
+        "user",
+        "not a Stapes lattice",
+        "give a lattice written by Stapes",
+    ),
+    37: (
+        "lattice_version",
+        "user",
+        "the lattice's version is not one these tools read",
+        "use the tools and the firmware of one version",
+    ),
+    38: (
+        "lattice_crc",
+        "user",
+        "the lattice's checksum does not match its contents",
+        "record it again with `stapes transcribe --lattice`",
     ),
     40: (
         "link_frame",
