@@ -1,0 +1,252 @@
+"""Reads the binary word lattice that the search writes: layout.lattice in firmware/spec/spec.toml.
+
+Runs on MicroPython and CPython. The parser keeps the bytes and decodes on demand: on a board,
+best_path(), text, intent and slots allocate little; nodes, edges and words build whole lists.
+"""
+
+import binascii
+import struct
+
+import stapes_spec as spec
+
+_NONE16 = spec.LIMITS_NONE16
+
+
+class LatticeError(ValueError):
+    """The bytes are no lattice of ours.
+
+    Attributes:
+        code: one of stapes_spec.ERROR_LATTICE_...
+        detail: what exactly was found.
+    """
+
+    def __init__(self, code, detail):
+        self.code = code
+        self.detail = detail
+        super().__init__("{} ({})".format(spec.ERRORS[code][2], detail))
+
+
+class Edge:
+    """One word, or none, between two nodes.
+
+    Attributes:
+        from_node, to_node: node indices.
+        word: index into the lattice's words; None where the edge carries none.
+        start_ms, end_ms: when the word was spoken, from the start of the recording.
+        acoustic, language: Q.10 natural-log scores; the larger, the better.
+        best: whether the edge is on the best path.
+    """
+
+    def __init__(self, fields, end_ms):
+        self.from_node, self.to_node, word, flags, self.start_ms, self.acoustic, self.language = fields
+        self.word = None if word == _NONE16 else word
+        self.best = bool(flags & spec.EDGE_FLAGS_BEST)
+        self.end_ms = end_ms
+
+
+class Lattice:
+    """A checked lattice.
+
+    Args:
+        data: bytes, bytearray or memoryview; may be longer than the lattice. It is kept, not
+            copied: do not overwrite it while the lattice is in use.
+    Raises:
+        LatticeError: wrong magic, version, length, checksum, or a field out of range.
+    """
+
+    def __init__(self, data):
+        self._data = memoryview(data)
+        header = self._read_header()
+        self.utterance, self.revision, self.flags = header[5:8]
+        self.node_count, self.edge_count, self.word_count, self._string_count, intent = header[8:13]
+        self._nodes_at = header[2]
+        self._edges_at = self._nodes_at + self.node_count * spec.LATTICE_NODE_BYTES
+        self._words_at = self._edges_at + self.edge_count * spec.LATTICE_EDGE_BYTES
+        self._strings = self._read_strings(self._words_at + self.word_count * spec.WORD_BYTES)
+        self.intent = self._string(intent)
+        self._check_nodes()
+        self._check_words()
+        self._best = self._check_edges()
+
+    # --- what was said and what it means -------------------------------------------------
+
+    def best_path(self):
+        """Return the edges of the best path in order, as a list of Edge."""
+        return [self.edge(index) for index in self._best]
+
+    def best_words(self):
+        """Return the words of the best path as (text, slot or None, flags)."""
+        return [self.word(edge.word) for edge in self.best_path() if edge.word is not None]
+
+    @property
+    def text(self):
+        """The best path's words, joined by spaces."""
+        return " ".join([text for text, _, _ in self.best_words()])
+
+    @property
+    def slots(self):
+        """Slot name -> value on the best path."""
+        return slot_values(self.best_words())
+
+    @property
+    def is_final(self):
+        """False while the end-pointer only guesses that the speaker has finished."""
+        return bool(self.flags & spec.LATTICE_FLAGS_FINAL)
+
+    @property
+    def is_complete(self):
+        """Whether the best path is a whole sentence of the grammar."""
+        return bool(self.flags & spec.LATTICE_FLAGS_COMPLETE)
+
+    @property
+    def is_truncated(self):
+        """Whether a table was full, so that some alternatives are missing."""
+        return bool(self.flags & spec.LATTICE_FLAGS_TRUNCATED)
+
+    # --- the tables ----------------------------------------------------------------------
+
+    @property
+    def nodes(self):
+        """Node times in ms, in topological order."""
+        return [self.node_time_ms(index) for index in range(self.node_count)]
+
+    @property
+    def edges(self):
+        """Every Edge, in file order."""
+        return [self.edge(index) for index in range(self.edge_count)]
+
+    @property
+    def words(self):
+        """Every word as (text, slot or None, flags)."""
+        return [self.word(index) for index in range(self.word_count)]
+
+    def node_time_ms(self, index):
+        return struct.unpack_from(
+            spec.LATTICE_NODE_STRUCT, self._data, self._nodes_at + index * spec.LATTICE_NODE_BYTES
+        )[0]
+
+    def edge(self, index):
+        fields = self._edge_fields(index)
+        return Edge(fields, self.node_time_ms(fields[1]))
+
+    def word(self, index):
+        text, slot, flags, _ = self._word_fields(index)
+        return self._string(text), self._string(slot), flags
+
+    # --- reading and checking --------------------------------------------------------------
+
+    def _read_header(self):
+        data = self._data
+        if len(data) < 4 or bytes(data[:4]) != spec.MAGIC_LATTICE.encode():
+            raise LatticeError(spec.ERROR_LATTICE_MAGIC, "it starts with {}".format(bytes(data[:4])))
+        if len(data) < spec.LATTICE_BYTES:
+            raise LatticeError(spec.ERROR_LATTICE_TRUNCATED, "{} bytes".format(len(data)))
+        header = struct.unpack_from(spec.LATTICE_STRUCT, data, 0)
+        if header[1] != spec.VERSION_LATTICE:
+            raise LatticeError(spec.ERROR_LATTICE_VERSION, "version {}".format(header[1]))
+        header_bytes, total = header[2], header[4]
+        if header_bytes < spec.LATTICE_BYTES or header_bytes % 4 or header_bytes > total:
+            raise _damaged("a header of {} bytes".format(header_bytes))
+        if total > len(data):
+            raise LatticeError(spec.ERROR_LATTICE_TRUNCATED, "{} of {} bytes".format(len(data), total))
+        self._data = data[:total]
+        if lattice_crc(self._data) != header[3]:
+            raise LatticeError(spec.ERROR_LATTICE_CRC, "CRC-32 is not {:08x}".format(header[3]))
+        return header
+
+    def _read_strings(self, start):
+        """Return the string table: after it only the padding of one word may follow."""
+        if start > len(self._data):
+            raise _damaged("tables of {} bytes in a lattice of {}".format(start, len(self._data)))
+        strings = bytes(self._data[start:]).split(b"\0")
+        rest = strings[self._string_count :]
+        if len(rest) == 0 or len(rest) > 4 or any(rest):
+            raise _damaged("not {} strings".format(self._string_count))
+        return strings[: self._string_count]
+
+    def _string(self, index):
+        if index == _NONE16:
+            return None
+        if index >= self._string_count:
+            raise _damaged("string {} of {}".format(index, self._string_count))
+        try:
+            return str(self._strings[index], "utf-8")
+        except ValueError:  # UnicodeError on both interpreters
+            raise _damaged("string {} is not UTF-8".format(index))
+
+    def _word_fields(self, index):
+        return struct.unpack_from(spec.WORD_STRUCT, self._data, self._words_at + index * spec.WORD_BYTES)
+
+    def _edge_fields(self, index):
+        return struct.unpack_from(
+            spec.LATTICE_EDGE_STRUCT, self._data, self._edges_at + index * spec.LATTICE_EDGE_BYTES
+        )
+
+    def _check_nodes(self):
+        if self.node_count == 0:
+            raise _damaged("no nodes")
+        last = 0
+        for index in range(self.node_count):
+            time_ms = self.node_time_ms(index)
+            if time_ms < last:
+                raise _damaged("node {} is earlier than the one before".format(index))
+            last = time_ms
+
+    def _check_words(self):
+        for index in range(self.word_count):
+            if self.word(index)[0] is None:
+                raise _damaged("word {} has no text".format(index))
+
+    def _check_edges(self):
+        """Return the indices of the best path's edges, in path order."""
+        best = []
+        for index in range(self.edge_count):
+            from_node, to_node, word, flags, start_ms, _, _ = self._edge_fields(index)
+            if from_node >= to_node or to_node >= self.node_count:
+                raise _damaged("edge {} from node {} to node {}".format(index, from_node, to_node))
+            if word != _NONE16 and word >= self.word_count:
+                raise _damaged("edge {} has word {} of {}".format(index, word, self.word_count))
+            if start_ms > self.node_time_ms(to_node):
+                raise _damaged("edge {} ends before it starts".format(index))
+            if flags & spec.EDGE_FLAGS_BEST:
+                best.append((from_node, to_node, index))
+        best.sort()
+        at = 0
+        for from_node, to_node, _ in best:
+            if from_node != at:
+                raise _damaged("the best path breaks at node {}".format(at))
+            at = to_node
+        return [index for _, _, index in best]
+
+
+def slot_values(words):
+    """Collect slot values from tagged words.
+
+    Args:
+        words: (text, slot or None, flags) in spoken order. Consecutive words of one slot make one
+            value; the slot_begin flag starts a new one.
+    Returns:
+        dict: slot name -> words joined by spaces; a slot filled twice keeps the last value.
+    """
+    values = {}
+    open_slot = None
+    for text, slot, flags in words:
+        if slot is not None:
+            if slot == open_slot and not flags & spec.WORD_FLAGS_SLOT_BEGIN:
+                values[slot] += " " + text
+            else:
+                values[slot] = text
+        open_slot = slot
+    return values
+
+
+def lattice_crc(data):
+    """CRC-32 of a whole lattice, its own checksum field taken as zero."""
+    field = spec.LATTICE_CRC_OFFSET
+    crc = binascii.crc32(data[:field])
+    crc = binascii.crc32(b"\0\0\0\0", crc)
+    return binascii.crc32(data[field + 4 :], crc) & 0xFFFFFFFF
+
+
+def _damaged(detail):
+    return LatticeError(spec.ERROR_LATTICE_TRUNCATED, detail)
