@@ -1,9 +1,12 @@
 """The float network of topology.py in numpy, whole utterances at a time.
 
-Used to calibrate quantisation, and to check a trainer's own forward pass.
+Used to calibrate quantisation, and to check a trainer's own forward pass. Every layer is one
+function from its input to its output before the ReLU, so that the quantiser can walk the layers
+of the float and of the quantised network side by side.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import stapes_spec
@@ -12,13 +15,28 @@ from stapes_tools.convert.topology import Parameters, Topology
 
 FEATURE_SCALE = 2.0**-stapes_spec.FRONTEND_FEATURE_FRACTION_BITS
 
-# Sees every activation by name: "features", "front", "blockI.depthwise", "blockI.pointwise",
-# "blockI.sum", "projection".
-Observer = Callable[[str, np.ndarray], None]
+Linear = Callable[[Parameters, np.ndarray], np.ndarray]
 
 
-def _ignore(_name: str, _values: np.ndarray) -> None:
-    return
+@dataclass(frozen=True)
+class Layer:
+    """One layer with weights: name of its output and parameters, ReLU or not, and its function.
+
+    residual: the layer's output is then added to the residual stream, and the sum (name
+    ``blockI.sum``, through a ReLU if sum_relu) becomes the stream. A layer with stream_input
+    reads the stream, the others read the layer before them.
+    """
+
+    name: str
+    relu: bool
+    linear: Linear
+    stream_input: bool
+    residual: bool = False
+    sum_relu: bool = False
+
+    @property
+    def sum_name(self) -> str:
+        return self.name.split(".")[0] + ".sum"
 
 
 def _shifted(x: np.ndarray, steps: int) -> np.ndarray:
@@ -26,17 +44,59 @@ def _shifted(x: np.ndarray, steps: int) -> np.ndarray:
     if steps == 0:
         return x
     delayed = np.zeros_like(x)
-    delayed[steps:] = x[:-steps] if steps < len(x) else x[:0]
+    delayed[steps:] = x[:-steps]
     return delayed
 
 
-def _relu(x: np.ndarray, active: bool) -> np.ndarray:
-    return np.maximum(x, 0.0) if active else x
+def _convolution(name: str, width: int) -> Linear:
+    def linear(parameters: Parameters, x: np.ndarray) -> np.ndarray:
+        weight = parameters[name + ".weight"]
+        total = parameters[name + ".bias"] + x @ weight[:, width - 1].T
+        for k in range(width - 1):
+            total += _shifted(x, width - 1 - k) @ weight[:, k].T
+        return total
+
+    return linear
 
 
-def encode(
-    topology: Topology, parameters: Parameters, features: np.ndarray, observe: Observer = _ignore
-) -> np.ndarray:
+def _depthwise(name: str, width: int, dilation: int) -> Linear:
+    def linear(parameters: Parameters, x: np.ndarray) -> np.ndarray:
+        weight = parameters[name + ".weight"]
+        total = parameters[name + ".bias"] + x * weight[width - 1]
+        for k in range(width - 1):
+            total += _shifted(x, (width - 1 - k) * dilation) * weight[k]
+        return total
+
+    return linear
+
+
+def _pointwise(name: str) -> Linear:
+    def linear(parameters: Parameters, x: np.ndarray) -> np.ndarray:
+        return x @ parameters[name + ".weight"].T + parameters[name + ".bias"]
+
+    return linear
+
+
+def encoder_layers(topology: Topology) -> list[Layer]:
+    """The encoder's layers in order: front, blockI.depthwise, blockI.pointwise, projection."""
+    layers = [Layer("front", True, _convolution("front", topology.front_width), True)]
+    for index, block in enumerate(topology.blocks):
+        depthwise = "block{}.depthwise".format(index)
+        pointwise = "block{}.pointwise".format(index)
+        linear = _depthwise(depthwise, block.width, block.dilation)
+        layers.append(Layer(depthwise, topology.depthwise_relu, linear, True))
+        layers.append(Layer(pointwise, topology.pointwise_relu, _pointwise(pointwise), False, True, topology.sum_relu))
+    layers.append(Layer("projection", False, _pointwise("projection"), True))
+    return layers
+
+
+def dequantise_features(features: np.ndarray) -> np.ndarray:
+    """int8 features [T, 120] as float32; floats are passed through."""
+    scale = FEATURE_SCALE if features.dtype == np.int8 else 1.0
+    return np.asarray(features, np.float32) * np.float32(scale)
+
+
+def encode(topology: Topology, parameters: Parameters, features: np.ndarray) -> np.ndarray:
     """Encode one utterance from the zero state.
 
     Args:
@@ -44,36 +104,56 @@ def encode(
     Returns:
         float32 [T, joint].
     """
-    x = np.asarray(features, np.float32) * (FEATURE_SCALE if features.dtype == np.int8 else 1.0)
-    observe("features", x)
-    weight = parameters["front.weight"]
-    width = topology.front_width
-    x = sum(_shifted(x, width - 1 - k) @ weight[:, k].T for k in range(width)) + parameters["front.bias"]
-    x = _relu(x, True)
-    observe("front", x)
-    for index, block in enumerate(topology.blocks):
-        name = "block{}.".format(index)
-        weight = parameters[name + "depthwise.weight"]
-        taps = (_shifted(x, (block.width - 1 - k) * block.dilation) * weight[k] for k in range(block.width))
-        d = _relu(sum(taps) + parameters[name + "depthwise.bias"], topology.depthwise_relu)
-        observe(name + "depthwise", d)
-        p = d @ parameters[name + "pointwise.weight"].T + parameters[name + "pointwise.bias"]
-        p = _relu(p, topology.pointwise_relu)
-        observe(name + "pointwise", p)
-        x = _relu(x + p, topology.sum_relu)
-        observe(name + "sum", x)
-    x = x @ parameters["projection.weight"].T + parameters["projection.bias"]
-    observe("projection", x)
+    stream = x = dequantise_features(features)
+    for layer in encoder_layers(topology):
+        x = layer.linear(parameters, stream if layer.stream_input else x)
+        if layer.relu:
+            x = np.maximum(x, 0.0)
+        if layer.residual:
+            stream = stream + x
+            if layer.sum_relu:
+                stream = np.maximum(stream, 0.0)
+        elif layer.name == "front":
+            stream = x
     return x
 
 
 def predict(parameters: Parameters, labels: np.ndarray) -> np.ndarray:
     """Prediction network. labels: int [n, context_size], oldest first. Returns float32 [n, joint]."""
     table = parameters["predictor.table"]
-    return sum(table[age][labels[:, age]] for age in range(table.shape[0]))
+    return np.sum([table[age][labels[:, age]] for age in range(table.shape[0])], axis=0)
 
 
-def join(parameters: Parameters, encoded: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Joint network. encoded, predicted: float32 [n, joint]. Returns logits float32 [n, units]."""
-    hidden = np.maximum(encoded + predicted, 0.0)
-    return hidden @ parameters["joint.weight"].T + parameters["joint.bias"]
+def hidden(encoded: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """The joint's hidden layer. encoded, predicted: float32 [n, joint]."""
+    return np.maximum(encoded + predicted, 0.0)
+
+
+def logits(parameters: Parameters, encoded: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Joint network. encoded, predicted: float32 [n, joint]. Returns float32 [n, units]."""
+    return hidden(encoded, predicted) @ parameters["joint.weight"].T + parameters["joint.bias"]
+
+
+def greedy_contexts(
+    parameters: Parameters, encoded: np.ndarray, max_per_step: int = 4
+) -> tuple[np.ndarray, np.ndarray]:
+    """Greedy decoding of one utterance: the pairs of step and context that the joint meets.
+
+    Args:
+        encoded: float32 [T, joint].
+        max_per_step: labels emitted in one step at most.
+    Returns:
+        steps int [n], contexts int [n, context_size], one row per evaluation of the joint.
+    """
+    context = [0] * parameters["predictor.table"].shape[0]
+    steps, contexts = [], []
+    for step, row in enumerate(encoded):
+        for _ in range(max_per_step):
+            steps.append(step)
+            contexts.append(tuple(context))
+            scores = logits(parameters, row[None], predict(parameters, np.array([context])))[0]
+            label = int(np.argmax(scores))
+            if label == stapes_spec.MODEL_BLANK_UNIT:
+                break
+            context = [*context[1:], label]
+    return np.array(steps, np.int64), np.array(contexts, np.int64).reshape(-1, len(context))

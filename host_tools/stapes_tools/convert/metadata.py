@@ -1,0 +1,117 @@
+"""The metadata entry of a model file (layout.metadata of the specification)."""
+
+import binascii
+import struct
+from dataclasses import dataclass, field
+
+import stapes_spec
+
+from stapes_tools.convert.read import metadata_range
+from stapes_tools.errors import UserError
+from stapes_tools.grammar.units import units_block
+
+_Q10 = 1 << stapes_spec.Q_LOG_PROB_FRACTION_BITS
+
+
+def _flat_prior() -> tuple[int, ...]:
+    return (0,) * stapes_spec.FRONTEND_MEL_BANDS
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What the front end and the search must know about a model.
+
+    Args:
+        units: names of the output units, unit 0 being the blank.
+        prior: int16 [40], mean log-mel of the training data, Q5.10.
+        blank_penalty: Q.10 nats, subtracted from the blank's log-probability.
+        language_scale: Q.10, multiplies graph weights.
+        flush_steps: steps of silence the encoder needs after the last sample.
+    """
+
+    units: tuple[str, ...]
+    prior: tuple[int, ...] = field(default_factory=_flat_prior)
+    blank_penalty: int = 0
+    language_scale: int = _Q10
+    flush_steps: int = stapes_spec.ENDPOINT_FLUSH_STEPS
+
+
+def encode_metadata(metadata: Metadata, context_size: int) -> bytes:
+    """The entry's buffer, its file checksum still zero.
+
+    Raises:
+        UserError: a field does not fit, or a unit name is empty, repeated or holds a NUL.
+    """
+    units = metadata.units
+    if not all(units) or any("\0" in name for name in units) or len(set(units)) != len(units):
+        raise UserError("unit names must be distinct, not empty and without NUL")
+    if len(metadata.prior) != stapes_spec.FRONTEND_MEL_BANDS:
+        raise UserError("the prior has {} bands, must have {}".format(len(metadata.prior), 40))
+    block = units_block(units)
+    try:
+        header = struct.pack(
+            stapes_spec.METADATA_STRUCT,
+            stapes_spec.MAGIC_METADATA.encode(),
+            stapes_spec.VERSION_METADATA,
+            stapes_spec.METADATA_BYTES,
+            0,
+            stapes_spec.AUDIO_SAMPLE_RATE_HZ,
+            stapes_spec.FRONTEND_FRAME_LENGTH,
+            stapes_spec.FRONTEND_FRAME_SHIFT,
+            stapes_spec.FRONTEND_MEL_BANDS,
+            stapes_spec.FRONTEND_STACK,
+            context_size,
+            len(units),
+            metadata.blank_penalty,
+            metadata.language_scale,
+            metadata.flush_steps,
+            0,
+            binascii.crc32(block),
+        )
+        prior = struct.pack("<{}h".format(len(metadata.prior)), *(int(value) for value in metadata.prior))
+    except struct.error as fault:
+        raise UserError("metadata: {}".format(fault)) from fault
+    return header + prior + block
+
+
+def decode_metadata(data: bytes) -> Metadata:
+    """The metadata of a whole model file.
+
+    Raises:
+        UserError: not a model, no metadata, or metadata of another version.
+    """
+    offset, length = metadata_range(data, stapes_spec.MODEL_METADATA_NAME)
+    if length < stapes_spec.METADATA_BYTES or data[offset : offset + 4] != stapes_spec.MAGIC_METADATA.encode():
+        raise UserError("the model has no Stapes metadata", advice="use a model made by Stapes")
+    entry = bytes(data[offset : offset + length])
+    fields = struct.unpack_from(stapes_spec.METADATA_STRUCT, entry)
+    if fields[1] != stapes_spec.VERSION_METADATA:
+        raise UserError(
+            "the model's version is {}, these tools read {}".format(fields[1], stapes_spec.VERSION_METADATA),
+            advice="convert it again with this version of Stapes",
+        )
+    prior_at, bands = fields[2], fields[7]
+    prior = struct.unpack_from("<{}h".format(bands), entry, prior_at)
+    names = entry[prior_at + 2 * bands :].split(b"\0")[: fields[10]]
+    blank_penalty, language_scale, flush_steps = fields[11:14]
+    return Metadata(tuple(name.decode() for name in names), prior, blank_penalty, language_scale, flush_steps)
+
+
+def seal(data: bytes) -> bytes:
+    """Put the CRC-32 of the whole file, its own four bytes taken as zero, into the metadata."""
+    offset, length = metadata_range(data, stapes_spec.MODEL_METADATA_NAME)
+    assert length >= stapes_spec.METADATA_BYTES, "no metadata to seal"
+    sealed = bytearray(data)
+    at = offset + stapes_spec.METADATA_FILE_CRC_OFFSET
+    sealed[at : at + 4] = bytes(4)
+    struct.pack_into("<I", sealed, at, binascii.crc32(sealed))
+    return bytes(sealed)
+
+
+def is_sealed(data: bytes) -> bool:
+    """Whether the file's checksum matches its contents."""
+    offset, length = metadata_range(data, stapes_spec.MODEL_METADATA_NAME)
+    if length < stapes_spec.METADATA_BYTES:
+        return False
+    at = offset + stapes_spec.METADATA_FILE_CRC_OFFSET
+    return seal(data)[at : at + 4] == bytes(data[at : at + 4])
