@@ -1,0 +1,49 @@
+"""Stapes, the board package: a streaming speech recogniser for microcontrollers.
+
+ear = stapes.Recognizer("/rom/commands.tflite", grammar="/rom/coffee.stg")
+for event in ear.listen(stapes.Microphone.from_board()):
+    if event.kind == stapes.INTENT:
+        print(event.intent, event.slots)
+"""
+
+import stapes_spec as _spec
+
+from stapes.endpoint import Endpointer
+from stapes.errors import StapesError
+from stapes.event import (
+    ENDPOINT,
+    ERROR,
+    INTENT,
+    LATTICE,
+    LISTENING,
+    OVERRUN,
+    PARTIAL,
+    SPEECH_START,
+    STATISTICS,
+    Event,
+)
+from stapes.lattice import Lattice
+from stapes.microphone import Microphone, WavMicrophone
+from stapes.recognizer import Recognizer
+
+__version__ = _spec.PROJECT_VERSION
+
+__all__ = [
+    "ENDPOINT",
+    "ERROR",
+    "INTENT",
+    "LATTICE",
+    "LISTENING",
+    "OVERRUN",
+    "PARTIAL",
+    "SPEECH_START",
+    "STATISTICS",
+    "Endpointer",
+    "Event",
+    "Lattice",
+    "Microphone",
+    "Recognizer",
+    "StapesError",
+    "WavMicrophone",
+    "__version__",
+]

@@ -68,6 +68,11 @@ class Lattice:
         self._check_words()
         self._best = self._check_edges()
 
+    @property
+    def data(self):
+        """The lattice's bytes, as a memoryview."""
+        return self._data
+
     # --- what was said and what it means -------------------------------------------------
 
     def best_path(self):

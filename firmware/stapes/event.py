@@ -1,0 +1,65 @@
+"""What the recogniser has to say, in the order in which it happens."""
+
+import stapes_spec as spec
+
+LISTENING = spec.EVENT_KIND_LISTENING
+SPEECH_START = spec.EVENT_KIND_SPEECH_START
+PARTIAL = spec.EVENT_KIND_PARTIAL
+ENDPOINT = spec.EVENT_KIND_ENDPOINT
+LATTICE = spec.EVENT_KIND_LATTICE
+INTENT = spec.EVENT_KIND_INTENT
+OVERRUN = spec.EVENT_KIND_OVERRUN
+ERROR = spec.EVENT_KIND_ERROR
+STATISTICS = spec.EVENT_KIND_STATISTICS
+
+NAMES = {
+    LISTENING: "listening",
+    SPEECH_START: "speech_start",
+    PARTIAL: "partial",
+    ENDPOINT: "endpoint",
+    LATTICE: "lattice",
+    INTENT: "intent",
+    OVERRUN: "overrun",
+    ERROR: "error",
+    STATISTICS: "statistics",
+}
+
+
+class Event:
+    """One event. Attributes that its kind does not have are None.
+
+    Attributes:
+        kind: int, one of this module's constants.
+        time_ms: int, audio heard since listening began when the event was raised.
+        words: list of str (PARTIAL): the best hypothesis so far.
+        lattice: Lattice (LATTICE); its times count from the utterance's first sample.
+        intent: str or None when the words are no whole sentence of the grammar (INTENT).
+        slots: dict, slot name to spoken words (INTENT); empty when not understood.
+        error: StapesError (ERROR).
+        statistics: dict of int (STATISTICS): steps, tokens_dropped, joint_evaluations, bytes.
+    """
+
+    def __init__(self, kind, time_ms, **details):
+        self.kind = kind
+        self.time_ms = time_ms
+        self.words = details.get("words")
+        self.lattice = details.get("lattice")
+        self.intent = details.get("intent")
+        self.slots = details.get("slots")
+        self.error = details.get("error")
+        self.statistics = details.get("statistics")
+
+    @property
+    def name(self):
+        """str: the kind in words."""
+        return NAMES.get(self.kind, "event %d" % self.kind)
+
+    @property
+    def text(self):
+        """str or None: the words as one line (PARTIAL), or the lattice's best path (LATTICE)."""
+        if self.words is not None:
+            return " ".join(self.words)
+        return self.lattice.text if self.lattice is not None else None
+
+    def __repr__(self):
+        return "<%s %d ms %s>" % (self.name, self.time_ms, self.text or self.intent or self.error or "")

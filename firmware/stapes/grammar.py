@@ -1,0 +1,53 @@
+"""A compiled grammar (.stg): the graph the search runs over, and the names of its words."""
+
+import struct
+from array import array
+
+import stapes_spec as spec
+
+from stapes.errors import StapesError
+from stapes.storage import file_bytes
+
+
+class Grammar:
+    """A checked command graph.
+
+    Attributes:
+        data: the file's bytes.
+        units_crc: int, identifies the units it was compiled for.
+        word_count: int.
+        string_bytes: int, size of the string table's part of the file.
+    """
+
+    def __init__(self, path, kernels):
+        self.where = path if isinstance(path, str) else "grammar"
+        self.data = file_bytes(path)
+        info = array("i", [0] * spec.INFO_INDEX_COUNT)
+        result = kernels.graph_check(self.data, info)
+        if result < 0:
+            raise StapesError(-result, self.where, _evidence(-result, info))
+        header = struct.unpack_from(spec.GRAPH_STRUCT, self.data, 0)
+        self.units_crc = header[5]
+        self.word_count = header[8]
+        self._string_count = header[9]
+        self._words = header[15]
+        self._strings = header[16]
+        self.string_bytes = header[4] - self._strings
+
+    def string(self, index):
+        """Return string index of the file's table."""
+        (at,) = struct.unpack_from("<I", self.data, self._strings + 4 * index)
+        begin = self._strings + 4 * self._string_count + at
+        end = begin
+        while self.data[end]:
+            end += 1
+        return str(bytes(self.data[begin:end]), "utf-8")
+
+    def word_text(self, index):
+        """Return the spoken text of word index."""
+        (text,) = struct.unpack_from("<H", self.data, self._words + spec.WORD_BYTES * index)
+        return self.string(text)
+
+
+def _evidence(code, info):
+    return "version %d" % info[spec.INFO_INDEX_DETAIL] if code == spec.ERROR_GRAPH_VERSION else ""

@@ -1,0 +1,202 @@
+"""The streaming recogniser: samples in, a lattice out."""
+
+from array import array
+
+import stapes_spec as spec
+
+from stapes import kernels as board_kernels
+from stapes.errors import StapesError, check
+from stapes.grammar import Grammar
+from stapes.lattice import Lattice
+from stapes.listener import Listener
+from stapes.model import Model
+
+_CHUNK = spec.FRONTEND_STEP_SAMPLES  # so many samples complete at most one step
+_MAX_WORDS = 64  # of a partial result
+
+
+class Recognizer:
+    """Recognises utterances with one model and one grammar.
+
+    All memory is allocated here; steps allocate nothing. Not to be called from interrupts.
+
+    Args:
+        model: str, path of a .tflite model (read in place from a ROMFS), or its bytes.
+        grammar: str, path of a compiled grammar (.stg), or its bytes.
+        kernels: module with the methods of docs/kernels_api.md; by default the fastest there is.
+    Raises:
+        StapesError: a file is missing, damaged or of another version, they do not belong together,
+            or memory does not suffice.
+    """
+
+    def __init__(self, model, grammar, kernels=None):
+        self._kernels = kernels or board_kernels.native
+        self.model = Model(model, self._kernels)
+        self.grammar = Grammar(grammar, self._kernels)
+        if self.grammar.units_crc != self.model.units_crc:
+            raise StapesError(spec.ERROR_GRAPH_UNITS, self.grammar.where)
+        self._config = self._search_config()
+        try:
+            self._allocate()
+        except MemoryError:
+            raise StapesError(spec.ERROR_MODEL_MEMORY, self.model.where)
+        self._utterance = -1
+        self.reset()
+
+    def _search_config(self):
+        config = array("i", [0] * spec.CONFIG_INDEX_COUNT)
+        config[spec.CONFIG_INDEX_MAX_TOKENS] = spec.SEARCH_MAX_TOKENS
+        config[spec.CONFIG_INDEX_BEAM] = spec.SEARCH_BEAM
+        config[spec.CONFIG_INDEX_LATTICE_BEAM] = spec.SEARCH_LATTICE_BEAM
+        config[spec.CONFIG_INDEX_MAX_ALTERNATIVES] = spec.SEARCH_MAX_ALTERNATIVES
+        config[spec.CONFIG_INDEX_MAX_NODES] = spec.SEARCH_MAX_NODES
+        config[spec.CONFIG_INDEX_MAX_EDGES] = spec.SEARCH_MAX_EDGES
+        config[spec.CONFIG_INDEX_BLANK_PENALTY] = self.model.blank_penalty
+        config[spec.CONFIG_INDEX_LANGUAGE_SCALE] = self.model.language_scale
+        return config
+
+    def _allocate(self):
+        model, grammar, kernels = self.model, self.grammar, self._kernels
+        size = kernels.decoder_size(model.state, model.data, grammar.data, self._config)
+        self._decoder = bytearray(check(size, grammar.where))
+        self._frontend = bytearray(check(kernels.frontend_size()))
+        self._lattice = bytearray(self._lattice_bytes())
+        self._status = array("i", [0] * spec.STATUS_INDEX_COUNT)
+        self._words = array("H", [0] * _MAX_WORDS)
+        self._silence = array("h", [0] * _CHUNK)
+
+    def _lattice_bytes(self):
+        """Return the size of the largest lattice that the search may write."""
+        words = min(self.grammar.word_count, spec.SEARCH_MAX_EDGES)
+        tables = spec.SEARCH_MAX_NODES * spec.LATTICE_NODE_BYTES + spec.SEARCH_MAX_EDGES * spec.LATTICE_EDGE_BYTES
+        return spec.LATTICE_BYTES + tables + words * spec.WORD_BYTES + self.grammar.string_bytes + 4
+
+    @property
+    def memory_bytes(self):
+        """int: bytes of state, without the model's and the grammar's files."""
+        buffers = (self.model.state, self._decoder, self._frontend, self._lattice)
+        return sum([len(buffer) for buffer in buffers])
+
+    @property
+    def status(self):
+        """int32 [status_index.count]: figures of the search, current after each step."""
+        return self._status
+
+    @property
+    def words(self):
+        """uint16 [n]: word indices of the best hypothesis; the first partial_count() are valid."""
+        return self._words
+
+    def listen(self, microphone):
+        """Yield events for as long as the microphone delivers sound.
+
+        After each utterance the recogniser is ready for the next. A recording's end ends the last
+        utterance.
+
+        Args:
+            microphone: has readinto(array int16 [n]) -> samples, 0 at the end.
+        Yields:
+            Event.
+        """
+        listener = Listener(self)
+        chunk = array("h", [0] * _CHUNK)
+        while True:
+            count = microphone.readinto(chunk)
+            if count == 0:
+                listener.finish()
+            elif count == _CHUNK:
+                listener.accept(chunk, count)
+            else:
+                listener.accept(chunk[:count], count)
+            while listener.waiting:
+                yield listener.take()
+            if count == 0:
+                return
+
+    def reset(self):
+        """Forget everything heard: the next sample is the first of a new stream."""
+        check(self._kernels.frontend_init(self._frontend, self.model.prior), self.model.where)
+        self.next_utterance()
+
+    def next_utterance(self):
+        """Start another utterance of the same stream; the front end keeps its running mean."""
+        self._utterance += 1
+        self.model.reset()
+        model = self.model
+        check(
+            self._kernels.decoder_init(self._decoder, model.state, model.data, self.grammar.data, self._config),
+            self.grammar.where,
+        )
+        self._update_status()
+
+    def accept_waveform(self, samples):
+        """Decode every whole step in samples.
+
+        Args:
+            samples: array int16 [n] or a memoryview of one, mono PCM, 16 kHz; n may be 0.
+        Returns:
+            int: new steps of 30 ms.
+        Raises:
+            ValueError: samples are not int16.
+            StapesError: a kernel failed.
+        """
+        if isinstance(samples, (bytes, bytearray)) or getattr(samples, "itemsize", 2) != 2:
+            raise ValueError("samples must be int16: an array of typecode 'h'")
+        steps = 0
+        if len(samples) <= _CHUNK:
+            return self.accept_chunk(samples)
+        view = memoryview(samples)
+        for begin in range(0, len(samples), _CHUNK):
+            steps += self.accept_chunk(view[begin : begin + _CHUNK])
+        return steps
+
+    def accept_chunk(self, samples):
+        """Decode at most step_samples samples. Allocates nothing.
+
+        Args:
+            samples: buffer with int16 [n], n <= step_samples.
+        Returns:
+            int: new steps, 0 or 1.
+        """
+        model, kernels = self.model, self._kernels
+        if check(kernels.frontend_apply(self._frontend, samples, model.features)) == 0:
+            return 0
+        check(model.encode(), model.where)
+        check(kernels.decoder_step(self._decoder, model.state, model.data, self.grammar.data))
+        self._update_status()
+        return 1
+
+    def input_finished(self):
+        """Feed the silence that brings out the last words; call it after the last sample.
+
+        Returns:
+            int: new steps.
+        """
+        steps = 0
+        for _ in range(max(self.model.flush_steps, spec.ENDPOINT_FLUSH_STEPS)):
+            steps += self.accept_chunk(self._silence)
+        return steps
+
+    def partial_count(self):
+        """Bring self.words up to date and return how many words they are. Allocates nothing."""
+        return min(check(self._kernels.decoder_partial(self._decoder, self.grammar.data, self._words)), _MAX_WORDS)
+
+    def partial_words(self):
+        """Return the best hypothesis so far, a list of str."""
+        return [self.grammar.word_text(self._words[k]) for k in range(self.partial_count())]
+
+    def partial_result(self):
+        """Return the best hypothesis so far as one line."""
+        return " ".join(self.partial_words())
+
+    def lattice(self, revision=0):
+        """Return the utterance's Lattice so far; after input_finished() it is the final one.
+
+        Args:
+            revision: int, written into the lattice.
+        """
+        size = self._kernels.decoder_lattice(self._decoder, self.grammar.data, self._lattice, self._utterance, revision)
+        return Lattice(bytes(memoryview(self._lattice)[: check(size, self.grammar.where)]))
+
+    def _update_status(self):
+        check(self._kernels.decoder_status(self._decoder, self.grammar.data, self._status))
