@@ -42,25 +42,40 @@ class _Buffers:
         return self._index[data]
 
 
-def _offsets(builder, offsets: list[int]) -> int:
+class _Builder(flatbuffers.Builder):
+    """A builder that writes equal vectors of numbers and equal strings once: the zero points of
+    per-channel weights alone would otherwise take eight bytes per channel and layer."""
+
+    def __init__(self):
+        super().__init__(1 << 16)
+        self._vectors: dict[tuple[str, bytes], int] = {}
+
+    def numbers(self, values, dtype: str) -> int:
+        array = np.asarray(values, dtype)
+        key = (dtype, array.tobytes())
+        if key not in self._vectors:
+            self._vectors[key] = self.CreateNumpyVector(array)
+        return self._vectors[key]
+
+    def text(self, value: str) -> int:
+        return self.CreateSharedString(value)
+
+
+def _offsets(builder: _Builder, offsets: list[int]) -> int:
     builder.StartVector(4, len(offsets), 4)
     for offset in reversed(offsets):
         builder.PrependUOffsetTRelative(offset)
     return builder.EndVector()
 
 
-def _numbers(builder, values, dtype: str) -> int:
-    return builder.CreateNumpyVector(np.asarray(values, dtype))
-
-
-def _aligned_bytes(builder, data: bytes) -> int:
+def _aligned_bytes(builder: _Builder, data: bytes) -> int:
     builder.StartVector(1, len(data), stapes_spec.MODEL_ALIGNMENT)
     builder.head = builder.Head() - len(data)
     builder.Bytes[builder.Head() : builder.Head() + len(data)] = data
     return builder.EndVector()
 
 
-def _buffer_table(builder, contents: list[bytes]) -> int:
+def _buffer_table(builder: _Builder, contents: list[bytes]) -> int:
     offsets = []
     for data in contents:
         vector = _aligned_bytes(builder, data) if data else None
@@ -71,9 +86,9 @@ def _buffer_table(builder, contents: list[bytes]) -> int:
     return _offsets(builder, offsets)
 
 
-def _quantisation(builder, tensor: Tensor) -> int:
-    scale = _numbers(builder, tensor.scale, "float32")
-    zero_point = _numbers(builder, tensor.zero_point, "int64")
+def _quantisation(builder: _Builder, tensor: Tensor) -> int:
+    scale = builder.numbers(tensor.scale, "float32")
+    zero_point = builder.numbers(tensor.zero_point, "int64")
     tflite.QuantizationParametersStart(builder)
     tflite.QuantizationParametersAddScale(builder, scale)
     tflite.QuantizationParametersAddZeroPoint(builder, zero_point)
@@ -81,9 +96,9 @@ def _quantisation(builder, tensor: Tensor) -> int:
     return tflite.QuantizationParametersEnd(builder)
 
 
-def _tensor(builder, tensor: Tensor, buffers: _Buffers) -> int:
-    name = builder.CreateString(tensor.name)
-    shape = _numbers(builder, tensor.shape, "int32")
+def _tensor(builder: _Builder, tensor: Tensor, buffers: _Buffers) -> int:
+    name = builder.text(tensor.name)
+    shape = builder.numbers(tensor.shape, "int32")
     quantisation = _quantisation(builder, tensor) if tensor.scale else None
     tflite.TensorStart(builder)
     tflite.TensorAddShape(builder, shape)
@@ -97,7 +112,7 @@ def _tensor(builder, tensor: Tensor, buffers: _Buffers) -> int:
     return tflite.TensorEnd(builder)
 
 
-def _options(builder, operator: Operator) -> int:
+def _options(builder: _Builder, operator: Operator) -> int:
     table, fields, _version = OPTIONS[operator.kind]
     unknown = set(operator.options) - set(fields)
     assert not unknown, "{} has no option {}".format(operator.kind, sorted(unknown))
@@ -108,10 +123,10 @@ def _options(builder, operator: Operator) -> int:
     return getattr(tflite, table + "End")(builder)
 
 
-def _operator(builder, operator: Operator, codes: list[tuple[str, int]]) -> int:
+def _operator(builder: _Builder, operator: Operator, codes: list[tuple[str, int]]) -> int:
     options = _options(builder, operator)
-    inputs = _numbers(builder, operator.inputs, "int32")
-    outputs = _numbers(builder, operator.outputs, "int32")
+    inputs = builder.numbers(operator.inputs, "int32")
+    outputs = builder.numbers(operator.outputs, "int32")
     tflite.OperatorStart(builder)
     tflite.OperatorAddOpcodeIndex(builder, codes.index((operator.kind, operator.version)))
     tflite.OperatorAddInputs(builder, inputs)
@@ -121,12 +136,12 @@ def _operator(builder, operator: Operator, codes: list[tuple[str, int]]) -> int:
     return tflite.OperatorEnd(builder)
 
 
-def _subgraph(builder, subgraph: Subgraph, buffers: _Buffers, codes: list[tuple[str, int]]) -> int:
+def _subgraph(builder: _Builder, subgraph: Subgraph, buffers: _Buffers, codes: list[tuple[str, int]]) -> int:
     tensors = _offsets(builder, [_tensor(builder, tensor, buffers) for tensor in subgraph.tensors])
     operators = _offsets(builder, [_operator(builder, operator, codes) for operator in subgraph.operators])
-    inputs = _numbers(builder, subgraph.inputs, "int32")
-    outputs = _numbers(builder, subgraph.outputs, "int32")
-    name = builder.CreateString(subgraph.name)
+    inputs = builder.numbers(subgraph.inputs, "int32")
+    outputs = builder.numbers(subgraph.outputs, "int32")
+    name = builder.text(subgraph.name)
     tflite.SubGraphStart(builder)
     tflite.SubGraphAddTensors(builder, tensors)
     tflite.SubGraphAddInputs(builder, inputs)
@@ -136,7 +151,7 @@ def _subgraph(builder, subgraph: Subgraph, buffers: _Buffers, codes: list[tuple[
     return tflite.SubGraphEnd(builder)
 
 
-def _operator_code(builder, kind: str, version: int) -> int:
+def _operator_code(builder: _Builder, kind: str, version: int) -> int:
     code = getattr(tflite.BuiltinOperator, kind)
     tflite.OperatorCodeStart(builder)
     tflite.OperatorCodeAddDeprecatedBuiltinCode(builder, min(code, _DEPRECATED_LIMIT))
@@ -145,10 +160,10 @@ def _operator_code(builder, kind: str, version: int) -> int:
     return tflite.OperatorCodeEnd(builder)
 
 
-def _tensor_maps(builder, subgraph: Subgraph, indices: list[int]) -> int:
+def _tensor_maps(builder: _Builder, subgraph: Subgraph, indices: list[int]) -> int:
     maps = []
     for index in indices:
-        name = builder.CreateString(subgraph.tensors[index].name)
+        name = builder.text(subgraph.tensors[index].name)
         tflite.TensorMapStart(builder)
         tflite.TensorMapAddName(builder, name)
         tflite.TensorMapAddTensorIndex(builder, index)
@@ -156,10 +171,10 @@ def _tensor_maps(builder, subgraph: Subgraph, indices: list[int]) -> int:
     return _offsets(builder, maps)
 
 
-def _signature(builder, subgraph: Subgraph, index: int) -> int:
+def _signature(builder: _Builder, subgraph: Subgraph, index: int) -> int:
     inputs = _tensor_maps(builder, subgraph, subgraph.inputs)
     outputs = _tensor_maps(builder, subgraph, subgraph.outputs)
-    key = builder.CreateString(subgraph.name)
+    key = builder.text(subgraph.name)
     tflite.SignatureDefStart(builder)
     tflite.SignatureDefAddInputs(builder, inputs)
     tflite.SignatureDefAddOutputs(builder, outputs)
@@ -168,8 +183,8 @@ def _signature(builder, subgraph: Subgraph, index: int) -> int:
     return tflite.SignatureDefEnd(builder)
 
 
-def _metadata_entry(builder, name: str, buffer: int) -> int:
-    text = builder.CreateString(name)
+def _metadata_entry(builder: _Builder, name: str, buffer: int) -> int:
+    text = builder.text(name)
     tflite.MetadataStart(builder)
     tflite.MetadataAddName(builder, text)
     tflite.MetadataAddBuffer(builder, buffer)
@@ -184,7 +199,7 @@ def serialise(model: Model) -> bytes:
     Returns:
         bytes: the .tflite file, identifier TFL3, with one signature per subgraph.
     """
-    builder = flatbuffers.Builder(1 << 16)
+    builder = _Builder()
     buffers = _Buffers()
     codes: list[tuple[str, int]] = []
     for subgraph in model.subgraphs:
@@ -197,7 +212,7 @@ def serialise(model: Model) -> bytes:
     entries = [_metadata_entry(builder, name, buffers.index(data)) for name, data in model.metadata.items()]
     metadata = _offsets(builder, entries)
     buffer_table = _buffer_table(builder, buffers.contents)
-    description = builder.CreateString(model.description)
+    description = builder.text(model.description)
     tflite.ModelStart(builder)
     tflite.ModelAddVersion(builder, _SCHEMA_VERSION)
     tflite.ModelAddOperatorCodes(builder, operator_codes)

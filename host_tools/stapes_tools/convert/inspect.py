@@ -1,0 +1,92 @@
+"""What a model file holds and what it costs: operators, weights, bytes, multiplications."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+
+from stapes_tools.convert.graph import Operator, Subgraph
+from stapes_tools.convert.read import read_model
+
+_WEIGHT_INPUT = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One operator.
+
+    shape and dtype are its first output's; weights counts the elements of its weight tensor (a
+    GATHER's table included), constant_bytes all its constants; multiplications counts multiplications
+    by a weight in one invocation, zeros included.
+    """
+
+    subgraph: str
+    operator: str
+    output: str
+    shape: tuple[int, ...]
+    dtype: str
+    weights: int
+    constant_bytes: int
+    multiplications: int
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over rows."""
+
+    weights: int
+    constant_bytes: int
+    multiplications: int
+
+
+def _weights(subgraph: Subgraph, operator: Operator) -> int:
+    position = 0 if operator.kind == "GATHER" else _WEIGHT_INPUT
+    if operator.kind == "STRIDED_SLICE" or len(operator.inputs) <= position or operator.inputs[position] < 0:
+        return 0
+    tensor = subgraph.tensors[operator.inputs[position]]
+    return prod(tensor.shape) if tensor.data is not None else 0
+
+
+def _multiplications(subgraph: Subgraph, operator: Operator) -> int:
+    if operator.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+        return 0
+    filter_shape = subgraph.tensors[operator.inputs[_WEIGHT_INPUT]].shape
+    outputs = prod(subgraph.tensors[operator.outputs[0]].shape)
+    if operator.kind == "DEPTHWISE_CONV_2D":
+        return outputs * prod(filter_shape[1:3])
+    return outputs * prod(filter_shape[1:])
+
+
+def _row(subgraph: Subgraph, operator: Operator) -> Row:
+    output = subgraph.tensors[operator.outputs[0]]
+    constants = {index for index in operator.inputs if index >= 0 and subgraph.tensors[index].data is not None}
+    return Row(
+        subgraph.name,
+        operator.kind,
+        output.name,
+        output.shape,
+        output.dtype,
+        _weights(subgraph, operator),
+        sum(len(subgraph.tensors[index].data or b"") for index in constants),
+        _multiplications(subgraph, operator),
+    )
+
+
+def describe(data: bytes) -> list[Row]:
+    """One row per operator of a .tflite file, in the order of execution.
+
+    Args:
+        data: the whole file; any int8 model, not only ours.
+    Raises:
+        UserError: the file is not a .tflite or is damaged.
+    """
+    return [_row(part, operator) for part in read_model(data).subgraphs for operator in part.operators]
+
+
+def totals(rows: Iterable[Row], subgraph: str | None = None) -> Totals:
+    """Sums over all rows, or over those of one subgraph."""
+    chosen = [row for row in rows if subgraph is None or row.subgraph == subgraph]
+    return Totals(
+        sum(row.weights for row in chosen),
+        sum(row.constant_bytes for row in chosen),
+        sum(row.multiplications for row in chosen),
+    )
