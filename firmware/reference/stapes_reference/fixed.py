@@ -74,8 +74,3 @@ def msb32(value):
         value >>= 1
         position += 1
     return position
-
-
-def divide_u32(dividend, divisor):
-    """Return floor(dividend / divisor) of two uint32; divisor > 0."""
-    return dividend // divisor
