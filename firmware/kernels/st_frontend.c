@@ -9,6 +9,7 @@
 #define FIRST_BIN (2)   /* st_mel_first_bin_table[0] */
 #define END_BIN (244)   /* st_mel_first_bin_table[BANDS + 1] */
 #define MEAN_EXTRA_BITS (6) /* the running mean has 6 more fraction bits than log-mel */
+#define FEATURE_SHIFT (ST_FRONTEND_LOG_FRACTION_BITS + MEAN_EXTRA_BITS - ST_FRONTEND_FEATURE_FRACTION_BITS)
 
 /* floor(dividend / divisor), divisor > 0, bit by bit: the Cortex-M0+ cannot divide, and a native
  * module should not need the compiler's library for two divisions a frame. */
@@ -134,7 +135,7 @@ ST_HOT void st_frontend_log_mel(const int16_t *samples, int16_t *log_mel, int32_
     mel_bands(scratch, shift, ST_FRONTEND_FLOOR_LOG2 + 2 * (26 - bits - shift), log_mel);
 }
 
-/* Move the running mean towards a frame by 1 / mean_frames, then write frame minus mean, Q3.4. */
+/* Move the running mean towards a frame by 1 / mean_frames, then write frame minus mean, Q4.3. */
 static void normalise(st_frontend_t *state, const int16_t *log_mel, int8_t *features) {
     if (state->mean_frames < ST_FRONTEND_MEAN_MAX_FRAMES) {
         state->mean_frames++;
@@ -144,7 +145,7 @@ static void normalise(st_frontend_t *state, const int16_t *log_mel, int8_t *feat
         int32_t value = log_mel[band] * (1 << MEAN_EXTRA_BITS);
         state->mean[band] += ((value - state->mean[band]) * rate + (1 << 14)) >> 15;
         int32_t difference = value - state->mean[band];
-        features[band] = (int8_t)st_clamp((difference + (1 << 11)) >> 12, INT8_MIN, INT8_MAX);
+        features[band] = (int8_t)st_clamp((difference + (1 << (FEATURE_SHIFT - 1))) >> FEATURE_SHIFT, INT8_MIN, INT8_MAX);
     }
 }
 

@@ -30,7 +30,7 @@ void st_frontend_init(st_frontend_t *state, const int16_t *prior);
 /* Steps that n more samples will complete. */
 uint32_t st_frontend_steps(const st_frontend_t *state, uint32_t n);
 
-/* Take in n samples and write the features of every step they complete: int8 [steps, 120], Q3.4,
+/* Take in n samples and write the features of every step they complete: int8 [steps, 120], Q4.3,
  * frame by frame, band by band. Returns the steps. Any cutting of the samples into calls gives
  * the same features. */
 uint32_t st_frontend_apply(st_frontend_t *state, const int16_t *samples, uint32_t n, int8_t *features);

@@ -49,7 +49,7 @@ def features(samples: np.ndarray, prior: np.ndarray) -> np.ndarray:
         samples: int16 [n], 16 kHz.
         prior: int16 [40], mean log-mel before the first frame, Q5.10.
     Returns:
-        int8 [steps, 120], Q3.4.
+        int8 [steps, 120], Q4.3.
     Raises:
         TypeError: samples or prior have another type or shape.
     """
