@@ -100,7 +100,7 @@ def encode(topology: Topology, parameters: Parameters, features: np.ndarray) -> 
     """Encode one utterance from the zero state.
 
     Args:
-        features: int8 [T, 120] as the front end gives them, or float32 already divided by 16.
+        features: int8 [T, 120] as the front end gives them, or float32 already times FEATURE_SCALE.
     Returns:
         float32 [T, joint].
     """

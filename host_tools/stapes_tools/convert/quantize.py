@@ -245,7 +245,7 @@ def _joint(result: Quantised, walk: _Walk, contexts_exact: np.ndarray, contexts_
     float_logits = exact @ parameters["joint.weight"].T + parameters["joint.bias"]
     shift = (coarse @ weight.T + bias).mean(axis=0) - float_logits.mean(axis=0)
     set_bias(weights, parameters["joint.bias"] - shift, scale.scale)
-    result.layers["joint"] = weights
+    result.layers["logits"] = weights
     result.activations["logits"] = _logit_scale(float_logits)
 
 

@@ -16,7 +16,8 @@ A block's ReLU sits where the topology says (``depthwise_relu`` on d, ``pointwis
 Batch normalisation is folded into the weights and biases before they come here. States
 start at zero: the first step sees zeros before it.
 
-The float input is what the front end's int8 features stand for: int8 / 16 (Q3.4, log2 units).
+The float input is what the front end's int8 features stand for: int8 x forward.FEATURE_SCALE
+(log2 units; feature_fraction_bits of the specification).
 
 Float parameters are a dict of float32 arrays with exactly these names and shapes:
 

@@ -152,18 +152,17 @@ def _predictor(result: Quantised) -> Subgraph:
 
 
 def _joint(result: Quantised) -> Subgraph:
+    """The output layer is a 1x1 CONV_2D and not FULLY_CONNECTED, which LiteRT's reference kernels round
+    otherwise than TensorFlow Lite Micro does (docs/model_file.md)."""
     topology = result.topology
     layers = _Layers(result, "joint")
     subgraph = layers.subgraph
-    encoded = _activation(subgraph, "encoded", (1, topology.joint), layers.scale("projection"))
-    predicted = _activation(subgraph, "predicted", (1, topology.joint), layers.scale("predicted"))
+    shape = (1, 1, 1, topology.joint)
+    encoded = _activation(subgraph, "encoded", shape, layers.scale("projection"))
+    predicted = _activation(subgraph, "predicted", shape, layers.scale("predicted"))
     subgraph.inputs += [encoded, predicted]
     hidden = layers.add("hidden", encoded, predicted, relu=True)
-    constants = layers.weights("joint", (topology.units, topology.joint), layers.scale("hidden").scale)
-    logits = _activation(subgraph, "logits", (1, topology.units), layers.scale("logits"))
-    options = {"FusedActivationFunction": _NONE, "WeightsFormat": 0, "KeepNumDims": 0}
-    subgraph.operate("FULLY_CONNECTED", [hidden, *constants], [logits], **options)
-    subgraph.outputs.append(logits)
+    subgraph.outputs.append(layers.convolution("logits", hidden, "hidden", 1, False))
     return subgraph
 
 
