@@ -1,0 +1,97 @@
+"""The board package in this very process, under CPython, with the host build of the kernels."""
+
+import time
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import stapes_spec as spec
+from stapes import event as kinds
+from stapes.errors import StapesError as PackageError
+from stapes.event import Event
+from stapes.listener import Listener
+from stapes.recognizer import Recognizer
+
+from .. import kernels
+from .session import Progress, board_fault
+
+
+class HostSession:
+    """Like Session, without a link.
+
+    Args:
+        model, grammar: files.
+        speed: None goes as fast as it can, 1.0 as fast as it was spoken.
+    """
+
+    name = "host"
+
+    def __init__(self, model: Path, grammar: Path, speed: float | None = None) -> None:
+        self._paths = (str(model), str(grammar))
+        self._speed = speed
+        self._recognizer: Recognizer | None = None
+        self.about: dict = {}
+
+    def __enter__(self) -> "HostSession":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forget model and grammar."""
+        self._recognizer = None
+
+    def connect(self) -> dict:
+        """Load model and grammar; return what a board would say of itself.
+
+        Raises:
+            UserError: one of them is refused.
+        """
+        try:
+            self._recognizer = Recognizer(self._paths[0], self._paths[1], kernels=kernels.install())
+        except PackageError as error:
+            raise board_fault(error.code, error.where or self.name, error.detail) from None
+        self.about = {
+            "board": "host",
+            "firmware": spec.PROJECT_VERSION,
+            "protocol": spec.VERSION_PROTOCOL,
+            "kernels": "stapes_kernels",
+            "bytes": self._recognizer.memory_bytes,
+        }
+        return self.about
+
+    def recognise(self, samples: np.ndarray, progress: Progress = lambda _: None) -> Iterator[Event]:
+        """Yield the events of a recording's first utterance, statistics last.
+
+        Args:
+            samples: int16 [n], 16 kHz, mono.
+            progress: called with the samples recognised so far.
+        Raises:
+            UserError, BoardError: what the recogniser reports.
+        """
+        assert self._recognizer is not None, "connect() comes first"
+        self._recognizer.reset()
+        listener = Listener(self._recognizer, single=True)
+        began = time.monotonic()
+        for begin in range(0, len(samples), spec.FRAME_AUDIO_SAMPLES):
+            chunk = array("h", samples[begin : begin + spec.FRAME_AUDIO_SAMPLES].astype("=i2").tobytes())
+            listener.accept(chunk, len(chunk))
+            progress(begin + len(chunk))
+            yield from _taken(listener)
+            if listener.over:
+                return
+            if self._speed:
+                due = began + (begin + len(chunk)) / spec.AUDIO_SAMPLE_RATE_HZ / self._speed
+                time.sleep(max(0.0, due - time.monotonic()))
+        listener.finish()
+        yield from _taken(listener)
+
+
+def _taken(listener: Listener) -> Iterator[Event]:
+    while listener.waiting:
+        event = listener.take()
+        if event.kind == kinds.ERROR:
+            raise board_fault(event.error.code, event.error.where or HostSession.name, event.error.detail)
+        yield event

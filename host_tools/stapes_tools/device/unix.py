@@ -1,0 +1,121 @@
+"""The board package on MicroPython's unix port: a board on the PC."""
+
+import importlib.util
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ..errors import BoardError, UserError
+
+REPO = Path(__file__).resolve().parents[3]
+NATIVE_MODULE = REPO / "build" / "unix" / "stapes_kernels.mpy"
+_HEAP = "32M"
+_GRACE_S = 2.0  # from goodbye to the end of the process
+
+
+def interpreter() -> str:
+    """Return the path of MicroPython's unix port, from the virtual environment or the PATH.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    beside = Path(sys.executable).parent / "micropython"
+    found = str(beside) if beside.exists() else shutil.which("micropython")
+    if not found:
+        raise UserError("MicroPython's unix port is not installed", "micropython", "run `make demo`")
+    return found
+
+
+def module_path(native: Path | None = None) -> str:
+    """Return MICROPYPATH for the board package and its kernels.
+
+    Args:
+        native: the native module; None leaves it out, so that the reference runs.
+    """
+    folders = [str(native.parent)] if native else []
+    for name in ("stapes", "stapes_reference"):
+        spec = importlib.util.find_spec(name)
+        assert spec is not None and spec.origin is not None
+        folders.append(str(Path(spec.origin).parent.parent))
+    generated = importlib.util.find_spec("stapes_spec")
+    assert generated is not None and generated.origin is not None
+    return ":".join([*folders, str(Path(generated.origin).parent), ".frozen"])
+
+
+class UnixStream:
+    """Standard input and output of a MicroPython process that runs stapes.service.
+
+    Args:
+        model, grammar: files.
+        reference: True runs the plain Python kernels.
+    Raises:
+        UserError: MicroPython or the native module is not there.
+    """
+
+    name = "unix"
+    slowness = 1.0
+
+    def __init__(self, model: Path, grammar: Path, reference: bool = False) -> None:
+        if not reference and not NATIVE_MODULE.exists():
+            raise UserError("the native module is not built", "stapes_kernels.mpy", "run `make unix-module`")
+        program = f"from stapes.service import main; main({json.dumps(str(model))}, {json.dumps(str(grammar))})"
+        environment = dict(os.environ, MICROPYPATH=module_path(None if reference else NATIVE_MODULE))
+        if reference:
+            self.slowness = 200.0
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close())
+        self._process = subprocess.Popen(
+            [interpreter(), "-X", f"heapsize={_HEAP}", "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=environment,
+            bufsize=0,
+        )
+
+    def write(self, data: bytes) -> None:
+        """Send all of data."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(data)
+        except BrokenPipeError:
+            raise self._stopped() from None
+
+    def read(self, timeout_s: float) -> bytes:
+        """Return what has arrived, b"" if nothing came in time."""
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], max(timeout_s, 0))
+        if not ready:
+            return b""
+        data = os.read(self._process.stdout.fileno(), 65536)
+        if not data:
+            raise self._stopped()
+        return data
+
+    def close(self) -> None:
+        """End the process."""
+        process = self._process
+        if process.stdin and not process.stdin.closed:
+            process.stdin.close()
+        try:
+            process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout:
+            process.stdout.close()
+        self._errors.close()
+
+    def _stopped(self) -> BoardError:
+        """Say how the process ended, with its own last words."""
+        time.sleep(0.05)
+        status = self._process.poll()
+        self._errors.seek(0)
+        lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+        words = lines[-1] if lines else f"exit status {status}"
+        return BoardError(f"the board's program stopped ({words})", self.name, "report it: this is a fault of Stapes")
