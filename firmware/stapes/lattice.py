@@ -9,21 +9,16 @@ import struct
 
 import stapes_spec as spec
 
+from stapes.errors import StapesError
+
 _NONE16 = spec.LIMITS_NONE16
 
 
-class LatticeError(ValueError):
-    """The bytes are no lattice of ours.
-
-    Attributes:
-        code: one of stapes_spec.ERROR_LATTICE_...
-        detail: what exactly was found.
-    """
+class LatticeError(StapesError):
+    """The bytes are no lattice of ours; code is one of stapes_spec.ERROR_LATTICE_..."""
 
     def __init__(self, code, detail):
-        self.code = code
-        self.detail = detail
-        super().__init__("{} ({})".format(spec.ERRORS[code][2], detail))
+        super().__init__(code, "lattice", detail)
 
 
 class Edge:

@@ -217,9 +217,8 @@ def parse(data: bytes, path: object = None) -> Lattice:
     try:
         board = BoardLattice(data)
     except LatticeError as error:
-        _, fault, _, advice = spec.ERRORS[error.code]
-        kind = UserError if fault == "user" else BoardError
-        raise kind(str(error), path=path, advice=advice) from None
+        kind = UserError if error.fault == "user" else BoardError
+        raise kind(f"{error.text} ({error.detail})", path=path, advice=error.advice) from None
     words = [Word(text, slot, bool(flags & spec.WORD_FLAGS_SLOT_BEGIN)) for text, slot, flags in board.words]
     edges = [
         Edge(e.from_node, e.to_node, e.word, e.start_ms, e.end_ms, e.acoustic, e.language, e.best) for e in board.edges
