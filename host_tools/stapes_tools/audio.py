@@ -34,9 +34,9 @@ def read_recording(path: str | Path) -> np.ndarray:
     path = Path(path)
     _check_file(path)
     try:
+        _check_whole(path)
         with soundfile.SoundFile(str(path)) as file:
             _check_format(file, path)
-            _check_whole(file, path)
             return _check_samples(_read(file), file, path)
     except soundfile.LibsndfileError as error:
         raise _fault(spec.ERROR_AUDIO_FORMAT, path, str(error).partition(": ")[2].strip(" .")) from None
@@ -94,13 +94,15 @@ def _too_long(path: Path, length: str) -> UserError:
     return _fault(spec.ERROR_AUDIO_LENGTH, path, length)
 
 
-def _check_whole(file: soundfile.SoundFile, path: Path) -> None:
+def _check_whole(path: Path) -> None:
     """Refuse files that end before their header, or their container, says they do."""
-    if file.format in ("WAV", "WAVEX"):
+    with open(path, "rb") as file:
+        magic = file.read(12)
+    if magic[:4] == b"RIFF" and magic[8:] == b"WAVE":
         missing = _wav_bytes_missing(path)
         if missing:
             raise _cut_short(path, f"{missing} bytes are missing")
-    if file.format == "OGG" and not _ogg_has_last_page(path):
+    if magic[:4] == b"OggS" and not _ogg_has_last_page(path):
         raise _cut_short(path, "the last page is missing")
 
 
