@@ -8,10 +8,9 @@ what the last m - 1 inputs hold; before the first step those hold their zero poi
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from tflite_micro.python.tflite_micro import runtime
-
 from stapes_tools.convert.read import read_model
 from stapes_tools.convert.split import extract_subgraph
+from tflite_micro.python.tflite_micro import runtime
 
 ARENA_BYTES = 1_000_000
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from oracle_runners import assert_equal_runs, random_steps, run_litert, run_tflm
-
 from stapes_tools.convert.topology import Block
 from stapes_tools.convert.write import random_model
 

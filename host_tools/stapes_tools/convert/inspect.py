@@ -49,6 +49,8 @@ def _weights(subgraph: Subgraph, operator: Operator) -> int:
 def _multiplications(subgraph: Subgraph, operator: Operator) -> int:
     if operator.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         return 0
+    if len(operator.inputs) <= _WEIGHT_INPUT:
+        return 0
     filter_shape = subgraph.tensors[operator.inputs[_WEIGHT_INPUT]].shape
     outputs = prod(subgraph.tensors[operator.outputs[0]].shape)
     if operator.kind == "DEPTHWISE_CONV_2D":

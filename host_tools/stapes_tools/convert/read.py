@@ -1,6 +1,8 @@
 """Read a .tflite flatbuffer into the objects of graph.py."""
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import tflite
@@ -8,8 +10,21 @@ import tflite
 from stapes_tools.convert.graph import OPTIONS, Model, Operator, Subgraph, Tensor
 from stapes_tools.errors import UserError
 
-_DAMAGED = "the model file is cut short or damaged"
-_COPY_AGAIN = "copy it again from where it came from"
+# The index of an optional input that is not there.
+_LEFT_OUT = -1
+
+# What the generated accessors raise when an offset or a length points outside the file.
+_BAD_OFFSET = (IndexError, struct.error, AttributeError, TypeError, ValueError, OverflowError)
+
+
+@contextmanager
+def _damage_reported() -> Iterator[None]:
+    try:
+        yield
+    except _BAD_OFFSET as fault:
+        raise UserError(
+            "the model file is cut short or damaged", advice="copy it again from where it came from"
+        ) from fault
 
 
 def _names(enumeration) -> dict[int, str]:
@@ -73,6 +88,19 @@ def _subgraph(file: tflite.Model, table: tflite.SubGraph) -> Subgraph:
     )
 
 
+def _checked(subgraph: Subgraph) -> Subgraph:
+    """The subgraph, if every tensor index in it exists; IndexError if not."""
+    indices = [*subgraph.inputs, *subgraph.outputs]
+    for operator in subgraph.operators:
+        if not operator.outputs:
+            raise IndexError("an operator without output")
+        indices += operator.outputs + [index for index in operator.inputs if index != _LEFT_OUT]
+    for index in indices:
+        if not 0 <= index < len(subgraph.tensors):
+            raise IndexError(index)
+    return subgraph
+
+
 def _metadata_range(file: tflite.Model, index: int) -> tuple[str, int, int]:
     entry = file.Metadata(index)
     table = file.Buffers(entry.Buffer())._tab
@@ -89,13 +117,11 @@ def metadata_range(data: bytes, name: str) -> tuple[int, int]:
         UserError: the file is not a .tflite or is damaged.
     """
     file = _root(data)
-    try:
+    with _damage_reported():
         for index in range(file.MetadataLength()):
             found, offset, length = _metadata_range(file, index)
             if found == name and offset + length <= len(data):
                 return offset, length
-    except (IndexError, struct.error, TypeError, ValueError) as fault:
-        raise UserError(_DAMAGED, advice=_COPY_AGAIN) from fault
     return 0, 0
 
 
@@ -116,12 +142,10 @@ def read_model(data: bytes) -> Model:
         UserError: the file is not a .tflite or is damaged.
     """
     file = _root(data)
-    try:
-        subgraphs = [_subgraph(file, file.Subgraphs(k)) for k in range(file.SubgraphsLength())]
+    with _damage_reported():
+        subgraphs = [_checked(_subgraph(file, file.Subgraphs(k))) for k in range(file.SubgraphsLength())]
         metadata = {}
         for index in range(file.MetadataLength()):
             name, offset, length = _metadata_range(file, index)
             metadata[name] = bytes(data[offset : offset + length])
-    except (IndexError, struct.error, AttributeError, TypeError, ValueError) as fault:
-        raise UserError(_DAMAGED, advice=_COPY_AGAIN) from fault
-    return Model(subgraphs, _text(file.Description()), metadata)
+        return Model(subgraphs, _text(file.Description()), metadata)
