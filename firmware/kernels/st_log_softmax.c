@@ -37,7 +37,8 @@ static uint32_t float_to_q28(uint32_t bits) {
     if (exponent >= 122) {
         return mantissa << (exponent - 122);
     }
-    return 122 - exponent < 24 ? mantissa >> (122 - exponent) : 1;
+    uint32_t right = 122 - exponent;
+    return right < 24 ? mantissa >> right : 1; /* a scale as small as this counts as 2^-28 */
 }
 
 st_status_t st_log_softmax_table(uint32_t scale_bits, int32_t *table) {
