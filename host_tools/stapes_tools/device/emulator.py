@@ -1,0 +1,157 @@
+"""An RP2040 without hardware: rp2040py in a process of its own, its USB serial as a byte stream."""
+
+import contextlib
+import importlib.util
+import json
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from .errors import BoardError, DeviceError
+from .stream import RawPrompt, tail
+
+BOOT_TIMEOUT_S = 60.0
+CONTROL_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 3.0
+WRITE_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The emulated board's time: nanoseconds since power-up, and core cycles spent awake."""
+
+    nanoseconds: int
+    cycles: int
+
+    def __sub__(self, other: "Clock") -> "Clock":
+        return Clock(self.nanoseconds - other.nanoseconds, self.cycles - other.cycles)
+
+
+class EmulatedBoard:
+    """A running emulated RP2040. Use it in a `with` statement, or call close().
+
+    Args:
+        uf2: the whole flash image: firmware, and ROMFS if any.
+    Raises:
+        DeviceError: the emulator is not installed, or there is no such image.
+    """
+
+    name = "the emulated RP2040"
+
+    def __init__(self, uf2: Path):
+        if importlib.util.find_spec("rp2040py") is None:
+            raise DeviceError("the RP2040 emulator is missing; run: pip install 'stapes-tools[emulator]'")
+        if not uf2.is_file():
+            raise DeviceError(f"{uf2}: there is no such image; run: make firmware BOARD=rp2040_pico")
+        self._said = bytearray()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self._stream, stream_end = socket.socketpair()
+        self._control, control_end = socket.socketpair()
+        ends = [stream_end.fileno(), control_end.fileno()]
+        module = "stapes_tools.device.emulated"
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, str(uf2), *map(str, ends)],
+            pass_fds=ends,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+        )
+        stream_end.close()
+        control_end.close()
+        self._stream.settimeout(WRITE_TIMEOUT_S)
+        self._control.settimeout(CONTROL_TIMEOUT_S)
+
+    def read(self, count: int, timeout_s: float) -> bytes:
+        """Up to count bytes of what the board sent; b"" if none came in timeout_s of wall time.
+
+        Raises:
+            BoardError: the emulator has ended.
+        """
+        if not select.select([self._stream], [], [], max(timeout_s, 0))[0]:
+            return b""
+        try:
+            data = self._stream.recv(count)
+        except ConnectionError:
+            data = b""
+        if not data:
+            raise self._ended()
+        self._said = (self._said + data)[-4096:]
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Send all of data to the board; at most WRITE_TIMEOUT_S without progress.
+
+        Raises:
+            BoardError: the board takes nothing any more, or the emulator has ended.
+        """
+        rest = memoryview(data)
+        while rest:
+            try:
+                sent = self._stream.send(rest)
+            except TimeoutError:
+                raise BoardError(
+                    f"{self.name} took no byte for {WRITE_TIMEOUT_S:g} s{tail(bytes(self._said))}"
+                ) from None
+            except ConnectionError:
+                raise self._ended() from None
+            rest = rest[sent:]
+
+    def clock(self) -> Clock:
+        """The board's time now."""
+        answer = self._ask()
+        return Clock(answer["nanoseconds"], answer["cycles"])
+
+    def boot_nanoseconds(self) -> int:
+        """From power-up to the USB serial port's appearance; 0 before that."""
+        return self._ask()["connected_nanoseconds"]
+
+    def _ask(self) -> dict[str, int]:
+        try:
+            self._control.sendall(b"clock\n")
+            answer = b""
+            while not answer.endswith(b"\n"):
+                more = self._control.recv(4096)
+                if not more:
+                    raise self._ended()
+                answer += more
+        except TimeoutError:
+            raise BoardError(f"the emulator did not answer in {CONTROL_TIMEOUT_S:g} s") from None
+        except ConnectionError:
+            raise self._ended() from None
+        return json.loads(answer)
+
+    def prompt(self, timeout_s: float = BOOT_TIMEOUT_S) -> RawPrompt:
+        """Wait for MicroPython to come up and take its raw prompt."""
+        return RawPrompt(self, timeout_s)
+
+    def _ended(self) -> BoardError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(CLOSE_TIMEOUT_S)
+        self._errors.seek(0)
+        lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+        why = f": {lines[-1]}" if lines else ""
+        return BoardError(f"the emulator ended{why}{tail(bytes(self._said))}")
+
+    def close(self) -> None:
+        """Stop the emulator."""
+        self._stream.close()
+        self._control.close()
+        try:
+            self._process.wait(CLOSE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._errors.close()
+
+    def __enter__(self) -> "EmulatedBoard":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

