@@ -38,6 +38,17 @@ class Layer:
     def sum_name(self) -> str:
         return self.name.split(".")[0] + ".sum"
 
+    def apply(self, parameters: Parameters, x: np.ndarray) -> np.ndarray:
+        """The layer's output, after its ReLU if it has one."""
+        y = self.linear(parameters, x)
+        return np.maximum(y, 0.0) if self.relu else y
+
+    def join(self, stream: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """The residual stream after the layer, whose output is y."""
+        if self.residual:
+            return np.maximum(stream + y, 0.0) if self.sum_relu else stream + y
+        return y if self.name == "front" else stream
+
 
 def _shifted(x: np.ndarray, steps: int) -> np.ndarray:
     """x delayed by steps, zeros before its start. x: [T, channels]."""
@@ -106,15 +117,8 @@ def encode(topology: Topology, parameters: Parameters, features: np.ndarray) -> 
     """
     stream = x = dequantise_features(features)
     for layer in encoder_layers(topology):
-        x = layer.linear(parameters, stream if layer.stream_input else x)
-        if layer.relu:
-            x = np.maximum(x, 0.0)
-        if layer.residual:
-            stream = stream + x
-            if layer.sum_relu:
-                stream = np.maximum(stream, 0.0)
-        elif layer.name == "front":
-            stream = x
+        x = layer.apply(parameters, stream if layer.stream_input else x)
+        stream = layer.join(stream, x)
     return x
 
 

@@ -5,7 +5,8 @@ scale and zero point each; an activation after a ReLU spends all 256 values on 0
 A range that clips a few large values may cost less than one that holds them all: of a ladder of
 ranges the one with the least squared error on the calibration set is taken. Biases are int32
 at (input scale x weight scale), and corrected for the mean error of the layer's quantised
-inputs and weights.
+inputs and weights. Before all this, channels that share a scale are given like ranges
+(equalise.py).
 
 Reference: B. Jacob et al., Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference, arXiv:1712.05877; M. Nagel et al., Data-Free Quantization
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stapes_tools.convert import forward
+from stapes_tools.convert.equalise import equalise
 from stapes_tools.convert.topology import Parameters, Topology, check_parameters
 from stapes_tools.errors import UserError
 
@@ -172,10 +174,12 @@ class _Walk:
         self.result.layers[layer.name] = weights
         self.exact = [_relu(x, layer.relu) for x in exact]
         self.coarse, self.scale = self._rounded(layer.name, [_relu(x, layer.relu) for x in coarse])
+        self.exact_stream = [layer.join(*pair) for pair in zip(self.exact_stream, self.exact, strict=True)]
+        self.coarse_stream = [layer.join(*pair) for pair in zip(self.coarse_stream, self.coarse, strict=True)]
         if layer.residual:
-            self._add(layer)
+            self.coarse_stream, self.stream_scale = self._rounded(layer.sum_name, self.coarse_stream)
         elif layer.name == "front":
-            self.exact_stream, self.coarse_stream, self.stream_scale = self.exact, self.coarse, self.scale
+            self.stream_scale = self.scale
 
     def _coarse(self, layer: forward.Layer, weights: Weights, axis: int) -> list[np.ndarray]:
         weight, bias = dequantise_weights(weights, self.scale.scale, axis)
@@ -186,13 +190,6 @@ class _Walk:
         scale = choose_scale(np.concatenate(coarse))
         self.result.activations[name] = scale
         return [scale.round_trip(x) for x in coarse], scale
-
-    def _add(self, layer: forward.Layer) -> None:
-        pairs = zip(self.exact_stream, self.exact, strict=True)
-        self.exact_stream = [_relu(stream + x, layer.sum_relu) for stream, x in pairs]
-        pairs = zip(self.coarse_stream, self.coarse, strict=True)
-        total = [_relu(stream + x, layer.sum_relu) for stream, x in pairs]
-        self.coarse_stream, self.stream_scale = self._rounded(layer.sum_name, total)
 
 
 def _predictor(result: Quantised, parameters: Parameters) -> np.ndarray:
@@ -276,7 +273,7 @@ def quantise(topology: Topology, parameters: Parameters, calibration: Sequence[n
     """
     check_parameters(topology, parameters)
     _check_calibration(topology, calibration)
-    parameters = {name: np.asarray(values, np.float32) for name, values in parameters.items()}
+    parameters = equalise(topology, parameters, calibration)
     result = Quantised(topology)
     walk = _Walk(result, parameters, calibration)
     for layer in forward.encoder_layers(topology):
