@@ -6,6 +6,7 @@
 #define EXP_BITS (23)
 #define SCALE_BITS (20)
 #define LN2_Q15 (22713)
+#define THIRD_Q31 (715827883u)
 #define FLOOR_NATS (33) /* more than the output can hold */
 
 /* a * b of two unsigned Q1.31 numbers, rounded down. */
@@ -17,9 +18,9 @@ static uint32_t multiply_q31(uint32_t a, uint32_t b) {
  * remainder is below 2^-31, then eight squarings. */
 static uint32_t exp_negative(uint32_t x) {
     uint32_t t = x >> 5; /* x / 256, Q31 */
-    uint32_t t2 = multiply_q31(t, t) / 2;
-    uint32_t t3 = multiply_q31(t2, t) / 3;
-    uint32_t t4 = multiply_q31(t3, t) / 4;
+    uint32_t t2 = multiply_q31(t, t) >> 1;
+    uint32_t t3 = multiply_q31(multiply_q31(t2, t), THIRD_Q31);
+    uint32_t t4 = multiply_q31(t3, t) >> 2;
     uint32_t power = (1u << 31) - t + t2 - t3 + t4;
     for (int i = 0; i < 8; i++) {
         power = multiply_q31(power, power);

@@ -11,15 +11,16 @@ MAX_LOGITS = 256
 EXP_BITS = 23
 SCALE_BITS = 20
 LN2_Q15 = 22713
+THIRD_Q31 = 715827883
 FLOOR_NATS = 33
 
 
 def _exp_negative(x):
     """Return exp(-x), Q1.31, of x in Q28, 0 <= x < 8."""
     t = x >> 5
-    t2 = ((t * t) >> 31) // 2
-    t3 = ((t2 * t) >> 31) // 3
-    t4 = ((t3 * t) >> 31) // 4
+    t2 = (t * t) >> 32
+    t3 = (((t2 * t) >> 31) * THIRD_Q31) >> 31
+    t4 = (t3 * t) >> 33
     power = (1 << 31) - t + t2 - t3 + t4
     for _ in range(8):
         power = (power * power) >> 31

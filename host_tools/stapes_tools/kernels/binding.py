@@ -30,20 +30,28 @@ def parse_methods(text: str) -> dict[str, str]:
 METHODS = parse_methods(METHOD_TABLE.read_text())
 
 
+def library_path() -> str:
+    """Return the library's path: what STAPES_KERNELS_LIB names, else the one that is built here.
+
+    Raises:
+        BuildError: it had to be built and could not be.
+    """
+    from .build import build_host  # here, so that `python -m stapes_tools.kernels.build` imports it once
+
+    return str(Path(os.environ.get(LIBRARY_VARIABLE) or build_host()).resolve())
+
+
 @functools.cache
 def library() -> cffi.FFI:
-    """Open the kernel library, building it first unless STAPES_KERNELS_LIB names one.
+    """Open the kernel library, once.
 
     Raises:
         BuildError: it had to be built and could not be.
         OSError: STAPES_KERNELS_LIB names no library.
     """
-    from .build import build_host  # here, so that `python -m stapes_tools.kernels.build` imports it once
-
-    path = os.environ.get(LIBRARY_VARIABLE) or build_host()
     _FFI.cdef(STRUCTURE + "".join(f"int32_t stk_{name}(const st_arg_t *);" for name in METHODS))
     # Lazily bound: a library that lacks one kernel still serves the others.
-    return _FFI.dlopen(str(Path(path).resolve()), _FFI.RTLD_LAZY)
+    return _FFI.dlopen(library_path(), _FFI.RTLD_LAZY)
 
 
 def _refuse(name: str, signature: str, arguments: tuple, error: Exception) -> TypeError:
