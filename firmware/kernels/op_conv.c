@@ -1,0 +1,215 @@
+/* CONV_2D and DEPTHWISE_CONV_2D: int8, symmetric weights per output channel, int32 bias.
+ *
+ * Reference: tensorflow/lite/kernels/internal/reference/integer_ops/conv.h, depthwise_conv.h. */
+#include "st_dense.h"
+
+#include "st_fixed.h"
+
+#define OPTIONS_CONV (1)
+#define OPTIONS_DEPTHWISE (2)
+#define FIELD_PADDING (0)
+#define FIELD_STRIDE_W (1)
+#define FIELD_STRIDE_H (2)
+#define FIELD_MULTIPLIER (3) /* of DEPTHWISE_CONV_2D; the fields after it move up by one */
+#define FIELD_ACTIVATION (3)
+#define FIELD_DILATION_W (4)
+#define FIELD_DILATION_H (5)
+#define PADDING_SAME (0)
+#define MAX_STEP (1024) /* strides, dilations and kernel sizes */
+
+/* Padding before, for one dimension; or -1 when the output's size is not what it must be. */
+static int32_t pad_before(int32_t x, int32_t y, int32_t kernel, int32_t stride, int32_t dilation, int same) {
+    int32_t reach = (kernel - 1) * dilation + 1;
+    int32_t expected = same ? (x - 1) / stride + 1 : (x >= reach ? (x - reach) / stride + 1 : 0);
+    if (y != expected) {
+        return -1;
+    }
+    int32_t missing = (y - 1) * stride + reach - x;
+    return same && missing > 0 ? missing / 2 : 0;
+}
+
+static int is_step(int32_t value) {
+    return value >= 1 && value <= MAX_STEP;
+}
+
+static st_status_t load_window(st_plan_t *plan, st_record_conv_t *record) {
+    uint32_t moved = plan->code == ST_OP_DEPTHWISE_CONV_2D ? 1 : 0;
+    int same = st_fb_get_i8(&plan->fb, plan->options, FIELD_PADDING, PADDING_SAME) == PADDING_SAME;
+    record->stride_width = st_fb_get_i32(&plan->fb, plan->options, FIELD_STRIDE_W, 0);
+    record->stride_height = st_fb_get_i32(&plan->fb, plan->options, FIELD_STRIDE_H, 0);
+    record->dilation_width = st_fb_get_i32(&plan->fb, plan->options, FIELD_DILATION_W + moved, 1);
+    record->dilation_height = st_fb_get_i32(&plan->fb, plan->options, FIELD_DILATION_H + moved, 1);
+    if (!is_step(record->stride_width) || !is_step(record->stride_height) || !is_step(record->dilation_width) ||
+        !is_step(record->dilation_height) || !is_step(record->kernel_width) || !is_step(record->kernel_height)) {
+        return st_op_refuse_option(plan);
+    }
+    record->pad_height = pad_before(record->x_height, record->y_height, record->kernel_height,
+                                    record->stride_height, record->dilation_height, same);
+    record->pad_width = pad_before(record->x_width, record->y_width, record->kernel_width, record->stride_width,
+                                   record->dilation_width, same);
+    return st_op_activation(plan, FIELD_ACTIVATION + moved, record->y_zero, &record->y_low);
+}
+
+/* Shapes: x [batches, height, width, depth], weights [y_depth or 1, height, width, depth]. */
+static int load_shapes(st_record_conv_t *record, const st_tensor_t *x, const st_tensor_t *w, const st_tensor_t *y) {
+    int depthwise = record->head.kind == ST_OP_DEPTHWISE_CONV_2D;
+    if (x->rank != 4 || w->rank != 4 || y->rank != 4 || x->dims[0] != y->dims[0]) {
+        return 0;
+    }
+    record->batches = x->dims[0];
+    record->x_height = x->dims[1];
+    record->x_width = x->dims[2];
+    record->x_depth = x->dims[3];
+    record->kernel_height = w->dims[1];
+    record->kernel_width = w->dims[2];
+    record->y_height = y->dims[1];
+    record->y_width = y->dims[2];
+    record->y_depth = y->dims[3];
+    if (depthwise) {
+        return w->dims[0] == 1 && w->dims[3] == record->y_depth && record->y_depth % record->x_depth == 0;
+    }
+    return w->dims[0] == record->y_depth && w->dims[3] == record->x_depth;
+}
+
+static st_status_t prepare(st_plan_t *plan, st_record_conv_t *record, st_tensor_t *w) {
+    st_tensor_t x, y;
+    st_status_t status = st_plan_operand(plan, 0, &x, &record->x);
+    if (status == 0) {
+        status = st_plan_constant(plan, 1, 0, w);
+    }
+    if (status == 0) {
+        status = st_plan_result(plan, &y, &record->y);
+    }
+    if (status < 0) {
+        return status;
+    }
+    if (!st_tensor_is_activation(&x)) {
+        return st_op_refuse_type(plan, &x);
+    }
+    if (!st_tensor_is_activation(&y) || !load_shapes(record, &x, w, &y)) {
+        return st_op_refuse_type(plan, &y);
+    }
+    record->x_zero = x.zero_point;
+    record->y_zero = y.zero_point;
+    record->y_high = INT8_MAX;
+    status = load_window(plan, record);
+    if (status == 0 && (record->pad_height < 0 || record->pad_width < 0)) {
+        status = st_op_refuse_type(plan, &y);
+    }
+    return status;
+}
+
+st_status_t st_op_prepare_conv(st_plan_t *plan) {
+    st_record_conv_t record = {0};
+    st_tensor_t weights;
+    uint32_t at;
+    int depthwise = plan->code == ST_OP_DEPTHWISE_CONV_2D;
+    record.head.kind = plan->code;
+    st_status_t status = st_op_options(plan, depthwise ? OPTIONS_DEPTHWISE : OPTIONS_CONV);
+    if (status == 0) {
+        status = st_plan_reserve(plan, sizeof(record), &at);
+    }
+    if (status == 0) {
+        status = prepare(plan, &record, &weights);
+    }
+    if (status == 0) {
+        status = st_op_dense_weights(plan, &record, &weights, depthwise ? 3 : 0);
+    }
+    if (status == 0) {
+        uint32_t count = depthwise ? (uint32_t)record.y_depth : weights.elements / (uint32_t)record.y_depth;
+        status = st_plan_scratch(plan, 4 * count, &record.scratch);
+    }
+    if (status == 0) {
+        record.head.next = ST_ALIGN8(plan->used);
+        st_plan_write(plan, at, &record, sizeof(record));
+    }
+    return status;
+}
+
+static const int8_t *input_row(const st_record_conv_t *op, const int8_t *x, int32_t y, int32_t x_position) {
+    if (y < 0 || y >= op->x_height || x_position < 0 || x_position >= op->x_width) {
+        return NULL; /* padding: the zero point, which counts as 0 */
+    }
+    return x + (y * op->x_width + x_position) * op->x_depth;
+}
+
+/* The inputs under the kernel at one output position, widened. */
+static void gather_column(const st_record_conv_t *op, const int8_t *x, int32_t top, int32_t left, int32_t *column) {
+    for (int32_t i = 0; i < op->kernel_height; i++) {
+        for (int32_t j = 0; j < op->kernel_width; j++) {
+            const int8_t *row = input_row(op, x, top + i * op->dilation_height, left + j * op->dilation_width);
+            if (row) {
+                st_dense_widen(row, (uint32_t)op->x_depth, op->x_zero, column);
+            } else {
+                memset(column, 0, 4 * (size_t)op->x_depth);
+            }
+            column += op->x_depth;
+        }
+    }
+}
+
+/* sums[c] += (x - zero) * w over one tap of the kernel. */
+ST_HOT static void depthwise_tap(const st_record_conv_t *op, const int8_t *row, const int8_t *weights, uint32_t *sums) {
+    int32_t repeat = op->y_depth / op->x_depth;
+    for (int32_t c = 0; c < op->x_depth; c++) {
+        int32_t value = row[c] - op->x_zero;
+        for (int32_t m = 0; m < repeat; m++) {
+            *sums++ += (uint32_t)(value * *weights++);
+        }
+    }
+}
+
+static void depthwise_position(const st_memory_t *memory, const st_record_conv_t *op, const int8_t *x, int32_t top,
+                               int32_t left, int8_t *y) {
+    uint32_t *sums = st_write_at(memory, op->scratch);
+    const int8_t *weights = (const int8_t *)memory->file + op->weights;
+    const int32_t *multipliers = (const int32_t *)(const void *)(memory->state + op->channels.multipliers);
+    const int8_t *shifts = (const int8_t *)memory->state + op->channels.shifts;
+    for (int32_t c = 0; c < op->y_depth; c++) {
+        sums[c] = op->bias ? st_read_u32(memory->file + op->bias + 4 * c) : 0;
+    }
+    for (int32_t i = 0; i < op->kernel_height; i++) {
+        for (int32_t j = 0; j < op->kernel_width; j++) {
+            const int8_t *row = input_row(op, x, top + i * op->dilation_height, left + j * op->dilation_width);
+            if (row) {
+                depthwise_tap(op, row, weights, sums);
+            }
+            weights += op->y_depth;
+        }
+    }
+    for (int32_t c = 0; c < op->y_depth; c++) {
+        uint32_t k = (uint32_t)c * op->channels.step;
+        y[c] = st_dense_requantize((int32_t)sums[c], multipliers[k], shifts[k], op);
+    }
+}
+
+static void invoke(const st_memory_t *memory, const st_record_conv_t *op, int depthwise) {
+    const int8_t *x = st_read_at(memory, op->x);
+    int8_t *y = st_write_at(memory, op->y);
+    int32_t *column = st_write_at(memory, op->scratch);
+    uint32_t depth = (uint32_t)(op->kernel_height * op->kernel_width * op->x_depth);
+    for (int32_t batch = 0; batch < op->batches; batch++) {
+        for (int32_t i = 0; i < op->y_height; i++) {
+            for (int32_t j = 0; j < op->y_width; j++) {
+                int32_t top = i * op->stride_height - op->pad_height;
+                int32_t left = j * op->stride_width - op->pad_width;
+                if (depthwise) {
+                    depthwise_position(memory, op, x, top, left, y);
+                } else {
+                    gather_column(op, x, top, left, column);
+                    st_dense_rows(memory, op, column, depth, y);
+                }
+                y += op->y_depth;
+            }
+        }
+        x += op->x_height * op->x_width * op->x_depth;
+    }
+}
+
+void st_op_invoke_conv(const st_memory_t *memory, const st_record_t *record) {
+    invoke(memory, (const st_record_conv_t *)record, 0);
+}
+
+void st_op_invoke_depthwise(const st_memory_t *memory, const st_record_t *record) {
+    invoke(memory, (const st_record_conv_t *)record, 1);
+}

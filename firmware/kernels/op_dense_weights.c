@@ -1,0 +1,75 @@
+/* Weights, bias and multipliers of a convolution or a fully-connected layer. */
+#include "st_op.h"
+
+#define OPERAND_X (0)
+#define OPERAND_BIAS (2)
+#define MAX_SHIFT (30)
+
+/* Multiplier of channel k: x scale * weight scale / y scale. A per-tensor FULLY_CONNECTED rounds
+ * the product to float32 first, as TensorFlow Lite's GetQuantizedConvolutionMultipler does. */
+static st_status_t channel(st_plan_t *plan, const st_tensor_t *weights, uint32_t k, uint32_t x_scale,
+                           uint32_t y_scale, st_multiplier_t *result) {
+    uint32_t scale = (uint32_t)st_fb_i32_at(&plan->fb, weights->scales, k);
+    if (scale == 0 && weights->scales.count > 1) { /* a channel whose weights are all zero */
+        result->multiplier = 0;
+        result->shift = 0;
+        return 0;
+    }
+    if (!st_scale_is_valid(scale)) {
+        return st_op_refuse_type(plan, weights);
+    }
+    st_real_t a = st_real_from_scale(x_scale);
+    st_real_t b = st_real_from_scale(scale);
+    st_real_t product = st_real_product(a, b);
+    if (plan->code == ST_OP_FULLY_CONNECTED && weights->scales.count == 1 &&
+        !st_real_float_product(a, b, &product)) {
+        return st_op_refuse_type(plan, weights);
+    }
+    return st_op_multiplier(plan, weights, product, st_real_from_scale(y_scale), MAX_SHIFT, result);
+}
+
+static st_status_t load_channels(st_plan_t *plan, const st_tensor_t *weights, st_channels_t *channels) {
+    st_tensor_t x, y;
+    st_multiplier_t result;
+    uint32_t count = weights->scales.count;
+    st_status_t status = st_plan_reserve(plan, 4 * count, &channels->multipliers);
+    if (status == 0) {
+        status = st_plan_reserve(plan, count, &channels->shifts);
+    }
+    if (status == 0) {
+        status = st_tensor_load(&plan->fb, plan->source, st_fb_i32_at(&plan->fb, plan->op_inputs, OPERAND_X), &x);
+    }
+    if (status == 0) {
+        status = st_tensor_load(&plan->fb, plan->source, st_fb_i32_at(&plan->fb, plan->op_outputs, 0), &y);
+    }
+    for (uint32_t k = 0; status == 0 && k < count; k++) {
+        status = channel(plan, weights, k, x.scale, y.scale, &result);
+        if (status == 0) {
+            int8_t shift = (int8_t)result.shift;
+            st_plan_write(plan, channels->multipliers + 4 * k, &result.multiplier, 4);
+            st_plan_write(plan, channels->shifts + k, &shift, 1);
+        }
+    }
+    channels->step = count > 1;
+    return status;
+}
+
+st_status_t st_op_dense_weights(st_plan_t *plan, st_record_conv_t *record, const st_tensor_t *weights, int32_t axis) {
+    st_tensor_t bias;
+    uint32_t channels = (uint32_t)record->y_depth;
+    uint32_t count = weights->scales.count;
+    if (weights->type != ST_TENSOR_INT8 || !weights->symmetric || (count != 1 && count != channels) ||
+        (count > 1 && weights->axis != axis) || weights->elements / channels > ST_OP_MAX_DEPTH) {
+        return st_op_refuse_type(plan, weights);
+    }
+    st_status_t status = st_plan_constant(plan, OPERAND_BIAS, 1, &bias);
+    if (status < 0) {
+        return status;
+    }
+    if (bias.data && (bias.type != ST_TENSOR_INT32 || bias.elements != channels)) {
+        return st_op_refuse_type(plan, &bias);
+    }
+    record->weights = weights->data;
+    record->bias = bias.data;
+    return load_channels(plan, weights, &record->channels);
+}

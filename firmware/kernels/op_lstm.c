@@ -1,0 +1,305 @@
+/* UNIDIRECTIONAL_SEQUENCE_LSTM: int8 activations and recurrent state, int16 cell, one batch; no
+ * peephole, projection, layer normalisation or coupled gates.
+ *
+ * Reference: tensorflow/lite/micro/kernels/lstm_eval_common.cc (scales), lstm_eval.h (step),
+ * reference/integer_ops/logistic.h and tanh.h (the table and its interpolation). LiteRT's kernel
+ * uses other functions and differs, see docs/model_file.md. */
+#include "st_dense.h"
+#include "st_fixed.h"
+#include "st_sigmoid.h"
+
+#define OPTIONS_LSTM (71)
+#define FIELD_ACTIVATION (0)
+#define FIELD_CELL_CLIP (1)
+#define FIELD_PROJECTION_CLIP (2)
+#define FIELD_TIME_MAJOR (3)
+#define ACTIVATION_TANH (4)
+
+#define GATES (4) /* input, forget, cell, output: the schema's order */
+#define GATE_INPUT (0)
+#define GATE_FORGET (1)
+#define GATE_CELL (2)
+#define GATE_OUTPUT (3)
+#define OPERANDS (24)
+#define OPERAND_WEIGHTS (1)
+#define OPERAND_RECURRENT (5)
+#define OPERAND_PEEPHOLE (9)
+#define OPERAND_BIAS (12)
+#define OPERAND_PROJECTION (16)
+#define OPERAND_HIDDEN (18)
+#define OPERAND_CELL (19)
+#define OPERAND_NORM (20)
+
+#define SCALE_GATE (0x39800000u)   /* 2^-12: Q3.12 into sigmoid and tanh */
+#define SCALE_OUTPUT (0x38000000u) /* 2^-15: Q0.15 out of them */
+#define CELL_MIN_POWER (-15)
+#define CELL_MAX_POWER (-9)
+#define MAX_SHIFT (30)
+
+typedef struct {
+    uint32_t weights;
+    uint32_t recurrent;
+    uint32_t bias;
+    uint32_t reserved;
+    st_multiplier_t weights_scale;
+    st_multiplier_t recurrent_scale;
+} gate_t;
+
+typedef struct {
+    st_record_t head;
+    st_ref_t x;
+    st_ref_t y;
+    st_ref_t x_column; /* int32 */
+    st_ref_t h_column;
+    uint32_t hidden; /* int8 [cells], in the state */
+    uint32_t cell;   /* int16 [cells] */
+    int32_t steps;
+    int32_t inputs;
+    int32_t cells;
+    int32_t x_zero;
+    int32_t h_zero;
+    int32_t cell_power; /* cell scale = 2^cell_power */
+    int32_t cell_clip;  /* 0: none */
+    int32_t reserved;
+    st_multiplier_t forget_scale; /* forget gate * cell to cell */
+    st_multiplier_t input_scale;  /* input gate * cell gate to cell */
+    st_multiplier_t hidden_scale; /* output gate * tanh(cell) to hidden */
+    gate_t gates[GATES];
+} record_lstm_t;
+
+/* A weight matrix [cells, columns] with one scale, and its multiplier into Q3.12. */
+static st_status_t load_matrix(st_plan_t *plan, uint32_t k, int32_t cells, int32_t columns, uint32_t x_scale,
+                               uint32_t *position, st_multiplier_t *scale) {
+    st_tensor_t w;
+    st_real_t product;
+    st_status_t status = st_plan_constant(plan, k, 0, &w);
+    if (status < 0) {
+        return status;
+    }
+    if (w.type != ST_TENSOR_INT8 || !w.symmetric || w.scales.count != 1 || !st_scale_is_valid(w.scale) ||
+        w.rank != 2 || w.dims[0] != cells || w.dims[1] != columns ||
+        !st_real_float_product(st_real_from_scale(x_scale), st_real_from_scale(w.scale), &product)) {
+        return st_op_refuse_type(plan, &w);
+    }
+    *position = w.data;
+    return st_op_multiplier(plan, &w, product, st_real_from_scale(SCALE_GATE), MAX_SHIFT, scale);
+}
+
+static st_status_t load_gates(st_plan_t *plan, record_lstm_t *record, uint32_t x_scale, uint32_t h_scale) {
+    st_tensor_t bias;
+    for (uint32_t k = 0; k < GATES; k++) {
+        gate_t *gate = &record->gates[k];
+        st_status_t status = load_matrix(plan, OPERAND_WEIGHTS + k, record->cells, record->inputs, x_scale,
+                                         &gate->weights, &gate->weights_scale);
+        if (status == 0) {
+            status = load_matrix(plan, OPERAND_RECURRENT + k, record->cells, record->cells, h_scale,
+                                 &gate->recurrent, &gate->recurrent_scale);
+        }
+        if (status == 0) {
+            status = st_plan_constant(plan, OPERAND_BIAS + k, 0, &bias);
+        }
+        if (status < 0) {
+            return status;
+        }
+        if (bias.type != ST_TENSOR_INT32 || bias.elements != (uint32_t)record->cells) {
+            return st_op_refuse_type(plan, &bias);
+        }
+        gate->bias = bias.data;
+    }
+    return 0;
+}
+
+/* A variable tensor that this operator alone uses; its memory is the operator's. */
+static st_status_t load_state(st_plan_t *plan, uint32_t k, int32_t type, int32_t cells, st_tensor_t *tensor,
+                              uint32_t *offset) {
+    int32_t index = st_fb_i32_at(&plan->fb, plan->op_inputs, k);
+    st_status_t status = st_tensor_load(&plan->fb, plan->source, index, tensor);
+    if (status < 0) {
+        return st_plan_refuse(plan, -status, index);
+    }
+    if (tensor->type != type || !tensor->variable || tensor->data || tensor->elements != (uint32_t)cells ||
+        tensor->scales.count != 1 || !st_scale_is_valid(tensor->scale) || st_plan_is_read_by_others(plan, index)) {
+        return st_op_refuse_type(plan, tensor);
+    }
+    return st_plan_reserve(plan, tensor->bytes, offset);
+}
+
+/* trunc(clip / scale), at most 32767, for a scale of 2^power. */
+static int32_t quantized_clip(uint32_t clip, int32_t power) {
+    if (!st_scale_is_valid(clip)) {
+        return 0; /* zero: no clipping (subnormal values clip to 0, which means the same) */
+    }
+    st_real_t real = st_real_from_scale(clip);
+    int32_t shift = real.exponent - power; /* the mantissa has 24 bits: -24 and less leave nothing */
+    if (shift > -9) {
+        return INT16_MAX;
+    }
+    return shift < -31 ? 0 : (int32_t)st_clamp((int32_t)(real.mantissa >> -shift), 0, INT16_MAX);
+}
+
+static int is_absent(st_plan_t *plan, uint32_t first, uint32_t count) {
+    for (uint32_t k = first; k < first + count; k++) {
+        if (st_fb_i32_at(&plan->fb, plan->op_inputs, k) != -1) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static st_status_t check_options(st_plan_t *plan) {
+    int32_t clip = st_fb_get_i32(&plan->fb, plan->options, FIELD_CELL_CLIP, 0);
+    if (st_fb_get_i8(&plan->fb, plan->options, FIELD_ACTIVATION, 0) != ACTIVATION_TANH || clip < 0 ||
+        (uint32_t)clip >= 0x7F800000u || st_fb_get_i32(&plan->fb, plan->options, FIELD_PROJECTION_CLIP, 0) != 0 ||
+        plan->op_inputs.count != OPERANDS || !is_absent(plan, OPERAND_PEEPHOLE, 3) ||
+        !is_absent(plan, OPERAND_PROJECTION, 2) || !is_absent(plan, OPERAND_NORM, 4)) {
+        return st_op_refuse_option(plan);
+    }
+    return 0;
+}
+
+/* x [1, steps, inputs] or, time-major, [steps, 1, inputs]; y the same with cells. */
+static int load_shapes(st_plan_t *plan, record_lstm_t *record, const st_tensor_t *x, const st_tensor_t *y) {
+    int32_t time = st_fb_get_i8(&plan->fb, plan->options, FIELD_TIME_MAJOR, 0) ? 0 : 1;
+    if (x->rank != 3 || y->rank != 3 || x->dims[1 - time] != 1 || y->dims[1 - time] != 1 ||
+        x->dims[time] != y->dims[time]) {
+        return 0;
+    }
+    record->steps = x->dims[time];
+    record->inputs = x->dims[2];
+    record->cells = y->dims[2];
+    record->x_zero = x->zero_point;
+    record->h_zero = y->zero_point;
+    return (uint32_t)record->inputs <= ST_OP_MAX_DEPTH && (uint32_t)record->cells <= ST_OP_MAX_DEPTH;
+}
+
+static st_status_t load_cell_scale(st_plan_t *plan, record_lstm_t *record, const st_tensor_t *cell, uint32_t h_scale) {
+    st_real_t output = st_real_from_scale(SCALE_OUTPUT);
+    st_real_t cell_real = st_real_from_scale(cell->scale);
+    st_real_t squared = st_real_product(output, output);
+    record->cell_power = (int32_t)(cell->scale >> 23) - 127;
+    if ((cell->scale & 0x7FFFFFu) != 0 || record->cell_power < CELL_MIN_POWER ||
+        record->cell_power > CELL_MAX_POWER || !cell->symmetric) {
+        return st_op_refuse_type(plan, cell);
+    }
+    record->forget_scale = st_quantize_ratio(st_real_product(output, cell_real), cell_real);
+    record->input_scale = st_quantize_ratio(squared, cell_real);
+    record->cell_clip =
+        quantized_clip((uint32_t)st_fb_get_i32(&plan->fb, plan->options, FIELD_CELL_CLIP, 0), record->cell_power);
+    return st_op_multiplier(plan, cell, squared, st_real_from_scale(h_scale), MAX_SHIFT, &record->hidden_scale);
+}
+
+static st_status_t prepare(st_plan_t *plan, record_lstm_t *record) {
+    st_tensor_t x, y, hidden, cell;
+    st_status_t status = st_plan_operand(plan, 0, &x, &record->x);
+    if (status == 0) {
+        status = st_plan_result(plan, &y, &record->y);
+    }
+    if (status < 0) {
+        return status;
+    }
+    if (!st_tensor_is_activation(&x)) {
+        return st_op_refuse_type(plan, &x);
+    }
+    if (!st_tensor_is_activation(&y) || !load_shapes(plan, record, &x, &y)) {
+        return st_op_refuse_type(plan, &y);
+    }
+    status = load_state(plan, OPERAND_HIDDEN, ST_TENSOR_INT8, record->cells, &hidden, &record->hidden);
+    if (status == 0 && !st_tensor_same_scale(&hidden, &y)) {
+        status = st_op_refuse_type(plan, &hidden);
+    }
+    if (status == 0) {
+        status = load_state(plan, OPERAND_CELL, ST_TENSOR_INT16, record->cells, &cell, &record->cell);
+    }
+    if (status == 0) {
+        status = load_cell_scale(plan, record, &cell, hidden.scale);
+    }
+    return status < 0 ? status : load_gates(plan, record, x.scale, hidden.scale);
+}
+
+st_status_t st_op_prepare_lstm(st_plan_t *plan) {
+    record_lstm_t record = {0};
+    uint32_t at;
+    record.head.kind = ST_OP_UNIDIRECTIONAL_SEQUENCE_LSTM;
+    st_status_t status = st_op_options(plan, OPTIONS_LSTM);
+    if (status == 0) {
+        status = check_options(plan);
+    }
+    if (status == 0) {
+        status = st_plan_reserve(plan, sizeof(record), &at);
+    }
+    if (status == 0) {
+        status = prepare(plan, &record);
+    }
+    if (status == 0) {
+        status = st_plan_scratch(plan, 4 * (uint32_t)record.inputs, &record.x_column);
+    }
+    if (status == 0) {
+        status = st_plan_scratch(plan, 4 * (uint32_t)record.cells, &record.h_column);
+    }
+    if (status == 0) {
+        record.head.next = ST_ALIGN8(plan->used);
+        st_plan_write(plan, at, &record, sizeof(record));
+    }
+    return status;
+}
+
+void st_op_reset_lstm(const st_memory_t *memory, const st_record_t *record) {
+    const record_lstm_t *op = (const record_lstm_t *)record;
+    memset(memory->state + op->hidden, op->h_zero & 0xFF, (size_t)op->cells);
+    memset(memory->state + op->cell, 0, 2 * (size_t)op->cells);
+}
+
+/* Round and saturate an accumulator to int16. */
+static int32_t to_i16(uint32_t sum, st_multiplier_t scale) {
+    return st_saturate_i16(st_multiply_by_quantized_multiplier((int32_t)sum, scale.multiplier, scale.shift));
+}
+
+/* Pre-activation of one gate of one cell, Q3.12. */
+static int32_t gate_input(const record_lstm_t *op, const gate_t *gate, const st_memory_t *memory, int32_t cell) {
+    const int8_t *weights = (const int8_t *)memory->file + gate->weights + cell * op->inputs;
+    const int8_t *recurrent = (const int8_t *)memory->file + gate->recurrent + cell * op->cells;
+    uint32_t x_sum = (uint32_t)st_dense_dot(weights, st_read_at(memory, op->x_column), (uint32_t)op->inputs);
+    uint32_t h_sum = (uint32_t)st_dense_dot(recurrent, st_read_at(memory, op->h_column), (uint32_t)op->cells);
+    x_sum += st_read_u32(memory->file + gate->bias + 4 * cell);
+    return st_saturate_i16(to_i16(x_sum, gate->weights_scale) + to_i16(h_sum, gate->recurrent_scale));
+}
+
+/* New cell value of one cell, from the gates and the old one. */
+static int32_t next_cell(const record_lstm_t *op, int32_t input, int32_t forget, int32_t candidate, int32_t old) {
+    int32_t kept = to_i16((uint32_t)(forget * old), op->forget_scale);
+    int32_t added = to_i16((uint32_t)(input * candidate), op->input_scale);
+    int32_t cell = st_saturate_i16(kept + added);
+    return op->cell_clip > 0 ? st_clamp(cell, -op->cell_clip, op->cell_clip) : cell;
+}
+
+static void step(const st_memory_t *memory, const record_lstm_t *op) {
+    int8_t *hidden = (int8_t *)memory->state + op->hidden;
+    int16_t *cells = (int16_t *)(void *)(memory->state + op->cell);
+    for (int32_t i = 0; i < op->cells; i++) {
+        int32_t input = st_sigmoid_q15(gate_input(op, &op->gates[GATE_INPUT], memory, i));
+        int32_t forget = st_sigmoid_q15(gate_input(op, &op->gates[GATE_FORGET], memory, i));
+        int32_t candidate = st_tanh_q15(gate_input(op, &op->gates[GATE_CELL], memory, i), -12);
+        int32_t output = st_sigmoid_q15(gate_input(op, &op->gates[GATE_OUTPUT], memory, i));
+        cells[i] = (int16_t)next_cell(op, input, forget, candidate, cells[i]);
+        int32_t product = output * st_tanh_q15(cells[i], op->cell_power);
+        int32_t scaled =
+            st_multiply_by_quantized_multiplier(product, op->hidden_scale.multiplier, op->hidden_scale.shift);
+        hidden[i] = (int8_t)(st_clamp(scaled, INT8_MIN - op->h_zero, INT8_MAX - op->h_zero) + op->h_zero);
+    }
+}
+
+void st_op_invoke_lstm(const st_memory_t *memory, const st_record_t *record) {
+    const record_lstm_t *op = (const record_lstm_t *)record;
+    const int8_t *x = st_read_at(memory, op->x);
+    int8_t *y = st_write_at(memory, op->y);
+    const int8_t *hidden = (const int8_t *)memory->state + op->hidden;
+    for (int32_t t = 0; t < op->steps; t++) {
+        /* Widened copies of both inputs: the recurrent state may be overwritten cell by cell. */
+        st_dense_widen(x, (uint32_t)op->inputs, op->x_zero, st_write_at(memory, op->x_column));
+        st_dense_widen(hidden, (uint32_t)op->cells, op->h_zero, st_write_at(memory, op->h_column));
+        step(memory, op);
+        memcpy(y, hidden, (size_t)op->cells);
+        x += op->inputs;
+        y += op->cells;
+    }
+}
