@@ -29,15 +29,13 @@ class Grammar:
         header = struct.unpack_from(spec.GRAPH_STRUCT, self.data, 0)
         self.units_crc = header[5]
         self.word_count = header[8]
-        self._string_count = header[9]
         self._words = header[15]
         self._strings = header[16]
         self.string_bytes = header[4] - self._strings
 
     def string(self, index):
         """Return string index of the file's table."""
-        (at,) = struct.unpack_from("<I", self.data, self._strings + 4 * index)
-        begin = self._strings + 4 * self._string_count + at
+        (begin,) = struct.unpack_from("<I", self.data, self._strings + 4 * index)
         end = begin
         while self.data[end]:
             end += 1

@@ -91,7 +91,7 @@ class Service:
             except LatticeError as error:
                 self._send_error(StapesError(spec.ERROR_INTERNAL, "", str(error)))
             except MemoryError:
-                self._send_error(StapesError(spec.ERROR_MODEL_MEMORY, self._paths[0]))
+                self._send_error(StapesError(spec.ERROR_MODEL_MEMORY))
             except Exception as error:
                 self._send_error(StapesError(spec.ERROR_INTERNAL, "", repr(error)))
 
@@ -121,8 +121,8 @@ class Service:
             "board": sys.platform,
             "firmware": spec.PROJECT_VERSION,
             "protocol": spec.VERSION_PROTOCOL,
-            "model": self._paths[0],
-            "grammar": self._paths[1],
+            "model": self._recognizer.model.where,
+            "grammar": self._recognizer.grammar.where,
             "kernels": kernels.NAME,
             "bytes": self._recognizer.memory_bytes,
         }

@@ -4,34 +4,12 @@ import binascii
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import stapes_spec as spec
 from cobs import cobs
 
 _CRC_BYTES = 4
 _LONGEST = cobs.max_encoded_length(spec.FRAME_BYTES + spec.FRAME_MAX_PAYLOAD + _CRC_BYTES)
-
-
-class ByteStream(Protocol):
-    """A two-way stream of bytes to a board, real, emulated or simulated.
-
-    Attributes:
-        name: what `on` says in results: "unix", "emulator", or a port.
-        slowness: wall seconds one second of the board takes; timeouts grow by it.
-    """
-
-    name: str
-    slowness: float
-
-    def write(self, data: bytes) -> None:
-        """Send all of data."""
-
-    def read(self, timeout_s: float) -> bytes:
-        """Return what has arrived, b"" if nothing came in time; raise BoardError if nothing can come."""
-
-    def close(self) -> None:
-        """Free the board; safe to call twice."""
 
 
 class FrameError(Exception):

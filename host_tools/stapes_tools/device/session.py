@@ -4,7 +4,7 @@ import json
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import stapes_spec as spec
@@ -13,11 +13,14 @@ from stapes.event import Event
 from stapes.lattice import Lattice, LatticeError
 
 from ..errors import BoardError, StapesError, UserError
-from .link import ByteStream, Frame, FrameError, FrameParser, encode_frame
+from .errors import DeviceError
+from .link import Frame, FrameError, FrameParser, encode_frame
+from .stream import ByteStream
 
 READY_TIMEOUT_S = 10.0  # the board loads model and grammar
 ANSWER_TIMEOUT_S = 5.0  # the board recognises what its window holds
 _POLL_S = 0.02
+_READ_BYTES = 65536
 _CHUNK = spec.FRAME_AUDIO_SAMPLES
 
 Progress = Callable[[int], None]
@@ -43,14 +46,30 @@ class Session:
 
     Args:
         stream: the way to a board that runs stapes.service.
+        name: what results and errors call the board.
         speed: None sends as fast as the board takes it, 1.0 as fast as it was spoken.
+        slowness: wall seconds that a second of the board takes; timeouts grow by it.
+        files: path on the board to the name its user knows; errors use the latter.
+        heard: bytes that came from the board before now.
     """
 
-    def __init__(self, stream: ByteStream, speed: float | None = None) -> None:
-        self.name = stream.name
+    def __init__(
+        self,
+        stream: ByteStream,
+        name: str,
+        *,
+        speed: float | None = None,
+        slowness: float = 1.0,
+        files: Mapping[str, str] | None = None,
+        heard: bytes = b"",
+    ) -> None:
+        self.name = name
         self.about: dict = {}
         self._stream = stream
         self._speed = speed
+        self._slowness = slowness
+        self._files = dict(files or {})
+        self._heard = heard
         self._parser = FrameParser()
         self._frames: deque[Frame] = deque()
         self._sequence = 0
@@ -66,7 +85,7 @@ class Session:
         """Say goodbye and free the board; safe to call twice."""
         try:
             self._send(spec.FRAME_TYPE_BYE)
-        except (OSError, StapesError):
+        except (OSError, StapesError, DeviceError):
             pass  # the board has gone already
         finally:
             self._stream.close()
@@ -130,7 +149,7 @@ class Session:
                 (self._credit,) = struct.unpack_from("<I", first.payload)
             elif first.kind == spec.FRAME_TYPE_EVENT:
                 yield self._event(first.payload)
-            first = self._frames.popleft() if self._frames else None
+            first = self._pop() if self._frames else None
 
     def _event(self, payload: bytes) -> Event:
         kind, _, _, time_ms = struct.unpack_from(spec.EVENT_STRUCT, payload)
@@ -160,12 +179,12 @@ class Session:
 
     def _receive(self, timeout_s: float) -> Frame:
         """Return the next frame; raise what an ERROR frame says."""
-        frame = self._poll(timeout_s * self._stream.slowness)
+        frame = self._poll(timeout_s * self._slowness)
         if frame is None:
             # A lost byte leaves the board waiting for the rest of a block: complete it, so that it
             # reports the damage itself.
             self._stream.write(bytes(spec.FRAME_BLOCK_BYTES))
-            frame = self._poll(self._stream.slowness)
+            frame = self._poll(self._slowness)
         if frame is None:
             raise board_fault(spec.ERROR_LINK_TIMEOUT, self.name)
         return frame
@@ -178,9 +197,13 @@ class Session:
             if left < 0:
                 return None
             try:
-                self._frames.extend(self._parser.feed(self._stream.read(left)))
+                data, self._heard = self._heard or self._stream.read(_READ_BYTES, left), b""
+                self._frames.extend(self._parser.feed(data))
             except FrameError as error:
                 raise board_fault(error.code, self.name, error.detail) from None
+        return self._pop()
+
+    def _pop(self) -> Frame:
         frame = self._frames.popleft()
         if frame.kind == spec.FRAME_TYPE_ERROR:
             raise self._reported(frame.payload)
@@ -189,4 +212,4 @@ class Session:
     def _reported(self, payload: bytes) -> StapesError:
         code, _ = struct.unpack_from("<hH", payload)
         where, _, detail = payload[4:].decode("utf-8", "replace").partition("|")
-        return board_fault(code, where or self.name, detail)
+        return board_fault(code, self._files.get(where, where) or self.name, detail)

@@ -1,7 +1,6 @@
 """The board package on MicroPython's unix port: a board on the PC."""
 
 import importlib.util
-import json
 import os
 import select
 import shutil
@@ -12,11 +11,17 @@ import time
 from pathlib import Path
 
 from ..errors import BoardError, UserError
+from .program import service_program
 
 REPO = Path(__file__).resolve().parents[3]
 NATIVE_MODULE = REPO / "build" / "unix" / "stapes_kernels.mpy"
 _HEAP = "32M"
 _GRACE_S = 2.0  # from goodbye to the end of the process
+
+
+def native_module() -> Path | None:
+    """Return the kernels' native module, or None where it was not built."""
+    return NATIVE_MODULE if NATIVE_MODULE.exists() else None
 
 
 def interpreter() -> str:
@@ -53,28 +58,21 @@ class UnixStream:
 
     Args:
         model, grammar: files.
-        reference: True runs the plain Python kernels.
+        native: the native module; None runs the plain Python kernels.
     Raises:
-        UserError: MicroPython or the native module is not there.
+        UserError: MicroPython is not there.
     """
 
     name = "unix"
-    slowness = 1.0
 
-    def __init__(self, model: Path, grammar: Path, reference: bool = False) -> None:
-        if not reference and not NATIVE_MODULE.exists():
-            raise UserError("the native module is not built", "stapes_kernels.mpy", "run `make unix-module`")
-        program = f"from stapes.service import main; main({json.dumps(str(model))}, {json.dumps(str(grammar))})"
-        environment = dict(os.environ, MICROPYPATH=module_path(None if reference else NATIVE_MODULE))
-        if reference:
-            self.slowness = 200.0
+    def __init__(self, model: str, grammar: str, native: Path | None = None) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close())
         self._process = subprocess.Popen(
-            [interpreter(), "-X", f"heapsize={_HEAP}", "-c", program],
+            [interpreter(), "-X", f"heapsize={_HEAP}", "-c", service_program(model, grammar)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=environment,
+            env=dict(os.environ, MICROPYPATH=module_path(native)),
             bufsize=0,
         )
 
@@ -86,13 +84,13 @@ class UnixStream:
         except BrokenPipeError:
             raise self._stopped() from None
 
-    def read(self, timeout_s: float) -> bytes:
-        """Return what has arrived, b"" if nothing came in time."""
+    def read(self, count: int, timeout_s: float) -> bytes:
+        """Return at most count bytes of what has arrived, b"" if nothing came in time."""
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], max(timeout_s, 0))
         if not ready:
             return b""
-        data = os.read(self._process.stdout.fileno(), 65536)
+        data = os.read(self._process.stdout.fileno(), count)
         if not data:
             raise self._stopped()
         return data

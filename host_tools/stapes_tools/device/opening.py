@@ -1,0 +1,71 @@
+"""Opens a session with whatever `--on` names."""
+
+import tempfile
+from pathlib import Path
+
+from ..errors import UserError
+from .emulator import EmulatedBoard
+from .firmware import build_firmware
+from .host import HostSession
+from .program import GRAMMAR_ON_BOARD, MODEL_ON_BOARD, service_program
+from .romfs import firmware_with_romfs
+from .serial_port import SerialStream
+from .session import Session
+from .stream import ByteStream, RawPrompt
+from .unix import UnixStream, native_module
+
+EMULATED_BOARD = "rp2040_pico"
+_EMULATOR_SLOWNESS = 40.0
+_REFERENCE_SLOWNESS = 300.0
+
+
+def open_session(on: str, model: Path, grammar: Path, speed: float | None = None) -> Session | HostSession:
+    """Return a session, not yet connected, that recognises with a model and a grammar.
+
+    Args:
+        on: "host", "unix", "emulator", or a serial port. A board at a port uses the model and the
+            grammar in its ROMFS.
+        model: a .tflite file.
+        grammar: a .stg file.
+        speed: None for as fast as it goes, 1.0 for as fast as it was spoken.
+    Raises:
+        UserError, DeviceError: it cannot be opened.
+    """
+    if on == "host":
+        return HostSession(model, grammar, speed)
+    if on == "unix":
+        native = native_module()
+        stream = UnixStream(str(model), str(grammar), native)
+        return Session(stream, on, speed=speed, slowness=1.0 if native else _REFERENCE_SLOWNESS)
+    if on == "emulator":
+        return _open_emulator(str(model), str(grammar), speed)
+    return _start(SerialStream(on), on, speed, 1.0, {})
+
+
+def _open_emulator(model: str, grammar: str, speed: float | None) -> Session:
+    """Power up an emulated board whose ROMFS holds model and grammar."""
+    files = {MODEL_ON_BOARD: model, GRAMMAR_ON_BOARD: grammar}
+    contents = {Path(there).name: Path(here) for there, here in files.items()}
+    firmware = build_firmware(EMULATED_BOARD).uf2
+    with tempfile.TemporaryDirectory() as folder:  # once the board shows its prompt, it has read its flash
+        flash = firmware_with_romfs(firmware, contents, Path(folder) / "flash.uf2", EMULATED_BOARD)
+        return _start(EmulatedBoard(flash), "emulator", speed, _EMULATOR_SLOWNESS, files)
+
+
+def _start(stream: ByteStream, name: str, speed: float | None, slowness: float, files: dict[str, str]) -> Session:
+    """Start the service on a board that shows MicroPython's prompt."""
+    try:
+        prompt = RawPrompt(stream, 10.0 * slowness)
+        prompt.start(service_program(MODEL_ON_BOARD, GRAMMAR_ON_BOARD))
+    except BaseException:
+        stream.close()
+        raise
+    return Session(stream, name, speed=speed, slowness=slowness, files=files, heard=prompt.leftover())
+
+
+def check_target(on: str) -> str:
+    """Return on, or raise UserError where it is neither a known name nor looks like a port."""
+    known = ("host", "unix", "emulator")
+    if on in known or "/" in on or on.upper().startswith("COM") or "://" in on:
+        return on
+    raise UserError("no such board", on, f"name a serial port, or one of: {', '.join(known)}")

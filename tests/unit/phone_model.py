@@ -1,0 +1,14 @@
+"""A random model with the units that grammars are compiled for."""
+
+from stapes_tools.convert.metadata import Metadata
+from stapes_tools.convert.quantize import quantise
+from stapes_tools.convert.topology import random_parameters
+from stapes_tools.convert.write import model_bytes, random_calibration, random_topology
+from stapes_tools.grammar.units import UNITS
+
+
+def phone_model(seed: int = 1, units: tuple[str, ...] = UNITS) -> bytes:
+    """A small .tflite with random weights; equal seeds give equal files."""
+    topology = random_topology(units=len(units))
+    parameters = random_parameters(topology, seed)
+    return model_bytes(quantise(topology, parameters, random_calibration(seed)), Metadata(units), "test")

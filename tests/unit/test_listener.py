@@ -1,0 +1,182 @@
+"""Which events a recogniser raises, and when: the search follows a script."""
+
+from array import array
+
+import pytest
+import stapes
+import stapes_spec as spec
+from phone_model import phone_model
+from scripted_kernels import ScriptedKernels, lattice_bytes
+from stapes.listener import Listener
+from stapes.recognizer import Recognizer
+from stapes_tools.grammar.compiler import compile_grammar
+
+STEP = spec.FRONTEND_STEP_SAMPLES
+QUIET = (0, 1, 0, ())
+GRAMMAR = """
+context:
+  expressions:
+    order: ["small latte", "latte"]
+"""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    path = tmp_path_factory.mktemp("grammar") / "g.yaml"
+    path.write_text(GRAMMAR)
+    return phone_model(), compile_grammar(path)
+
+
+@pytest.fixture
+def listening(files):
+    def build(script, lattice=None, failing_step=None):
+        kernels = ScriptedKernels(script, lattice_bytes() if lattice is None else lattice, failing_step)
+        return Recognizer(files[0], files[1], kernels=kernels), kernels
+
+    return build
+
+
+class Samples:
+    """A microphone that hears n samples of silence."""
+
+    def __init__(self, count):
+        self.left = count
+
+    def readinto(self, samples):
+        count = min(self.left, len(samples))
+        self.left -= count
+        return count
+
+
+def speech(units, words, steps, final=1):
+    return [(units, blanks, final, words) for blanks in range(1, steps + 1)]
+
+
+def kinds(events):
+    return [event.kind for event in events]
+
+
+UTTERANCE = [stapes.LATTICE, stapes.INTENT, stapes.STATISTICS]
+
+
+def test_events_of_an_utterance_in_order(listening):
+    script = [QUIET] * 5 + [(1, 0, 0, ()), (2, 0, 0, (0,)), (3, 0, 0, (0,)), (4, 0, 1, (0, 1))] + speech(4, (0, 1), 30)
+    recognizer, _ = listening(script)
+    events = list(recognizer.listen(Samples(40 * STEP)))
+    assert kinds(events[:8]) == [
+        stapes.LISTENING,
+        stapes.SPEECH_START,
+        stapes.PARTIAL,
+        stapes.PARTIAL,
+        stapes.ENDPOINT,
+        *UTTERANCE,
+    ]
+    partials = [event for event in events if event.kind == stapes.PARTIAL]
+    assert [len(event.words) for event in partials[:2]] == [1, 2]
+    assert set(partials[1].words) == {"small", "latte"}
+    assert partials[1].text == " ".join(partials[1].words)
+    assert events[6].intent == "orderDrink"
+    assert events[6].slots == {"size": "small", "drink": "latte"}
+    assert events[5].text == "small latte"
+    assert events[7].statistics["steps"] == 9 + spec.ENDPOINT_FINAL_TRAILING_MS // spec.FRONTEND_STEP_MS
+    assert events[7].statistics["bytes"] == recognizer.memory_bytes
+
+
+def test_times_count_the_audio_heard(listening):
+    recognizer, _ = listening([QUIET] * 5 + speech(1, (0,), 100))
+    events = list(recognizer.listen(Samples(60 * STEP)))
+    # Step k is complete with sample 480 k + 720, which the chunk that ends at 480 (k + 2) brings.
+    assert events[1].time_ms == (5 + 2) * 30
+    endpoint = next(event for event in events if event.kind == stapes.ENDPOINT)
+    assert endpoint.time_ms == (5 + 1) * 30 + spec.ENDPOINT_FINAL_TRAILING_MS
+    assert [event.time_ms for event in events] == sorted(event.time_ms for event in events)
+
+
+def test_silence_says_nothing(listening):
+    recognizer, kernels = listening([QUIET])
+    assert kinds(recognizer.listen(Samples(100 * STEP))) == [stapes.LISTENING]
+    assert kernels.utterances == []
+
+
+def test_the_end_of_a_recording_ends_the_utterance(listening):
+    recognizer, kernels = listening([QUIET, (1, 0, 0, (0,))])
+    events = list(recognizer.listen(Samples(10 * STEP)))
+    assert stapes.ENDPOINT not in kinds(events)
+    assert kinds(events)[-3:] == UTTERANCE
+    assert kernels.total_steps == 10 - 1 + spec.ENDPOINT_FLUSH_STEPS
+
+
+def test_words_that_come_with_the_flush_are_shown(listening):
+    recognizer, _ = listening([QUIET] * 12 + [(1, 0, 0, (1,))])
+    events = list(recognizer.listen(Samples(5 * STEP)))
+    assert kinds(events) == [stapes.LISTENING, stapes.SPEECH_START, stapes.PARTIAL, *UTTERANCE]
+
+
+def test_two_utterances_in_one_stream(listening):
+    recognizer, kernels = listening([QUIET] * 3 + speech(1, (0,), 100))
+    events = list(recognizer.listen(Samples(60 * STEP)))
+    assert kinds(events).count(stapes.ENDPOINT) == 2
+    assert kernels.utterances[:2] == [0, 1]
+
+
+def test_a_single_utterance_ends_at_its_endpoint(listening):
+    recognizer, _ = listening([QUIET] * 3 + speech(1, (0,), 100))
+    listener = Listener(recognizer, single=True)
+    chunk = array("h", [0] * STEP)
+    for _ in range(200):
+        listener.accept(chunk, STEP)
+    listener.finish()
+    events = []
+    while listener.waiting:
+        events.append(listener.take())
+    assert kinds(events).count(stapes.LATTICE) == 1
+    assert events[-1].kind == stapes.STATISTICS
+    assert listener.over
+
+
+@pytest.mark.parametrize(("intent", "complete"), [(None, True), ("orderDrink", False), (None, False)])
+def test_what_is_not_understood_has_no_intent_and_no_slots(listening, intent, complete):
+    recognizer, _ = listening([(1, 0, 0, (0,))], lattice_bytes(intent, complete))
+    event = next(event for event in recognizer.listen(Samples(3 * STEP)) if event.kind == stapes.INTENT)
+    assert event.intent is None
+    assert event.slots == {}
+
+
+def test_a_fault_is_an_event_and_listening_goes_on(listening):
+    recognizer, kernels = listening([QUIET] * 3 + speech(1, (0,), 100), failing_step=2)
+    events = recognizer.listen(Samples(60 * STEP))
+    first = [next(events) for _ in range(2)]
+    assert kinds(first) == [stapes.LISTENING, stapes.ERROR]
+    assert first[1].error.name == "buffer_small"
+    kernels.failing_step = None
+    assert kinds(events)[-3:] == UTTERANCE
+
+
+def test_streaming_interface(listening):
+    recognizer, kernels = listening([QUIET, QUIET, (1, 0, 1, (1, 0))])
+    assert recognizer.accept_waveform(array("h")) == 0
+    assert recognizer.accept_waveform(array("h", [0] * 719)) == 0
+    assert recognizer.accept_waveform(array("h", [0])) == 1
+    assert recognizer.partial_result() == ""
+    assert recognizer.accept_waveform(memoryview(array("h", [0] * (2 * STEP + 5)))) == 2
+    assert sorted(recognizer.partial_result().split()) == ["latte", "small"]
+    assert recognizer.input_finished() == spec.ENDPOINT_FLUSH_STEPS
+    assert recognizer.lattice().text == "small latte"
+    recognizer.reset()
+    assert kernels.samples == 0
+    assert recognizer.partial_result() == ""
+
+
+@pytest.mark.parametrize("samples", [b"\0\0", bytearray(4), array("b", [0]), array("i", [0])])
+def test_samples_of_another_type_are_refused(listening, samples):
+    recognizer, _ = listening([QUIET])
+    with pytest.raises(ValueError, match="int16"):
+        recognizer.accept_waveform(samples)
+
+
+def test_a_grammar_for_other_units_is_refused(files):
+    graph = bytearray(files[1])
+    graph[spec.GRAPH_UNITS_CRC_OFFSET] ^= 1
+    with pytest.raises(stapes.StapesError) as caught:
+        Recognizer(files[0], bytes(graph), kernels=ScriptedKernels([QUIET], b""))
+    assert caught.value.code == spec.ERROR_GRAPH_UNITS

@@ -1,0 +1,235 @@
+"""Host and board over the link, in one process: whole sessions, and what goes wrong in them."""
+
+import numpy as np
+import pytest
+import stapes
+import stapes_spec as spec
+from board_thread import BoardThread
+from phone_model import phone_model
+from scripted_kernels import ScriptedKernels, lattice_bytes
+from stapes_tools.device import session as host_side
+from stapes_tools.device.link import FrameParser, encode_frame
+from stapes_tools.device.session import Session
+from stapes_tools.errors import BoardError, UserError
+from stapes_tools.grammar.compiler import compile_grammar
+from stapes_tools.transcript import event_as_json, transcribe
+
+STEP = spec.FRONTEND_STEP_SAMPLES
+SCRIPT = [(0, 1, 0, ())] * 3 + [(1, 0, 0, (0,)), (2, 0, 1, (0, 1))] + [(2, k, 1, (0, 1)) for k in range(1, 40)]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    path = tmp_path_factory.mktemp("grammar") / "g.yaml"
+    path.write_text('context:\n  expressions:\n    order: ["small latte"]\n')
+    return phone_model(), compile_grammar(path)
+
+
+@pytest.fixture
+def connect(files):
+    opened = []
+
+    def build(kernels=None, **options):
+        board = BoardThread(*files, kernels or ScriptedKernels(SCRIPT, lattice_bytes()), **options)
+        session = Session(board, "thread")
+        opened.append(session)
+        session.connect()
+        return session
+
+    yield build
+    for session in opened:
+        session.close()
+
+
+def kinds(events):
+    return [event.kind for event in events]
+
+
+@pytest.mark.parametrize("sample_count", [1, 479, 480, 481, 5 * STEP + 7, 100 * STEP])
+def test_the_link_changes_nothing(connect, files, sample_count):
+    samples = np.arange(sample_count).astype(np.int16)
+    far = transcribe(samples, connect())
+    listener = stapes.recognizer.Listener(
+        stapes.Recognizer(*files, kernels=ScriptedKernels(SCRIPT, lattice_bytes())), single=True
+    )
+    from array import array
+
+    for begin in range(0, sample_count, STEP):
+        chunk = array("h", samples[begin : begin + STEP].tobytes())
+        listener.accept(chunk, len(chunk))
+    listener.finish()
+    near = []
+    while listener.waiting:
+        near.append(listener.take())
+    assert [event_as_json(event) for event in far.events] == [event_as_json(event) for event in near]
+    assert far.lattice_bytes == lattice_bytes()
+    assert far.intent == "orderDrink"
+    assert far.text == "small latte"
+
+
+def test_samples_arrive_unchanged(connect):
+    class Recording(ScriptedKernels):
+        heard = b""
+
+        def frontend_apply(self, state, samples, features):
+            self.heard += bytes(samples)
+            return super().frontend_apply(state, samples, features)
+
+    kernels = Recording([(0, 0, 0, ())], lattice_bytes())
+    samples = np.random.default_rng(1).integers(-32768, 32768, 3000).astype(np.int16)
+    samples[:500] = 0
+    transcribe(samples, connect(kernels))
+    assert kernels.heard[: 2 * len(samples)] == samples.astype("<i2").tobytes()
+
+
+def test_two_recordings_in_one_session(connect):
+    session = connect()
+    samples = np.zeros(50 * STEP, np.int16)
+    first, second = transcribe(samples, session), transcribe(samples, session)
+    assert kinds(first.events) == kinds(second.events)
+    assert kinds(first.events)[-1] == stapes.STATISTICS
+
+
+def test_a_lattice_longer_than_a_frame(connect):
+    names = [f"w{k:05}" for k in range(400)]
+    from stapes_tools.lattice.lattice import Edge, Lattice, Word
+
+    edges = [Edge(k, k + 1, k, k, k + 1, -k, 0, True) for k in range(400)]
+    data = Lattice(list(range(401)), edges, [Word(name) for name in names], "order", flags=3).to_bytes()
+    assert len(data) > 3 * spec.FRAME_BOARD_PAYLOAD
+    transcript = transcribe(np.zeros(10 * STEP, np.int16), connect(ScriptedKernels(SCRIPT, data)))
+    assert transcript.lattice_bytes == data
+
+
+def test_host_never_sends_more_than_it_was_granted(files):
+    sent, granted = [], [0]
+
+    class Watched(BoardThread):
+        def __init__(self, *arguments):
+            self.parser = FrameParser()
+            self.frames = 0
+            super().__init__(*arguments)
+
+        def write(self, data):
+            frame = next(iter(self.up.feed(data)), None)
+            if frame and frame.kind == spec.FRAME_TYPE_AUDIO:
+                sent.append(len(frame.payload) // 2)
+                assert sum(sent) <= granted[0]
+            super().write(data)
+
+        up = FrameParser()
+
+        def read(self, count, timeout_s):
+            data = super().read(count, timeout_s)
+            for frame in self.parser.feed(data):
+                if frame.kind == spec.FRAME_TYPE_CREDIT:
+                    granted[0] = int.from_bytes(frame.payload, "little")
+            return data
+
+    with Session(Watched(*files, ScriptedKernels([(0, 0, 0, ())], lattice_bytes())), "thread") as session:
+        session.connect()
+        transcribe(np.zeros(40 * STEP + 3, np.int16), session)
+    assert sum(sent) == 40 * STEP + 3
+    assert granted[0] <= sum(sent) + spec.FRAME_WINDOW_SAMPLES
+
+
+def test_a_fault_of_the_board_is_raised_by_name(connect):
+    session = connect(ScriptedKernels(SCRIPT, lattice_bytes(), failing_step=4))
+    with pytest.raises(BoardError, match="a buffer is too small") as caught:
+        transcribe(np.zeros(20 * STEP, np.int16), session)
+    assert caught.value.path == "thread"
+
+
+def test_an_exception_on_the_board_is_one_line(connect):
+    class Broken(ScriptedKernels):
+        def decoder_step(self, *_):
+            raise IndexError("out of\nrange")
+
+    with pytest.raises(BoardError, match="the recogniser's program failed"):
+        transcribe(np.zeros(20 * STEP, np.int16), connect(Broken(SCRIPT, lattice_bytes())))
+
+
+def test_memory_that_does_not_suffice_is_said(connect):
+    class Greedy(ScriptedKernels):
+        def model_size(self, model, info):
+            return -spec.ERROR_MODEL_MEMORY
+
+    with pytest.raises(UserError, match="more memory than the board has"):
+        connect(Greedy(SCRIPT, b""))
+
+
+@pytest.mark.parametrize("position", [0, 30, 500])
+def test_a_lost_byte_is_reported_soon(connect, monkeypatch, position):
+    monkeypatch.setattr(host_side, "ANSWER_TIMEOUT_S", 0.3)
+    seen = []
+
+    def drop(data):
+        seen.append(data)
+        return data[:position] + data[position + 1 :] if len(seen) == 5 else data
+
+    session = connect(damage=drop)
+    with pytest.raises(BoardError, match="damaged or unknown frame"):
+        transcribe(np.full(40 * STEP, 3, np.int16), session)
+
+
+def test_a_silent_board_times_out(monkeypatch):
+    class Silent:
+        name = "silent"
+
+        def write(self, data):
+            pass
+
+        def read(self, count, timeout_s):
+            import time
+
+            time.sleep(min(timeout_s, 0.01))
+            return b""
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(host_side, "READY_TIMEOUT_S", 0.1)
+    session = Session(Silent(), "silent", slowness=0.1)
+    with pytest.raises(BoardError, match="silent: the board did not answer in time; reset the board"):
+        session.connect()
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "said"),
+    [
+        (spec.FRAME_TYPE_START, b"", "no HELLO before type 2"),
+        (77, b"", "no HELLO before type 77"),
+    ],
+)
+def test_frames_out_of_turn_are_refused(files, kind, payload, said):
+    board = BoardThread(*files, ScriptedKernels(SCRIPT, b""))
+    board.write(encode_frame(kind, 0, payload))
+    frame = next(FrameParser().feed(board.read(4096, 2)))
+    board.close()
+    assert frame.kind == spec.FRAME_TYPE_ERROR
+    assert said in frame.payload[4:].decode()
+
+
+def test_audio_before_start_is_refused(connect):
+    session = connect()
+    session._send(spec.FRAME_TYPE_AUDIO, bytes(4))
+    with pytest.raises(BoardError, match="audio of 4 bytes"):
+        session._receive(1.0)
+
+
+def test_goodbye_ends_the_service(files):
+    board = BoardThread(*files, ScriptedKernels(SCRIPT, b""))
+    session = Session(board, "thread")
+    session.connect()
+    session.close()
+    assert not board.thread.is_alive()
+
+
+def test_pacing_takes_as_long_as_the_recording(files):
+    import time
+
+    with Session(BoardThread(*files, ScriptedKernels([(0, 0, 0, ())], lattice_bytes())), "t", speed=4.0) as session:
+        session.connect()
+        began = time.monotonic()
+        transcribe(np.zeros(40 * STEP, np.int16), session)
+        assert 0.25 < time.monotonic() - began < 3
