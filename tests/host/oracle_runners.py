@@ -7,6 +7,7 @@ what the last m - 1 inputs hold; before the first step those hold their zero poi
 """
 
 import numpy as np
+import stapes_spec
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from stapes_tools.convert.read import read_model
 from stapes_tools.convert.split import extract_subgraph
@@ -89,3 +90,33 @@ def assert_equal_runs(expected, found, what):
         for index, (a, b) in enumerate(zip(left, right, strict=True)):
             differing = int(np.count_nonzero(np.ravel(a) != np.ravel(b)))
             assert differing == 0, f"{what}: step {step}, output {index}: {differing} of {np.size(a)} values differ"
+
+
+def _status(code, call):
+    assert code >= 0, f"{call} failed: {stapes_spec.ERRORS[-code]}"
+    return code
+
+
+def run_kernels(module, data, name, steps):
+    """Our interpreter: the C kernels on this computer, or their Python twin, by one interface."""
+    info = np.zeros(stapes_spec.INFO_INDEX_COUNT, np.int32)
+    state = bytearray(_status(module.model_size(data, info), "model_size"))
+    _status(module.model_init(state, data, info), "model_init")
+    index = _status(module.model_subgraph(state, data, name.encode()), "model_subgraph")
+    part = read_model(data).subgraph(name)
+
+    def place(output, k):
+        at = _status(module.model_tensor(state, data, index, output, k), "model_tensor")
+        return slice(at, at + _status(module.model_tensor_size(state, data, index, output, k), "model_tensor_size"))
+
+    inputs = [place(0, k) for k in range(len(free_inputs(data, name)))]
+    outputs = [place(1, k) for k in range(len(part.outputs))]
+    shapes = [part.tensors[k].shape for k in part.outputs]
+    results = []
+    for arrays in steps:
+        for where, array in zip(inputs, arrays, strict=True):
+            state[where] = array.tobytes()
+        _status(module.model_invoke(state, data, index), "model_invoke")
+        found = [np.frombuffer(bytes(state[where]), np.int8) for where in outputs]
+        results.append([array.reshape(shape) for array, shape in zip(found, shapes, strict=True)])
+    return results
