@@ -13,14 +13,16 @@ from stapes_tools.grammar.graph import Graph, describe, parse_graph, to_dot
 from stapes_tools.grammar.reader import read_grammar
 
 
-@click.command()
+@click.command(short_help="Compile a grammar, try sentences on it, draw it.")
 @click.argument("file", metavar="FILE")
 @click.option("-o", "--output", metavar="FILE.stg", help="Where to write the compiled grammar.")
 @click.option("--sample", "samples", metavar="N", type=click.IntRange(min=1), help="Print N random sentences.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of --sample.")
 @click.option("--check", "checks", metavar="SENTENCE", multiple=True, help="Say what SENTENCE means; repeatable.")
 @click.option("--draw", metavar="FILE", help="Draw the graph: FILE ends in .dot or .svg.")
-def grammar(file: str, output: str | None, samples: int | None, seed: int, checks: tuple[str, ...], draw: str | None):
+def grammar(
+    file: str, *, output: str | None, samples: int | None, seed: int, checks: tuple[str, ...], draw: str | None
+):
     """Compile a grammar FILE (YAML, as Picovoice Rhino's contexts) for the board.
 
     Without options it writes FILE.stg beside it and prints its figures. Given a compiled .stg file,
