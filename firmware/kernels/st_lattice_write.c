@@ -1,0 +1,317 @@
+#include "st_lattice_write.h"
+
+#include "st_crc32.h"
+#include "st_lattice.h"
+
+#define NONE (ST_LIMITS_NONE16)
+#define NOTHING (INT32_MIN)
+#define LINK_SHIFT (4) /* log2 of the most entries a token may have */
+
+/* What goes into the lattice, and where. */
+typedef struct {
+    const st_search_t *search;
+    const st_graph_t *graph;
+    const st_node_t *nodes;
+    const st_edge_t *edges;
+    int32_t *behind;      /* best score behind each node */
+    uint16_t *link;       /* the entry that ends there: token << LINK_SHIFT | entry, NONE: none */
+    uint16_t *index;      /* of each node in the lattice, NONE: left out */
+    uint16_t *words;      /* sorted graph words */
+    uint16_t *strings;    /* sorted graph strings */
+    uint32_t word_count;
+    uint32_t string_count;
+    uint32_t string_bytes;
+    uint32_t node_count;  /* the end node not counted */
+    uint32_t edge_count;
+    uint32_t best;        /* token */
+    int32_t floor;
+    uint16_t intent;      /* graph string */
+    uint16_t complete;
+} writer_t;
+
+static void put_u16(uint8_t *p, uint32_t value) {
+    p[0] = (uint8_t)value;
+    p[1] = (uint8_t)(value >> 8);
+}
+
+static void put_u32(uint8_t *p, uint32_t value) {
+    put_u16(p, value);
+    put_u16(p + 2, value >> 16);
+}
+
+static void carve_scratch(writer_t *w) {
+    const st_search_t *search = w->search;
+    w->behind = (int32_t *)st_search_scratch(search);
+    w->link = (uint16_t *)(w->behind + search->max_nodes);
+    w->index = w->link + search->max_nodes;
+    w->words = w->index + search->max_nodes;
+    w->strings = w->words + search->max_edges;
+}
+
+/* Find the tokens that may end the sentence: those on final states, or else all. */
+static void find_end(writer_t *w) {
+    const st_search_t *search = w->search;
+    w->complete = 0;
+    w->best = search->best;
+    for (uint32_t i = 0; i < search->token_count; i++) {
+        const st_token_t *token = st_search_token(search, i);
+        if (st_graph_final(w->graph, token->state) != NONE) {
+            if (!w->complete || st_token_better(token, st_search_token(search, w->best))) {
+                w->best = i;
+            }
+            w->complete = 1;
+        }
+    }
+    const st_token_t *best = st_search_token(search, w->best);
+    w->floor = best->score - search->lattice_beam;
+    w->intent = w->complete ? st_graph_final(w->graph, best->state) : NONE;
+}
+
+/* The better way to end from a node: higher score, then the better token, then its order of entries. */
+static int ends_better(const writer_t *w, const st_token_t *token, int32_t score, uint32_t n) {
+    if (w->link[n] == NONE || score != w->behind[n]) {
+        return w->link[n] == NONE || score > w->behind[n];
+    }
+    return st_token_better(token, st_search_token(w->search, w->link[n] >> LINK_SHIFT));
+}
+
+static void find_links(writer_t *w) {
+    const st_search_t *search = w->search;
+    for (uint32_t n = 0; n < search->node_count; n++) {
+        w->behind[n] = NOTHING;
+        w->link[n] = NONE;
+    }
+    for (uint32_t i = 0; i < search->token_count; i++) {
+        const st_token_t *token = st_search_token(search, i);
+        if (w->complete && st_graph_final(w->graph, token->state) == NONE) {
+            continue;
+        }
+        const st_entry_t *entries = st_token_entries(token);
+        for (uint32_t k = 0; k < token->count; k++) {
+            uint32_t n = entries[k].node;
+            int32_t score = entries[k].score - w->nodes[n].score;
+            if (entries[k].score >= w->floor && ends_better(w, token, score, n)) {
+                w->behind[n] = score;
+                w->link[n] = (uint16_t)(i << LINK_SHIFT | k);
+            }
+        }
+    }
+}
+
+static int keeps_edge(const writer_t *w, const st_edge_t *edge) {
+    return w->behind[edge->to] != NOTHING && st_lattice_through(w->nodes, edge, w->behind) >= w->floor;
+}
+
+/* Insert value into a sorted list without repeats. Returns 1 when it is new. */
+static uint32_t insert_sorted(uint16_t *list, uint32_t count, uint16_t value) {
+    uint32_t low = 0;
+    uint32_t high = count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (list[middle] < value) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low < count && list[low] == value) {
+        return 0;
+    }
+    memmove(list + low + 1, list + low, (count - low) * sizeof(uint16_t));
+    list[low] = value;
+    return 1;
+}
+
+static uint32_t index_of(const uint16_t *list, uint32_t count, uint16_t value) {
+    uint32_t i = 0;
+    while (i < count && list[i] != value) {
+        i++;
+    }
+    return i < count ? i : NONE;
+}
+
+/* Bytes of a string, its NUL included. */
+static uint32_t text_bytes(const char *text) {
+    uint32_t bytes = 1;
+    while (*text++) {
+        bytes++;
+    }
+    return bytes;
+}
+
+static void add_string(writer_t *w, uint16_t string) {
+    if (string != NONE && insert_sorted(w->strings, w->string_count, string)) {
+        w->string_count++;
+        w->string_bytes += text_bytes(st_graph_string(w->graph, string));
+    }
+}
+
+/* Number the nodes, and collect the words and strings in use. */
+static void select_rows(writer_t *w) {
+    for (uint32_t n = 0; n < w->search->node_count; n++) {
+        int kept = w->behind[n] != NOTHING && w->nodes[n].score + w->behind[n] >= w->floor;
+        w->index[n] = kept ? (uint16_t)w->node_count++ : NONE;
+        w->edge_count += w->link[n] != NONE;
+    }
+    for (uint32_t e = 0; e < w->search->edge_count; e++) {
+        if (keeps_edge(w, &w->edges[e])) {
+            w->edge_count++;
+            w->word_count += insert_sorted(w->words, w->word_count, w->edges[e].word);
+        }
+    }
+    for (uint32_t i = 0; i < w->word_count; i++) {
+        const uint8_t *word = st_graph_word(w->graph, w->words[i]);
+        add_string(w, st_read_u16(word + ST_WORD_TEXT_OFFSET));
+        add_string(w, st_read_u16(word + ST_WORD_SLOT_OFFSET));
+    }
+    add_string(w, w->intent);
+}
+
+static void write_edge(uint8_t *out, const uint16_t *ends, uint32_t word, uint32_t first, const int32_t *scores) {
+    put_u16(out + ST_LATTICE_EDGE_FROM_NODE_OFFSET, ends[0]);
+    put_u16(out + ST_LATTICE_EDGE_TO_NODE_OFFSET, ends[1]);
+    put_u16(out + ST_LATTICE_EDGE_WORD_OFFSET, word);
+    put_u16(out + ST_LATTICE_EDGE_FLAGS_OFFSET, 0);
+    put_u32(out + ST_LATTICE_EDGE_START_MS_OFFSET, first * ST_FRONTEND_STEP_MS);
+    put_u32(out + ST_LATTICE_EDGE_ACOUSTIC_OFFSET, (uint32_t)scores[0]);
+    put_u32(out + ST_LATTICE_EDGE_LANGUAGE_OFFSET, (uint32_t)scores[1]);
+}
+
+/* The edges that carry words. Returns where the next edge goes. */
+static uint8_t *write_word_edges(const writer_t *w, uint8_t *out) {
+    for (uint32_t e = 0; e < w->search->edge_count; e++) {
+        const st_edge_t *edge = &w->edges[e];
+        if (keeps_edge(w, edge)) {
+            const uint16_t ends[2] = {w->index[edge->from], w->index[edge->to]};
+            const int32_t scores[2] = {edge->acoustic, edge->language};
+            write_edge(out, ends, index_of(w->words, w->word_count, edge->word), edge->first, scores);
+            out += ST_LATTICE_EDGE_BYTES;
+        }
+    }
+    return out;
+}
+
+static const st_entry_t *linked_entry(const writer_t *w, uint32_t link) {
+    return st_token_entries(st_search_token(w->search, link >> LINK_SHIFT)) + (link & ((1u << LINK_SHIFT) - 1));
+}
+
+/* The edges into the end node, by from-node; the best path's is flagged. Returns where the next
+ * edge would go. */
+static uint8_t *write_end_edges(const writer_t *w, uint8_t *out) {
+    uint32_t best_node = st_token_entries(st_search_token(w->search, w->best))[0].node;
+    for (uint32_t n = 0; n < w->search->node_count; n++) {
+        if (w->link[n] == NONE) {
+            continue;
+        }
+        const st_entry_t *entry = linked_entry(w, w->link[n]);
+        const uint16_t ends[2] = {w->index[n], (uint16_t)w->node_count};
+        int32_t language = entry->language;
+        const int32_t scores[2] = {entry->score - w->nodes[n].score - language, language};
+        write_edge(out, ends, NONE, w->nodes[n].time, scores);
+        if (n == best_node) {
+            put_u16(out + ST_LATTICE_EDGE_FLAGS_OFFSET, ST_EDGE_FLAGS_BEST);
+        }
+        out += ST_LATTICE_EDGE_BYTES;
+    }
+    return out;
+}
+
+/* Flag the word edges of the best path, last to first; end: behind the last written word edge. */
+static void flag_best_path(const writer_t *w, uint8_t *end) {
+    uint32_t node = st_token_entries(st_search_token(w->search, w->best))[0].node;
+    for (uint32_t e = w->search->edge_count; e-- > 0;) {
+        const st_edge_t *edge = &w->edges[e];
+        if (!keeps_edge(w, edge)) {
+            continue;
+        }
+        end -= ST_LATTICE_EDGE_BYTES;
+        if (edge->to == node && st_lattice_is_best(w->nodes, edge)) {
+            put_u16(end + ST_LATTICE_EDGE_FLAGS_OFFSET, ST_EDGE_FLAGS_BEST);
+            node = edge->from;
+        }
+    }
+}
+
+static uint8_t *write_nodes(const writer_t *w, uint8_t *out) {
+    for (uint32_t n = 0; n < w->search->node_count; n++) {
+        if (w->index[n] != NONE) {
+            put_u32(out + ST_LATTICE_NODE_TIME_MS_OFFSET, (uint32_t)w->nodes[n].time * ST_FRONTEND_STEP_MS);
+            out += ST_LATTICE_NODE_BYTES;
+        }
+    }
+    put_u32(out + ST_LATTICE_NODE_TIME_MS_OFFSET, (uint32_t)w->search->steps * ST_FRONTEND_STEP_MS);
+    return out + ST_LATTICE_NODE_BYTES;
+}
+
+static uint8_t *write_words(const writer_t *w, uint8_t *out) {
+    for (uint32_t i = 0; i < w->word_count; i++) {
+        const uint8_t *word = st_graph_word(w->graph, w->words[i]);
+        uint16_t text = st_read_u16(word + ST_WORD_TEXT_OFFSET);
+        uint16_t slot = st_read_u16(word + ST_WORD_SLOT_OFFSET);
+        put_u16(out + ST_WORD_TEXT_OFFSET, index_of(w->strings, w->string_count, text));
+        put_u16(out + ST_WORD_SLOT_OFFSET, index_of(w->strings, w->string_count, slot));
+        put_u16(out + ST_WORD_FLAGS_OFFSET, st_read_u16(word + ST_WORD_FLAGS_OFFSET));
+        put_u16(out + ST_WORD_RESERVED_OFFSET, 0);
+        out += ST_WORD_BYTES;
+    }
+    return out;
+}
+
+static void write_strings(const writer_t *w, uint8_t *out) {
+    for (uint32_t i = 0; i < w->string_count; i++) {
+        const char *text = st_graph_string(w->graph, w->strings[i]);
+        uint32_t bytes = text_bytes(text);
+        memcpy(out, text, bytes);
+        out += bytes;
+    }
+}
+
+/* The header, but for the checksum. */
+static void write_header(const writer_t *w, uint8_t *out, uint32_t total, uint32_t utterance, uint32_t revision) {
+    uint32_t flags = revision & ST_REVISION_SPECULATIVE ? 0 : ST_LATTICE_FLAGS_FINAL;
+    flags |= w->complete ? ST_LATTICE_FLAGS_COMPLETE : 0;
+    flags |= w->search->truncated ? ST_LATTICE_FLAGS_TRUNCATED : 0;
+    memset(out, 0, ST_LATTICE_BYTES);
+    memcpy(out + ST_LATTICE_MAGIC_OFFSET, ST_MAGIC_LATTICE, 4);
+    put_u16(out + ST_LATTICE_VERSION_OFFSET, ST_VERSION_LATTICE);
+    put_u16(out + ST_LATTICE_HEADER_BYTES_OFFSET, ST_LATTICE_BYTES);
+    put_u32(out + ST_LATTICE_TOTAL_BYTES_OFFSET, total);
+    put_u32(out + ST_LATTICE_UTTERANCE_OFFSET, utterance);
+    put_u16(out + ST_LATTICE_REVISION_OFFSET, revision);
+    put_u16(out + ST_LATTICE_FLAGS_OFFSET, flags);
+    put_u16(out + ST_LATTICE_NODE_COUNT_OFFSET, w->node_count + 1);
+    put_u16(out + ST_LATTICE_EDGE_COUNT_OFFSET, w->edge_count);
+    put_u16(out + ST_LATTICE_WORD_COUNT_OFFSET, w->word_count);
+    put_u16(out + ST_LATTICE_STRING_COUNT_OFFSET, w->string_count);
+    put_u16(out + ST_LATTICE_INTENT_OFFSET, index_of(w->strings, w->string_count, w->intent));
+}
+
+st_status_t st_lattice_write(st_search_t *search, const st_graph_t *graph, uint8_t *out, uint32_t capacity,
+                             uint32_t utterance, uint32_t revision) {
+    writer_t w;
+    if (search->graph_crc != graph->crc) {
+        return -ST_ERROR_STATE;
+    }
+    memset(&w, 0, sizeof(w));
+    w.search = search;
+    w.graph = graph;
+    w.nodes = st_search_nodes(search);
+    w.edges = st_search_edges(search);
+    carve_scratch(&w);
+    find_end(&w);
+    find_links(&w);
+    st_lattice_backward(search, w.behind);
+    select_rows(&w);
+    uint32_t total = ST_LATTICE_BYTES + (w.node_count + 1) * ST_LATTICE_NODE_BYTES +
+                     w.edge_count * ST_LATTICE_EDGE_BYTES + w.word_count * ST_WORD_BYTES + w.string_bytes;
+    if (total > capacity) {
+        return -ST_ERROR_BUFFER_SMALL;
+    }
+    write_header(&w, out, total, utterance, revision);
+    uint8_t *edges = write_nodes(&w, out + ST_LATTICE_BYTES);
+    uint8_t *ends = write_word_edges(&w, edges);
+    flag_best_path(&w, ends);
+    write_strings(&w, write_words(&w, write_end_edges(&w, ends)));
+    put_u32(out + ST_LATTICE_CRC_OFFSET, st_crc32(0, out, total));
+    return (st_status_t)total;
+}

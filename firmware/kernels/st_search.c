@@ -1,0 +1,212 @@
+#include "st_search.h"
+
+#include "st_lattice.h"
+#include "st_token.h"
+
+#define NONE (ST_LIMITS_NONE16)
+#define WEIGHT_FLOOR (-32768)
+
+static int in_range(int32_t value, int32_t low, int32_t high) {
+    return value >= low && value <= high;
+}
+
+static int config_ok(const int32_t *config, int context_size) {
+    return in_range(config[ST_CONFIG_INDEX_MAX_TOKENS], 1, ST_LIMITS_SEARCH_TOKENS) &&
+           in_range(config[ST_CONFIG_INDEX_BEAM], 0, ST_LIMITS_SEARCH_BEAM) &&
+           in_range(config[ST_CONFIG_INDEX_LATTICE_BEAM], 0, ST_LIMITS_SEARCH_BEAM) &&
+           in_range(config[ST_CONFIG_INDEX_MAX_ALTERNATIVES], 1, ST_LIMITS_SEARCH_ALTERNATIVES) &&
+           in_range(config[ST_CONFIG_INDEX_MAX_NODES], 1, ST_LIMITS_SEARCH_NODES) &&
+           in_range(config[ST_CONFIG_INDEX_MAX_EDGES], 1, ST_LIMITS_SEARCH_EDGES) &&
+           in_range(config[ST_CONFIG_INDEX_BLANK_PENALTY], INT16_MIN, INT16_MAX) &&
+           in_range(config[ST_CONFIG_INDEX_LANGUAGE_SCALE], 0, INT16_MAX) &&
+           in_range(context_size, 1, ST_MODEL_MAX_CONTEXT);
+}
+
+/* Fill the sizes and offsets of the tables; returns the bytes of all. */
+static uint32_t plan(st_search_t *search, const int32_t *config, int context_size) {
+    memset(search, 0, sizeof(*search));
+    search->beam = config[ST_CONFIG_INDEX_BEAM];
+    search->lattice_beam = config[ST_CONFIG_INDEX_LATTICE_BEAM];
+    search->blank_penalty = config[ST_CONFIG_INDEX_BLANK_PENALTY];
+    search->language_scale = config[ST_CONFIG_INDEX_LANGUAGE_SCALE];
+    search->max_tokens = (uint16_t)config[ST_CONFIG_INDEX_MAX_TOKENS];
+    search->max_alternatives = (uint16_t)config[ST_CONFIG_INDEX_MAX_ALTERNATIVES];
+    search->max_nodes = (uint16_t)config[ST_CONFIG_INDEX_MAX_NODES];
+    search->max_edges = (uint16_t)config[ST_CONFIG_INDEX_MAX_EDGES];
+    search->context_mask = context_size == 1 ? 0xff : 0xffff;
+    uint32_t buckets = 8;
+    while (buckets < search->max_tokens) {
+        buckets *= 2;
+    }
+    search->hash_mask = (uint16_t)(buckets - 1);
+    search->token_bytes = (uint32_t)(sizeof(st_token_t) + search->max_alternatives * sizeof(st_entry_t));
+    uint32_t scratch = st_lattice_scratch_bytes(search->max_nodes, search->max_edges);
+    uint32_t table = ST_ALIGN8(ST_MAX(search->max_tokens * search->token_bytes, scratch));
+    search->tokens[0] = ST_ALIGN8(sizeof(*search));
+    search->tokens[1] = search->tokens[0] + table;
+    search->nodes = search->tokens[1] + table;
+    search->edges = search->nodes + ST_ALIGN8(search->max_nodes * sizeof(st_node_t));
+    search->hash = search->edges + ST_ALIGN8(search->max_edges * sizeof(st_edge_t));
+    return search->hash + ST_ALIGN8(buckets * sizeof(uint16_t));
+}
+
+st_status_t st_search_size(const int32_t *config, int context_size) {
+    st_search_t search;
+    if (!config_ok(config, context_size)) {
+        return -ST_ERROR_ARGUMENT;
+    }
+    return (st_status_t)plan(&search, config, context_size);
+}
+
+st_status_t st_search_init(st_search_t *search, const int32_t *config, int context_size, const st_graph_t *graph) {
+    if (!config_ok(config, context_size)) {
+        return -ST_ERROR_ARGUMENT;
+    }
+    plan(search, config, context_size);
+    search->graph_crc = graph->crc;
+    search->token_count = 1;
+    search->node_count = 1;
+    st_node_t start = {0, 0, graph->start_state, ST_MODEL_BLANK_UNIT, 0};
+    st_search_nodes(search)[0] = start;
+    st_entry_t entry = {0, NONE, NONE, 0, 0, 0};
+    st_token_t token = {0, graph->start_state, ST_MODEL_BLANK_UNIT, NONE, 0, 0, 1, 0};
+    *st_search_token(search, 0) = token;
+    st_token_entries(st_search_token(search, 0))[0] = entry;
+    return 0;
+}
+
+/* A graph weight in the search's terms. */
+static int32_t scaled_weight(const st_search_t *search, int32_t weight) {
+    int32_t scaled = (search->language_scale * weight) >> ST_Q_LOG_PROB_FRACTION_BITS;
+    return ST_MAX(scaled, WEIGHT_FLOOR);
+}
+
+ST_HOT static void expand_token(st_token_table_t *table, const st_graph_t *graph, const st_token_t *token,
+                                const int16_t *log_probs) {
+    const st_search_t *search = table->search;
+    st_move_t move = {token->state, token->context, NONE, NONE, log_probs[ST_MODEL_BLANK_UNIT] - search->blank_penalty, 0};
+    st_token_table_relax(table, token, &move);
+    move.step = search->steps;
+    uint32_t end = st_graph_first_arc(graph, token->state + 1u);
+    for (uint32_t a = st_graph_first_arc(graph, token->state); a < end; a++) {
+        const uint8_t *arc = st_graph_arc(graph, a);
+        uint32_t unit = arc[ST_GRAPH_ARC_UNIT_OFFSET];
+        move.state = st_read_u16(arc + ST_GRAPH_ARC_NEXT_STATE_OFFSET);
+        move.context = (uint16_t)(((token->context << 8) | unit) & search->context_mask);
+        move.word = st_read_u16(arc + ST_GRAPH_ARC_WORD_OFFSET);
+        move.acoustic = log_probs[unit];
+        move.language = scaled_weight(search, st_read_i16(arc + ST_GRAPH_ARC_WEIGHT_OFFSET));
+        st_token_table_relax(table, token, &move);
+    }
+}
+
+/* Expand every token that shares a context, from index on. Returns 0 when the scorer failed. */
+static int expand_context(st_token_table_t *table, const st_graph_t *graph, uint32_t from, uint32_t context,
+                          st_scorer_t score, void *scorer) {
+    const st_search_t *search = table->search;
+    const int16_t *log_probs = score(scorer, context);
+    if (log_probs == NULL) {
+        return 0;
+    }
+    for (uint32_t i = from; i < search->token_count; i++) {
+        st_token_t *token = st_search_token(search, i);
+        if (token->context == context) {
+            expand_token(table, graph, token, log_probs);
+            token->mark = 1;
+        }
+    }
+    return 1;
+}
+
+/* Expand all tokens, those of the best one's context first: it sets the beam early. */
+static int expand_all(st_search_t *search, st_token_table_t *table, const st_graph_t *graph, st_scorer_t score,
+                      void *scorer, int32_t *evaluations) {
+    for (uint32_t i = 0; i < search->token_count; i++) {
+        st_search_token(search, i)->mark = 0;
+    }
+    uint32_t first = st_search_token(search, search->best)->context;
+    if (!expand_context(table, graph, 0, first, score, scorer)) {
+        return 0;
+    }
+    *evaluations = 1;
+    for (uint32_t i = 0; i < search->token_count; i++) {
+        const st_token_t *token = st_search_token(search, i);
+        if (!token->mark) {
+            if (!expand_context(table, graph, i, token->context, score, scorer)) {
+                return 0;
+            }
+            ++*evaluations;
+        }
+    }
+    return 1;
+}
+
+/* Drop what fell out of the beams: tokens far from the best one, entries far from their token's
+ * best. The latter lose nothing: whatever follows, a better path by more than the lattice beam
+ * follows with it. */
+static void prune(st_search_t *search, int32_t floor) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < search->token_count; i++) {
+        st_token_t *token = st_search_token(search, i);
+        if (token->score < floor) {
+            continue;
+        }
+        const st_entry_t *entries = st_token_entries(token);
+        while (entries[token->count - 1].score < token->score - search->lattice_beam) {
+            token->count--;
+        }
+        if (kept != i) {
+            memcpy(st_search_token(search, kept), token, search->token_bytes);
+        }
+        kept++;
+    }
+    search->token_count = (uint16_t)kept;
+}
+
+static uint32_t find_best(const st_search_t *search) {
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < search->token_count; i++) {
+        if (st_token_better(st_search_token(search, i), st_search_token(search, best))) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+st_status_t st_search_step(st_search_t *search, const st_graph_t *graph, st_scorer_t score, void *scorer) {
+    st_token_table_t table;
+    int32_t evaluations = 0;
+    if (search->graph_crc != graph->crc) {
+        return -ST_ERROR_STATE;
+    }
+    if (search->steps >= ST_LIMITS_SEARCH_STEPS) {
+        return -ST_ERROR_AUDIO_LENGTH;
+    }
+    st_token_table_start(&table, search, st_search_scratch(search));
+    if (!expand_all(search, &table, graph, score, scorer, &evaluations)) {
+        return -ST_ERROR_INTERNAL;
+    }
+    search->current = (uint16_t)(1 - search->current);
+    search->token_count = (uint16_t)table.count;
+    search->steps++;
+    search->tokens_dropped += table.dropped;
+    search->joint_evaluations += evaluations;
+    prune(search, table.floor);
+    st_lattice_advance(search, table.best);
+    search->best = (uint16_t)find_best(search);
+    return 0;
+}
+
+void st_search_status(const st_search_t *search, const st_graph_t *graph, int32_t *status) {
+    const st_token_t *best = st_search_token(search, search->best);
+    status[ST_STATUS_INDEX_STEPS] = search->steps;
+    status[ST_STATUS_INDEX_ACTIVE_TOKENS] = search->token_count;
+    status[ST_STATUS_INDEX_BEST_SCORE] = best->score;
+    status[ST_STATUS_INDEX_BEST_IS_FINAL] = st_graph_final(graph, best->state) != NONE;
+    status[ST_STATUS_INDEX_TRAILING_BLANKS] = search->steps - best->last;
+    status[ST_STATUS_INDEX_UNITS_EMITTED] = best->units;
+    status[ST_STATUS_INDEX_TOKENS_DROPPED] = search->tokens_dropped;
+    status[ST_STATUS_INDEX_JOINT_EVALUATIONS] = search->joint_evaluations;
+    status[ST_STATUS_INDEX_NODES_USED] = search->node_count;
+    status[ST_STATUS_INDEX_EDGES_USED] = search->edge_count;
+}

@@ -1,0 +1,106 @@
+"""The finished lattice as bytes: the twin of st_lattice_write.c, which describes it."""
+
+import binascii
+import struct
+
+import stapes_spec as spec
+
+NONE = spec.LIMITS_NONE16
+STEP_MS = spec.FRONTEND_STEP_MS
+
+
+class _End:
+    """Where and how the sentence may end."""
+
+    def __init__(self, search):
+        finals = search.graph.finals
+        tokens = [token for token in search.tokens if finals[token.state] != NONE]
+        self.complete = bool(tokens)
+        tokens = tokens or search.tokens
+        self.best = min(tokens, key=lambda token: token.key())
+        self.intent = finals[self.best.state] if self.complete else NONE
+        self.floor = self.best.score - search.lattice_beam
+        self.links = {}  # node -> the entry that ends there best
+        for token in sorted(tokens, key=lambda token: token.key()):
+            for entry in token.entries:
+                if entry.score >= self.floor:
+                    link = self.links.get(entry.node)
+                    if link is None or entry.score > link.score:
+                        self.links[entry.node] = entry
+        self.best_node = self.best.entries[0].node
+
+
+def _pack_edge(from_index, to_index, word, best, first, acoustic, language):
+    flags = spec.EDGE_FLAGS_BEST if best else 0
+    return struct.pack(
+        spec.LATTICE_EDGE_STRUCT, from_index, to_index, word, flags, first * STEP_MS, acoustic, language
+    )
+
+
+def _pack_edges(end, nodes, edges, best_edges, words):
+    index = {node: i for i, node in enumerate(nodes)}
+    out = []
+    for edge in edges:
+        ends = (index[edge.from_node], index[edge.to_node], words.index(edge.word))
+        out.append(_pack_edge(*ends, edge in best_edges, edge.first, edge.acoustic, edge.language))
+    for node in nodes:
+        entry = end.links.get(node)
+        if entry is not None:
+            acoustic = entry.score - node.score - entry.language
+            ends = (index[node], len(nodes), NONE)
+            out.append(_pack_edge(*ends, node is end.best_node, node.time, acoustic, entry.language))
+    return out
+
+
+def _string_index(strings, string):
+    return NONE if string == NONE else strings.index(string)
+
+
+def _pack_words(graph, words, strings):
+    out = []
+    for word in words:
+        text, slot, flags, _ = graph.words[word]
+        out.append(struct.pack(spec.WORD_STRUCT, strings.index(text), _string_index(strings, slot), flags, 0))
+    return out
+
+
+def _flags(search, end, revision):
+    flags = 0 if revision & spec.REVISION_SPECULATIVE else spec.LATTICE_FLAGS_FINAL
+    flags |= spec.LATTICE_FLAGS_COMPLETE if end.complete else 0
+    return flags | (spec.LATTICE_FLAGS_TRUNCATED if search.lattice.truncated else 0)
+
+
+def write_lattice(search, utterance, revision):
+    """Return the lattice of the utterance so far as bytes.
+
+    Args:
+        search: a Search.
+        utterance: its number, 32 bits.
+        revision: low 16 bits, plus REVISION_SPECULATIVE.
+    """
+    lattice, graph = search.lattice, search.graph
+    end = _End(search)
+    behind = {node: entry.score - node.score for node, entry in end.links.items()}
+    lattice.add_continuations(behind)
+    nodes = [node for node in lattice.nodes if node in behind and node.score + behind[node] >= end.floor]
+    scores = [lattice.through(edge, behind) for edge in lattice.edges]
+    edges = [edge for edge, score in zip(lattice.edges, scores) if score is not None and score >= end.floor]
+    words = sorted({edge.word for edge in edges})
+    used = {end.intent}
+    for word in words:
+        used.update(graph.words[word][:2])
+    strings = sorted(used - {NONE})
+    packed = _pack_edges(end, nodes, edges, lattice.best_edges(end.best_node), words)
+    body = [struct.pack(spec.LATTICE_NODE_STRUCT, node.time * STEP_MS) for node in nodes]
+    body.append(struct.pack(spec.LATTICE_NODE_STRUCT, search.steps * STEP_MS))
+    body += packed
+    body += _pack_words(graph, words, strings)
+    body += [graph.string(string) for string in strings]
+    body = b"".join(body)
+    counts = (len(nodes) + 1, len(packed), len(words), len(strings), _string_index(strings, end.intent), 0)
+    fixed = (spec.MAGIC_LATTICE.encode(), spec.VERSION_LATTICE, spec.LATTICE_BYTES, 0)
+    total = spec.LATTICE_BYTES + len(body)
+    variable = (total, utterance & 0xFFFFFFFF, revision & 0xFFFF, _flags(search, end, revision))
+    data = bytearray(struct.pack(spec.LATTICE_STRUCT, *(fixed + variable + counts)) + body)
+    struct.pack_into("<I", data, spec.LATTICE_CRC_OFFSET, binascii.crc32(data) & 0xFFFFFFFF)
+    return bytes(data)

@@ -1,0 +1,175 @@
+"""The search alone, scored by a table instead of a model: the C kernels and their twin behind one face.
+
+Scores: {context: [log P of each unit, Q5.10]} for each step, given as a function (step, context) -> list.
+"""
+
+import struct
+import zlib
+
+import cffi
+import stapes_spec as spec
+from stapes_reference.graph import Graph
+from stapes_reference.lattice_write import write_lattice
+from stapes_reference.search import Search
+from stapes_tools.kernels import binding
+
+FFI = cffi.FFI()
+FFI.cdef("""
+    typedef const int16_t *(*st_scorer_t)(void *scorer, uint32_t context);
+    int32_t st_graph_check(const uint8_t *data, uint32_t bytes, void *graph, int32_t *info);
+    int32_t st_search_size(const int32_t *config, int context_size);
+    int32_t st_search_init(void *search, const int32_t *config, int context_size, const void *graph);
+    int32_t st_search_step(void *search, const void *graph, st_scorer_t score, void *scorer);
+    void st_search_status(const void *search, const void *graph, int32_t *status);
+    int32_t st_lattice_partial(const void *search, uint16_t *words, uint32_t capacity);
+    int32_t st_lattice_write(void *search, const void *graph, uint8_t *out, uint32_t capacity,
+                             uint32_t utterance, uint32_t revision);
+""")
+LATTICE_CAPACITY = 1 << 18
+
+DEFAULTS = {
+    "max_tokens": 96,
+    "beam": 1 << 20,
+    "lattice_beam": 1 << 20,
+    "max_alternatives": 8,
+    "max_nodes": 384,
+    "max_edges": 768,
+    "blank_penalty": 0,
+    "language_scale": 1024,
+}
+
+
+def make_config(**changes):
+    """The eight integers of a decoder's configuration, wide open unless changed."""
+    values = [0] * spec.CONFIG_INDEX_COUNT
+    for name, value in {**DEFAULTS, **changes}.items():
+        values[getattr(spec, f"CONFIG_INDEX_{name.upper()}")] = value
+    return values
+
+
+class NativeSearch:
+    """st_search.c and st_lattice.c on one utterance."""
+
+    def __init__(self, graph, config, context_size=1):
+        self.library = FFI.dlopen(str(binding.library_path()), FFI.RTLD_LAZY)
+        self._file = graph
+        self._graph = FFI.new("uint64_t[32]")
+        self._config = FFI.new("int32_t[]", config)
+        self._row = FFI.new("int16_t[]", spec.MODEL_MAX_UNITS)
+        status = self.library.st_graph_check(FFI.from_buffer(graph), len(graph), self._graph, FFI.NULL)
+        assert status == 0, status
+        self.size = self.library.st_search_size(self._config, context_size)
+        assert self.size > 0, self.size
+        self._state = FFI.from_buffer("uint8_t[]", bytearray(self.size))
+        assert self.library.st_search_init(self._state, self._config, context_size, self._graph) == 0
+
+    def step(self, score):
+        def row(_, context):
+            values = score(context)
+            if values is None:
+                return FFI.NULL
+            FFI.buffer(self._row)[: 2 * len(values)] = struct.pack(f"<{len(values)}h", *values)
+            return self._row
+
+        callback = FFI.callback("const int16_t *(void *, uint32_t)", row)
+        return self.library.st_search_step(self._state, self._graph, callback, FFI.NULL)
+
+    def status(self):
+        values = FFI.new("int32_t[]", spec.STATUS_INDEX_COUNT)
+        self.library.st_search_status(self._state, self._graph, values)
+        return list(values)
+
+    def partial(self):
+        words = FFI.new("uint16_t[]", 1024)
+        count = self.library.st_lattice_partial(self._state, words, len(words))
+        return list(words)[:count]
+
+    def lattice(self, utterance=7, revision=0, capacity=LATTICE_CAPACITY):
+        out = bytearray(capacity)
+        size = self.library.st_lattice_write(
+            self._state, self._graph, FFI.from_buffer(out), capacity, utterance, revision
+        )
+        return bytes(out[:size]) if size >= 0 else size
+
+
+class TwinSearch:
+    """stapes_reference's search on one utterance."""
+
+    def __init__(self, graph, config, context_size=1):
+        self.search = Search(config, context_size, Graph(graph))
+
+    def step(self, score):
+        return self.search.step(score)
+
+    def status(self):
+        return self.search.status()
+
+    def partial(self):
+        search = self.search
+        return [edge.word for edge in search.lattice.best_edges(search.best.entries[0].node)]
+
+    def lattice(self, utterance=7, revision=0):
+        return write_lattice(self.search, utterance, revision)
+
+
+class ReadLattice:
+    """A lattice's rows, read by its layout and held against its own rules."""
+
+    def __init__(self, data):
+        head = struct.unpack_from(spec.LATTICE_STRUCT, data)
+        assert head[0] == spec.MAGIC_LATTICE.encode() and head[1] == spec.VERSION_LATTICE
+        assert head[4] == len(data)
+        crc = spec.LATTICE_CRC_OFFSET
+        assert head[3] == zlib.crc32(data[:crc] + bytes(4) + data[crc + 4 :])
+        self.utterance, self.revision, self.flags = head[5:8]
+        node_count, edge_count, word_count, string_count, intent, _ = head[8:14]
+        at = head[2]
+        self.times, at = self._rows(data, at, spec.LATTICE_NODE_STRUCT, node_count)
+        self.times = [row[0] for row in self.times]
+        self.edges, at = self._rows(data, at, spec.LATTICE_EDGE_STRUCT, edge_count)
+        words, at = self._rows(data, at, spec.WORD_STRUCT, word_count)
+        strings = data[at:].split(b"\0")
+        assert strings.pop() == b"" and len(strings) == string_count
+        self.strings = [string.decode() for string in strings]
+        self.words = [(self.strings[text], self._string(slot), flags) for text, slot, flags, _ in words]
+        self.intent = self._string(intent)
+        self._check()
+
+    @staticmethod
+    def _rows(data, at, layout, count):
+        size = struct.calcsize(layout)
+        return list(struct.iter_unpack(layout, data[at : at + size * count])), at + size * count
+
+    def _string(self, index):
+        return None if index == spec.LIMITS_NONE16 else self.strings[index]
+
+    def _check(self):
+        assert self.times[0] == 0 and self.times == sorted(self.times)
+        last = len(self.times) - 1
+        for from_node, to_node, word, _, start_ms, _, _ in self.edges:
+            assert from_node < to_node
+            assert (word == spec.LIMITS_NONE16) == (to_node == last)
+            if to_node != last:
+                assert self.times[from_node] <= start_ms < self.times[to_node]
+                assert word < len(self.words)
+        assert {edge[2] for edge in self.edges} - {spec.LIMITS_NONE16} == set(range(len(self.words)))
+        assert {edge[0] for edge in self.edges} == set(range(last)), "a node leads nowhere"
+        assert {edge[1] for edge in self.edges} == set(range(1, last + 1)), "a node comes from nowhere"
+
+    def paths(self):
+        """Every path: (score, ((word text, start_ms, end_ms), ...), is_best)."""
+        leaving = {}
+        for edge in self.edges:
+            leaving.setdefault(edge[0], []).append(edge)
+        found = []
+
+        def walk(node, score, words, best):
+            if node == len(self.times) - 1:
+                found.append((score, tuple(words), best))
+            for _, to, word, flags, start_ms, acoustic, language in leaving.get(node, ()):
+                said = [] if word == spec.LIMITS_NONE16 else [(self.words[word][0], start_ms, self.times[to])]
+                flagged = bool(flags & spec.EDGE_FLAGS_BEST)
+                walk(to, score + acoustic + language, words + said, best and flagged)
+
+        walk(0, 0, [], True)
+        return found
