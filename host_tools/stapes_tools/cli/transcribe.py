@@ -1,0 +1,93 @@
+"""`stapes transcribe`: a recording in, words, lattice and intent out."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from ..audio import read_recording
+from ..device.opening import check_target, open_session
+from ..grammars import compiled
+from ..lattice.formats import as_json, form_of, write_lattice
+from ..transcript import Transcript, event_as_json
+from ..transcript import transcribe as run
+from .render import LiveView, print_transcript, waiting
+
+REPO = Path(__file__).resolve().parents[3]
+MODEL = REPO / "models" / "first" / "model.tflite"
+GRAMMAR = REPO / "models" / "grammars" / "coffee.yaml"
+
+
+@click.command(short_help="Recognise a recording and show words, lattice, intent and slots.")
+@click.argument("recording", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--on", default="unix", show_default=True, metavar="BOARD", help="unix, host, emulator or a serial port.")
+@click.option(
+    "--model", type=click.Path(path_type=Path), default=MODEL, help="Acoustic model (.tflite); default: models/first."
+)
+@click.option(
+    "--grammar",
+    type=click.Path(path_type=Path),
+    default=GRAMMAR,
+    help="What may be said (.yaml or .stg); default: models/grammars/coffee.yaml.",
+)
+@click.option("--json", "as_object", is_flag=True, help="Print one JSON object and nothing else.")
+@click.option(
+    "--lattice",
+    type=click.Path(path_type=Path),
+    help="Write the lattice: FILE.json, .lat (Kaldi), .slf (HTK), .dot, .txt, .svg or .stl (binary).",
+)
+@click.option("--nbest", type=click.IntRange(0), default=0, metavar="N", help="Show the N best hypotheses.")
+def transcribe(
+    *, recording: Path, on: str, model: Path, grammar: Path, as_object: bool, lattice: Path | None, nbest: int
+) -> None:
+    """Recognise FILE, a 16 kHz mono WAV, FLAC or Ogg Opus recording of one utterance.
+
+    The recording goes through the board package: under MicroPython's unix port (--on unix), in this
+    process (host), in an emulated RP2040 (emulator) or on a board at a serial port. All of them give
+    the same lattice. A board at a port uses the model and the grammar that were flashed with it.
+    """
+    if lattice:
+        form_of(lattice)  # an unknown suffix is said before the work, not after it
+    transcript = recognise(recording, on, model=model, grammar=grammar, show=not as_object)
+    if lattice:
+        write_lattice(transcript.lattice, lattice)
+    if as_object:
+        json.dump(as_object_of(transcript, nbest), sys.stdout, ensure_ascii=False)
+        sys.stdout.write("\n")
+    else:
+        print_transcript(transcript, nbest)
+
+
+def recognise(
+    recording: Path, on: str, *, model: Path, grammar: Path, show: bool, speed: float | None = None
+) -> Transcript:
+    """Run one recording, live on the terminal if show.
+
+    Raises:
+        UserError, BoardError, DeviceError: anything that is wrong.
+    """
+    samples = read_recording(recording)
+    check_target(on)
+    graph = compiled(grammar, show)
+    with waiting(f"starting {on}", show), open_session(on, model, graph, speed) as session:
+        session.connect()
+        view = LiveView(len(samples), show)
+        with view:
+            return run(samples, session, [view.event], view.progress)
+
+
+def as_object_of(transcript: Transcript, nbest: int = 0) -> dict:
+    """Return what `--json` prints."""
+    shown = {
+        "text": transcript.text,
+        "intent": transcript.intent,
+        "slots": transcript.slots,
+        "lattice": as_json(transcript.lattice),
+        "events": [event_as_json(event) for event in transcript.events],
+        "on": transcript.on,
+    }
+    if nbest:
+        best = transcript.lattice.nbest(nbest)
+        shown["nbest"] = [{"text": one.text, "score": one.score, "slots": one.slots} for one in best]
+    return shown
