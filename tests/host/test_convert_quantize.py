@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle_runners import run_litert
 from stapes_tools.convert import forward, quantize
 from stapes_tools.convert.equalise import equalise
+from stapes_tools.convert.fidelity import measure
 from stapes_tools.convert.metadata import Metadata
 from stapes_tools.convert.quantize import choose_scale, dequantise_weights, quantise, quantise_weights, scale_for_range
 from stapes_tools.convert.read import read_model
@@ -37,51 +37,41 @@ def _network(seed, spread=0.7, **changes):
     return topology, parameters
 
 
-def _log_softmax(values):
-    values = values - values.max(axis=-1, keepdims=True)
-    return values - np.log(np.exp(values).sum(axis=-1, keepdims=True))
-
-
-def _int8_log_probs(topology, result, features, steps, contexts):
-    """Log-probabilities of the model file, run by LiteRT's reference kernels."""
-    data = model_bytes(result, Metadata(tuple("u{}".format(k) for k in range(topology.units))))
-    encoded = run_litert(data, "encoder", [[row.reshape(1, 1, 1, -1)] for row in features])
-    predicted = run_litert(data, "predictor", [[row.astype(np.int32)] for row in contexts])
-    pairs = [
-        [encoded[step][0], row[0].reshape(encoded[step][0].shape)] for step, row in zip(steps, predicted, strict=True)
-    ]
-    logits = np.stack([outputs[0].ravel() for outputs in run_litert(data, "joint", pairs)])
-    return _log_softmax(result.activations["logits"].dequantise(logits))
-
-
-def _float_and_int8(topology, parameters):
-    """Log-probabilities of the float network and of the model file, where greedy decoding goes."""
+def _fidelity(topology, parameters):
+    """The model file in our kernels against the float network, on utterances it was not calibrated on."""
     result = quantise(topology, parameters, random_calibration(1, utterances=8, steps=100))
-    features = random_calibration(99, utterances=1, steps=100)[0]
-    encoded = forward.encode(topology, parameters, features)
-    steps, contexts = forward.greedy_contexts(parameters, encoded)
-    expected = _log_softmax(forward.logits(parameters, encoded[steps], forward.predict(parameters, contexts)))
-    return expected, _int8_log_probs(topology, result, features, steps, contexts)
-
-
-def _divergence(expected, found):
-    """Mean Kullback-Leibler divergence, nats."""
-    return (np.exp(expected) * (expected - found)).sum(axis=-1).mean()
+    data = model_bytes(result, Metadata(tuple("u{}".format(k) for k in range(topology.units))))
+    return measure(data, topology, parameters, random_calibration(99, utterances=2, steps=60))
 
 
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS.keys())
 def test_int8_model_keeps_the_float_models_distribution(changes):
-    expected, found = _float_and_int8(*_network(3, **changes))
-    assert expected.std() > 0.5, "a flat distribution would prove nothing"
-    assert _divergence(expected, found) < 0.005
-    assert np.percentile(np.abs(np.exp(expected) - np.exp(found)), 99.9) < 0.1
+    topology, parameters = _network(3, **changes)
+    found = _fidelity(topology, parameters)
+    assert found.evaluations >= 120
+    assert found.divergence_nats < 0.005
+    assert found.best_unit_agreement > 0.9
+    assert found.largest_difference < 0.25
+
+
+def test_a_model_of_other_weights_is_told_apart():
+    topology, parameters = _network(3)
+    _, other = _network(4)
+    data = model_bytes(
+        quantise(topology, other, random_calibration(1)), Metadata(tuple(str(k) for k in range(topology.units)))
+    )
+    found = measure(data, topology, parameters, random_calibration(99, utterances=1, steps=60))
+    assert found.divergence_nats > 0.3
+    assert found.best_unit_agreement < 0.6
+    with pytest.raises(UserError, match="no utterances"):
+        measure(data, topology, parameters, [])
 
 
 def test_equalisation_lowers_the_error_of_uneven_channels(monkeypatch):
     networks = [_network(seed, spread=1.2, channels=48, blocks=(Block(5),) * 4) for seed in range(2)]
-    equalised = [_divergence(*_float_and_int8(*network)) for network in networks]
+    equalised = [_fidelity(*network).divergence_nats for network in networks]
     monkeypatch.setattr(quantize, "equalise", lambda topology, parameters, calibration: parameters)
-    plain = [_divergence(*_float_and_int8(*network)) for network in networks]
+    plain = [_fidelity(*network).divergence_nats for network in networks]
     assert sum(equalised) < 0.8 * sum(plain), (equalised, plain)
 
 
