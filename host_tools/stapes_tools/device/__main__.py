@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from ..errors import StapesError
 from .errors import DeviceError
 from .firmware import build_firmware, memory_table
 from .natmod import host_arch, install_natmod
@@ -18,8 +19,6 @@ def _unix_module(folder: Path) -> int:
             raise DeviceError("native modules of the unix port exist for x86-64 only")
         print(install_natmod(arch, folder))
     except DeviceError as error:
-        if error.exit_code != DeviceError.exit_code:
-            raise
         (folder / "stapes_kernels.mpy").unlink(missing_ok=True)
         print(f"stapes: {error}", file=sys.stderr)
         print("stapes: going on with the kernels in plain Python: same results, slower", file=sys.stderr)
@@ -27,7 +26,7 @@ def _unix_module(folder: Path) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one verb; DeviceError ends in one line and its exit code."""
+    """Run one verb; a StapesError ends in one line and its exit code."""
     try:
         if len(arguments) == 2 and arguments[0] == "unix-module":
             return _unix_module(Path(arguments[1]))
@@ -39,7 +38,7 @@ def main(arguments: list[str]) -> int:
             print(memory_table(image))
             print(Path(arguments[2]) / image.uf2.name)
             return 0
-    except DeviceError as error:
+    except StapesError as error:
         print(f"stapes: {error}", file=sys.stderr)
         return error.exit_code
     print(_USAGE, file=sys.stderr)

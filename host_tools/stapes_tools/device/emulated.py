@@ -46,7 +46,7 @@ class EmulatedChip:
         self.incoming = bytearray()
         self.connected_nanoseconds = 0.0
         self.usb.on_device_connected = self._connected
-        self._read_endpoint: Callable[[int, int], None] = self.chip.usb_ctrl.on_endpoint_read
+        self._read_endpoint: Callable[[int, int], None] = self.chip.usb_ctrl.on_endpoint_read or _no_endpoint
         self._waiting_reads: list[int] = []
         self.chip.usb_ctrl.on_endpoint_read = self._endpoint_read
 
@@ -122,6 +122,10 @@ class EmulatedChip:
         for _ in range(asked.count(b"\n")):
             self.control.sendall(json.dumps(clock).encode() + b"\n")
         return bool(asked)
+
+
+def _no_endpoint(endpoint: int, size: int) -> None:
+    raise RuntimeError(f"rp2040py has changed: its USB host answers no read ({endpoint}, {size})")
 
 
 def main(arguments: list[str]) -> int:

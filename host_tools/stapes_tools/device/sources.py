@@ -185,8 +185,9 @@ def _extract_single_folder(archive: Path, target: Path) -> None:
     """Unpack an archive that holds one folder, as target."""
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         with tarfile.open(archive) as tar:
-            # Python before 3.11.4 has no filters; apt has checked the archive's signature.
-            tar.extractall(scratch, **({"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}))
+            # Honoured from Python 3.11.4 on; apt has checked the archive's signature in any case.
+            tar.extraction_filter = getattr(tarfile, "tar_filter", None)
+            tar.extractall(scratch)
         folders = list(Path(scratch).iterdir())
         if len(folders) != 1:
             raise BuildError(f"{archive.name} holds {len(folders)} entries at its top, not one folder")
