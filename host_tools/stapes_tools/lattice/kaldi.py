@@ -36,4 +36,4 @@ def to_kaldi(lattice: Lattice) -> str:
 
 
 def _cost(log: float) -> str:
-    return f"{-log:.10g}" if log else "0"
+    return f"{-log:.17g}" if log else "0"
