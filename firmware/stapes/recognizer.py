@@ -40,7 +40,6 @@ class Recognizer:
             self._allocate()
         except MemoryError:
             raise StapesError(spec.ERROR_MODEL_MEMORY, self.model.where)
-        self._utterance = -1
         self.reset()
 
     def _search_config(self):
@@ -113,8 +112,13 @@ class Recognizer:
             if count == 0:
                 return
 
-    def reset(self):
-        """Forget everything heard: the next sample is the first of a new stream."""
+    def reset(self, utterance=0):
+        """Forget everything heard: the next sample is the first of a new stream.
+
+        Args:
+            utterance: int, number of the stream's first utterance, written into its lattice.
+        """
+        self._utterance = utterance - 1
         check(self._kernels.frontend_init(self._frontend, self.model.prior), self.model.where)
         self.next_utterance()
 

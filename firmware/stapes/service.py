@@ -129,7 +129,8 @@ class Service:
         self._writer.send(spec.FRAME_TYPE_READY, json.dumps(about).encode())
 
     def _start(self):
-        self._recognizer.reset()
+        order = json.loads(bytes(self._reader.buffer[FrameReader.PAYLOAD : self._reader.payload_end]))
+        self._recognizer.reset(order["utterance"])
         self._listener = Listener(self._recognizer, single=True)
         self._taken = 0
         self._grant()

@@ -70,7 +70,8 @@ def recognise(
     samples = read_recording(recording)
     check_target(on)
     graph = compiled(grammar, show)
-    with waiting(f"starting {on}", show), open_session(on, model, graph, speed) as session:
+    names = {str(graph): str(grammar)}
+    with waiting(f"starting {on}", show), open_session(on, model, graph, speed, names) as session:
         session.connect()
         view = LiveView(len(samples), show)
         with view:

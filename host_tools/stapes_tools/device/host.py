@@ -2,7 +2,7 @@
 
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +23,19 @@ class HostSession:
     Args:
         model, grammar: files.
         speed: None goes as fast as it can, 1.0 as fast as it was spoken.
+        names: path of a file to the name that errors call it.
     """
 
     name = "host"
 
-    def __init__(self, model: Path, grammar: Path, speed: float | None = None) -> None:
+    def __init__(
+        self, model: Path, grammar: Path, speed: float | None = None, names: Mapping[str, str] | None = None
+    ) -> None:
+        self._names = dict(names or {})
         self._paths = (str(model), str(grammar))
         self._speed = speed
         self._recognizer: Recognizer | None = None
+        self._utterance = 0
         self.about: dict = {}
 
     def __enter__(self) -> "HostSession":
@@ -52,7 +57,8 @@ class HostSession:
         try:
             self._recognizer = Recognizer(self._paths[0], self._paths[1], kernels=kernels.install())
         except PackageError as error:
-            raise board_fault(error.code, error.where or self.name, error.detail) from None
+            where = self._names.get(error.where, error.where)
+            raise board_fault(error.code, where or self.name, error.detail) from None
         self.about = {
             "board": "host",
             "firmware": spec.PROJECT_VERSION,
@@ -72,7 +78,8 @@ class HostSession:
             UserError, BoardError: what the recogniser reports.
         """
         assert self._recognizer is not None, "connect() comes first"
-        self._recognizer.reset()
+        self._recognizer.reset(self._utterance)
+        self._utterance += 1
         listener = Listener(self._recognizer, single=True)
         began = time.monotonic()
         for begin in range(0, len(samples), spec.FRAME_AUDIO_SAMPLES):

@@ -1,6 +1,7 @@
 """Opens a session with whatever `--on` names."""
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import UserError
@@ -19,7 +20,13 @@ _EMULATOR_SLOWNESS = 40.0
 _REFERENCE_SLOWNESS = 300.0
 
 
-def open_session(on: str, model: Path, grammar: Path, speed: float | None = None) -> Session | HostSession:
+def open_session(
+    on: str,
+    model: Path,
+    grammar: Path,
+    speed: float | None = None,
+    names: Mapping[str, str] | None = None,
+) -> Session | HostSession:
     """Return a session, not yet connected, that recognises with a model and a grammar.
 
     Args:
@@ -28,28 +35,31 @@ def open_session(on: str, model: Path, grammar: Path, speed: float | None = None
         model: a .tflite file.
         grammar: a .stg file.
         speed: None for as fast as it goes, 1.0 for as fast as it was spoken.
+        names: path of a file given here to the name that errors call it.
     Raises:
         UserError, DeviceError: it cannot be opened.
     """
+    names = dict(names or {})
     if on == "host":
-        return HostSession(model, grammar, speed)
+        return HostSession(model, grammar, speed, names)
     if on == "unix":
         native = native_module()
         stream = UnixStream(str(model), str(grammar), native)
-        return Session(stream, on, speed=speed, slowness=1.0 if native else _REFERENCE_SLOWNESS)
+        return Session(stream, on, speed=speed, slowness=1.0 if native else _REFERENCE_SLOWNESS, files=names)
     if on == "emulator":
-        return _open_emulator(str(model), str(grammar), speed)
+        return _open_emulator(str(model), str(grammar), speed, names)
     return _start(SerialStream(on), on, speed, 1.0, {})
 
 
-def _open_emulator(model: str, grammar: str, speed: float | None) -> Session:
+def _open_emulator(model: str, grammar: str, speed: float | None, names: dict[str, str]) -> Session:
     """Power up an emulated board whose ROMFS holds model and grammar."""
     files = {MODEL_ON_BOARD: model, GRAMMAR_ON_BOARD: grammar}
+    known = {there: names.get(here, here) for there, here in files.items()}
     contents = {Path(there).name: Path(here) for there, here in files.items()}
     firmware = build_firmware(EMULATED_BOARD).uf2
     with tempfile.TemporaryDirectory() as folder:  # once the board shows its prompt, it has read its flash
         flash = firmware_with_romfs(firmware, contents, Path(folder) / "flash.uf2", EMULATED_BOARD)
-        return _start(EmulatedBoard(flash), "emulator", speed, _EMULATOR_SLOWNESS, files)
+        return _start(EmulatedBoard(flash), "emulator", speed, _EMULATOR_SLOWNESS, known)
 
 
 def _start(stream: ByteStream, name: str, speed: float | None, slowness: float, files: dict[str, str]) -> Session:

@@ -73,6 +73,7 @@ class Session:
         self._parser = FrameParser()
         self._frames: deque[Frame] = deque()
         self._sequence = 0
+        self._utterance = 0
         self._credit = 0
 
     def __enter__(self) -> "Session":
@@ -117,7 +118,8 @@ class Session:
         sent = 0
         finished = False
         began = time.monotonic()
-        self._send(spec.FRAME_TYPE_START, json.dumps({"utterance": 0}).encode())
+        self._send(spec.FRAME_TYPE_START, json.dumps({"utterance": self._utterance}).encode())
+        self._utterance += 1
         while True:
             sent = self._send_audio(samples, sent, began)
             progress(sent)

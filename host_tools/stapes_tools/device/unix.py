@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from ..errors import BoardError, UserError
@@ -16,6 +15,7 @@ from .program import service_program
 REPO = Path(__file__).resolve().parents[3]
 NATIVE_MODULE = REPO / "build" / "unix" / "stapes_kernels.mpy"
 _HEAP = "32M"
+_TAIL_BYTES = 2000
 _GRACE_S = 2.0  # from goodbye to the end of the process
 
 
@@ -66,6 +66,7 @@ class UnixStream:
     name = "unix"
 
     def __init__(self, model: str, grammar: str, native: Path | None = None) -> None:
+        self._said = b""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close())
         self._process = subprocess.Popen(
             [interpreter(), "-X", f"heapsize={_HEAP}", "-c", service_program(model, grammar)],
@@ -93,6 +94,7 @@ class UnixStream:
         data = os.read(self._process.stdout.fileno(), count)
         if not data:
             raise self._stopped()
+        self._said = (self._said + data)[-_TAIL_BYTES:]
         return data
 
     def close(self) -> None:
@@ -110,10 +112,11 @@ class UnixStream:
         self._errors.close()
 
     def _stopped(self) -> BoardError:
-        """Say how the process ended, with its own last words."""
-        time.sleep(0.05)
-        status = self._process.poll()
+        """Say how the process ended, with its own last words: MicroPython prints tracebacks on its output."""
+        assert self._process.stdout is not None
+        status = self._process.wait(_GRACE_S)
         self._errors.seek(0)
-        lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
-        words = lines[-1] if lines else f"exit status {status}"
+        said = self._errors.read() + self._said + (self._process.stdout.read() or b"")
+        lines = said.decode("utf-8", "replace").strip().splitlines()
+        words = lines[-1] if lines and lines[-1].isprintable() else f"exit status {status}"
         return BoardError(f"the board's program stopped ({words})", self.name, "report it: this is a fault of Stapes")
