@@ -4,6 +4,7 @@ import itertools
 import math
 import os
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import stapes_spec as spec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stapes_reference.graph import Graph as BoardGraph
 from stapes_tools.errors import UserError
 from stapes_tools.grammar import (
     Graph,
@@ -165,6 +167,11 @@ def test_prefixes_and_suffixes_are_shared():
     assert len(please) == 1
 
 
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
+def test_our_own_grammars_fit_a_small_board(path):
+    assert len(compile_grammar(path)) <= 48 * 1024
+
+
 def test_no_state_has_two_equal_arcs_and_weights_are_not_positive():
     for path in OURS:
         graph = parse_graph(compile_grammar(path))
@@ -272,6 +279,13 @@ class TestFile:
         assert parse_graph(self.GRAPH.to_bytes()) == self.GRAPH
         assert parse_graph(self.GRAPH.to_bytes() + b"tail of a larger buffer") == self.GRAPH
 
+    @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
+    def test_the_boards_reader_takes_it(self, path):
+        data = compile_grammar(path)
+        ours, theirs = parse_graph(data), BoardGraph(data)
+        assert (theirs.state_count, theirs.arc_count) == (len(ours.arcs), ours.arc_count)
+        assert (theirs.word_count, theirs.units_crc) == (len(ours.words), units_crc())
+
     def test_description(self):
         figures = describe(self.GRAPH.to_bytes())
         assert figures["states"] == len(self.GRAPH.arcs)
@@ -335,3 +349,28 @@ class TestFile:
         lines = ["- " + " ".join(["$pv.TwoDigitInteger:n{}".format(i) for i in range(1, 300)])] * 5
         with pytest.raises(UserError, match="too large for the board: more than"):
             graph_of("go:", *(f"  {line}" for line in lines))
+
+
+class TestDocument:
+    """docs/grammar.md tells the truth."""
+
+    TEXT = (ROOT / "docs/grammar.md").read_text()
+
+    def test_its_example_compiles_without_warnings(self):
+        (example,) = re.findall(r"```yaml\n(.*?)```", self.TEXT, re.S)
+        grammar = parse_grammar(example)
+        assert compile_graph(grammar).warnings == []
+        assert grammar.accepts("I'd like two macchiato") == ("orderDrink", {"count": "two", "drink": "macchiato"})
+
+    def test_its_python_runs(self, monkeypatch):
+        monkeypatch.chdir(ROOT)
+        (example,) = re.findall(r"```python\n(.*?)```", self.TEXT, re.S)
+        names = {}
+        exec(example, names)
+        assert names["grammar"].accepts("make me a large latte") == ("orderDrink", {"size": "large", "drink": "latte"})
+
+    @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
+    def test_its_figures_are_current(self, path):
+        figures = describe(compile_grammar(path))
+        row = " | ".join(str(figures[key]) for key in ("vocabulary", "states", "arcs", "bytes"))
+        assert f"| `models/grammars/{path.name}` | {row} |" in self.TEXT

@@ -48,7 +48,7 @@ SAMPLE = Lattice([0, 480, 600, 660, 990, 1410, 1890], EDGES, WORDS, "orderDrink"
 def lattices(draw):
     count = draw(st.integers(2, 6))
     nodes = sorted(draw(st.lists(st.integers(0, 5000), min_size=count, max_size=count)))
-    names = st.sampled_from(["a", "make", "it's", "caf\u00e9", 'qu"ote', "<b>", "back\\slash"])
+    names = st.sampled_from(["a", "make", "it's", "\u00fcber", 'qu"ote', "<b>", "back\\slash"])
     slots = st.none() | st.sampled_from(["size", "drink"])
     words = draw(st.lists(st.builds(Word, names, slots, st.booleans()), min_size=1, max_size=5))
     score = st.integers(-(1 << 31), (1 << 31) - 1)
@@ -504,3 +504,12 @@ def test_command(tmp_path):
     ]
     with pytest.raises(UserError):
         run(path, "-o", tmp_path / "x.png")
+
+
+def test_the_documents_python_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_lattice(SAMPLE, "order.stl")
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/lattice.md").read_text(), re.S)
+    exec(example, {})
+    assert (tmp_path / "order.slf").read_text() == render(SAMPLE, "slf")
+    assert "make me a dog roast latte {'roast': 'roast', 'drink': 'latte'}" in capsys.readouterr().out
