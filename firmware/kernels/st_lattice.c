@@ -37,16 +37,21 @@ static int has_room(const st_search_t *search, need_t need, int spare) {
     return nodes <= search->max_nodes && edges <= search->max_edges;
 }
 
-/* Entries below a score go, and tokens that have none left. */
-static void drop_entries(st_search_t *search, int32_t floor) {
-    uint32_t kept = 0;
+void st_lattice_drop_entries(st_search_t *search, int32_t beam) {
     for (uint32_t i = 0; i < search->token_count; i++) {
         st_token_t *token = st_search_token(search, i);
         const st_entry_t *entries = st_token_entries(token);
-        while (token->count > 0 && entries[token->count - 1].score < floor) {
+        while (entries[token->count - 1].score < token->score - beam) {
             token->count--;
         }
-        if (token->count > 0) {
+    }
+}
+
+void st_lattice_drop_tokens(st_search_t *search, int32_t floor) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < search->token_count; i++) {
+        const st_token_t *token = st_search_token(search, i);
+        if (token->score >= floor) {
             if (kept != i) {
                 memcpy(st_search_token(search, kept), token, search->token_bytes);
             }
@@ -66,7 +71,8 @@ void st_lattice_backward(const st_search_t *search, int32_t *behind) {
     }
 }
 
-/* What the live tokens add to the nodes of their entries. */
+/* What the live tokens add to the nodes of their entries: scores relative to the token's best, so that
+ * 0 is the best path of some token. */
 static void live_continuations(const st_search_t *search, int32_t *behind) {
     const st_node_t *nodes = st_search_nodes(search);
     for (uint32_t n = 0; n < search->node_count; n++) {
@@ -77,7 +83,7 @@ static void live_continuations(const st_search_t *search, int32_t *behind) {
         const st_entry_t *entries = st_token_entries(token);
         for (uint32_t k = 0; k < token->count; k++) {
             uint32_t n = entries[k].node;
-            behind[n] = ST_MAX(behind[n], entries[k].score - nodes[n].score);
+            behind[n] = ST_MAX(behind[n], entries[k].score - token->score - nodes[n].score);
         }
     }
 }
@@ -123,10 +129,10 @@ static void renumber(st_search_t *search, const int32_t *index) {
     }
 }
 
-/* Mark and compact: keep what lies on a path of a live entry that scores at least floor. */
+/* Mark and compact: keep what lies on a path of a live entry that is at least floor against its
+ * token's best. */
 static void collect(st_search_t *search, int32_t floor) {
     int32_t *behind = (int32_t *)st_search_scratch(search);
-    drop_entries(search, floor);
     live_continuations(search, behind);
     st_lattice_backward(search, behind);
     compact_edges(search, floor, behind);
@@ -135,16 +141,22 @@ static void collect(st_search_t *search, int32_t floor) {
 }
 
 static void make_room(st_search_t *search, int32_t best) {
-    need_t need = count_needs(search);
-    if (has_room(search, need, 0)) {
+    if (has_room(search, count_needs(search), 0)) {
         return;
     }
     collect(search, NOTHING);
-    for (int32_t beam = search->lattice_beam; beam > 0 && !has_room(search, need, 1);) {
+    for (int32_t beam = search->lattice_beam; beam > 0 && !has_room(search, count_needs(search), 1);) {
         beam >>= 1;
         search->truncated = 1;
-        collect(search, best - beam);
-        need = count_needs(search);
+        st_lattice_drop_entries(search, beam);
+        collect(search, -beam);
+    }
+    int32_t beam = search->beam;
+    while (beam > 0 && !has_room(search, count_needs(search), 0)) {
+        beam >>= 1;
+        search->truncated = 1;
+        st_lattice_drop_tokens(search, best - beam);
+        collect(search, NOTHING);
     }
 }
 

@@ -2,10 +2,16 @@
  *
  * A node stands for (graph state, context, step): a token that crossed an arc with a word. Its
  * edges are the words that ended there, one for each (entry, word) that reached the token in that
- * step. When at most an eighth of a table would be left free, what no live token can reach backwards is
- * collected; when that does not help, the paths farthest from the best one go, by a beam that is
- * halved until there is room, and the lattice is marked truncated. Should even the paths that tie
- * with the best fill a table, further words are left out (truncated, too). */
+ * step. When the tables cannot take a step's words:
+ *
+ * 1. what no live token reaches backwards is collected;
+ * 2. then, until an eighth of each table is free, alternatives go: paths that are worse than the best
+ *    path of the token they lead to, by a beam that starts at half the lattice beam and is halved
+ *    down to 0. The search itself is not touched;
+ * 3. if the best paths alone are too many, tokens go, by the search's beam halved down to 0;
+ * 4. what still finds no room is left out of the lattice, its scores count on.
+ *
+ * From 2 on the lattice is marked truncated. */
 #ifndef ST_LATTICE_H
 #define ST_LATTICE_H
 
@@ -14,8 +20,14 @@
 /* Scratch that this file and st_lattice_write.c need, in bytes. */
 uint32_t st_lattice_scratch_bytes(uint32_t max_nodes, uint32_t max_edges);
 
+/* Tokens below a score go. */
+void st_lattice_drop_tokens(st_search_t *search, int32_t floor);
+
+/* Entries worse than their token's best by more than beam go. */
+void st_lattice_drop_entries(st_search_t *search, int32_t beam);
+
 /* Turn the words that the tokens completed in the step just made into nodes and edges.
- * best: the best token's score. */
+ * best: the best token's score, Q.10. */
 void st_lattice_advance(st_search_t *search, int32_t best);
 
 /* Best continuation behind each node: behind must hold, for each node, the best score of what follows

@@ -141,28 +141,6 @@ static int expand_all(st_search_t *search, st_token_table_t *table, const st_gra
     return 1;
 }
 
-/* Drop what fell out of the beams: tokens far from the best one, entries far from their token's
- * best. The latter lose nothing: whatever follows, a better path by more than the lattice beam
- * follows with it. */
-static void prune(st_search_t *search, int32_t floor) {
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < search->token_count; i++) {
-        st_token_t *token = st_search_token(search, i);
-        if (token->score < floor) {
-            continue;
-        }
-        const st_entry_t *entries = st_token_entries(token);
-        while (entries[token->count - 1].score < token->score - search->lattice_beam) {
-            token->count--;
-        }
-        if (kept != i) {
-            memcpy(st_search_token(search, kept), token, search->token_bytes);
-        }
-        kept++;
-    }
-    search->token_count = (uint16_t)kept;
-}
-
 static uint32_t find_best(const st_search_t *search) {
     uint32_t best = 0;
     for (uint32_t i = 1; i < search->token_count; i++) {
@@ -191,7 +169,9 @@ st_status_t st_search_step(st_search_t *search, const st_graph_t *graph, st_scor
     search->steps++;
     search->tokens_dropped += table.dropped;
     search->joint_evaluations += evaluations;
-    prune(search, table.floor);
+    st_lattice_drop_tokens(search, table.floor);
+    /* This loses nothing: whatever follows, a path better by more than the lattice beam follows, too. */
+    st_lattice_drop_entries(search, search->lattice_beam);
     st_lattice_advance(search, table.best);
     search->best = (uint16_t)find_best(search);
     return 0;

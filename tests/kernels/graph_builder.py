@@ -23,10 +23,13 @@ def build_graph(state_count, arcs, finals, words, strings, start_state=0, units_
     tables = [
         struct.pack(f"<{state_count + 1}I", *first_arc),
         struct.pack(f"<{state_count}H", *(finals.get(s, NONE) for s in range(state_count))),
-        b"".join(struct.pack(spec.GRAPH_ARC_STRUCT, to, NONE if w is None else w, weight, unit, 0)
-                 for _, unit, to, w, weight in arcs),
-        b"".join(struct.pack(spec.WORD_STRUCT, text, NONE if slot is None else slot, flags, 0)
-                 for text, slot, flags in words),
+        b"".join(
+            struct.pack(spec.GRAPH_ARC_STRUCT, to, NONE if w is None else w, weight, unit, 0)
+            for _, unit, to, w, weight in arcs
+        ),
+        b"".join(
+            struct.pack(spec.WORD_STRUCT, text, NONE if slot is None else slot, flags, 0) for text, slot, flags in words
+        ),
     ]
     offsets = [spec.GRAPH_BYTES]
     for i, table in enumerate(tables):
@@ -37,8 +40,17 @@ def build_graph(state_count, arcs, finals, words, strings, start_state=0, units_
     places = [at + sum(map(len, texts[:i])) for i in range(len(texts))]
     body = b"".join(tables) + struct.pack(f"<{len(texts)}I", *places) + b"".join(texts)
     counts = (state_count, len(arcs), len(words), len(strings), start_state, 0)
-    header = struct.pack(spec.GRAPH_STRUCT, spec.MAGIC_GRAPH.encode(), spec.VERSION_GRAPH, spec.GRAPH_BYTES, 0,
-                         spec.GRAPH_BYTES + len(body), units_crc, *counts, *offsets)
+    header = struct.pack(
+        spec.GRAPH_STRUCT,
+        spec.MAGIC_GRAPH.encode(),
+        spec.VERSION_GRAPH,
+        spec.GRAPH_BYTES,
+        0,
+        spec.GRAPH_BYTES + len(body),
+        units_crc,
+        *counts,
+        *offsets,
+    )
     return seal(header + body)
 
 
@@ -53,8 +65,13 @@ def seal(data):
 def random_graph(rng, states=6, arcs=14, units=5, words=4, word_share=0.5, max_weight=3000):
     """Return a random graph (cycles, self-loops and homophones included) with at least one final state."""
     rows = [
-        (rng.randrange(states), rng.randrange(1, units), rng.randrange(states),
-         rng.randrange(words) if rng.random() < word_share else None, -rng.randrange(max_weight + 1))
+        (
+            rng.randrange(states),
+            rng.randrange(1, units),
+            rng.randrange(states),
+            rng.randrange(words) if rng.random() < word_share else None,
+            -rng.randrange(max_weight + 1),
+        )
         for _ in range(arcs)
     ]
     finals = {s: rng.randrange(2) for s in range(states) if rng.random() < 0.3} or {states - 1: 0}

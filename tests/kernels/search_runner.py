@@ -79,10 +79,12 @@ class NativeSearch:
         self.library.st_search_status(self._state, self._graph, values)
         return list(values)
 
-    def partial(self):
+    def partial(self, capacity=None):
+        """The words; with a capacity, (how many there are, those that fit it)."""
         words = FFI.new("uint16_t[]", 1024)
-        count = self.library.st_lattice_partial(self._state, words, len(words))
-        return list(words)[:count]
+        count = self.library.st_lattice_partial(self._state, words, 1024 if capacity is None else capacity)
+        assert count <= 1024 and not any(list(words)[count if capacity is None else capacity :])
+        return list(words)[:count] if capacity is None else (count, list(words)[:capacity])
 
     def lattice(self, utterance=7, revision=0, capacity=LATTICE_CAPACITY):
         out = bytearray(capacity)

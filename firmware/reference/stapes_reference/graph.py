@@ -77,8 +77,7 @@ class Graph:
             for a in range(self.arc_count)
         ]
         self.words = [
-            struct.unpack_from(spec.WORD_STRUCT, self.data, words + spec.WORD_BYTES * w)
-            for w in range(self.word_count)
+            struct.unpack_from(spec.WORD_STRUCT, self.data, words + spec.WORD_BYTES * w) for w in range(self.word_count)
         ]
         self.string_offsets = struct.unpack_from("<%dI" % self.string_count, self.data, strings)
 

@@ -5,6 +5,11 @@ import stapes_spec as spec
 NONE = spec.LIMITS_NONE16
 
 
+def scratch_bytes(max_nodes, max_edges):
+    """Return the scratch of the native code: behind, link and index of each node, words, strings."""
+    return max_nodes * 8 + max_edges * 2 + (2 * max_edges + 1) * 2
+
+
 class Node:
     """Where a word ended: graph state and context at a time (steps consumed); score of the best path into it."""
 
@@ -77,38 +82,42 @@ class Lattice:
         return edge.from_node.score + edge.score() + behind[edge.to_node]
 
     def _collect(self, floor):
-        """Keep what lies on a path of a live entry that scores at least floor (None: any)."""
-        search = self._search
-        if floor is None:
-            floor = -(1 << 31)
-        for token in search.tokens:
-            token.entries = [entry for entry in token.entries if entry.score >= floor]
-        search.tokens = [token for token in search.tokens if token.entries]
+        """Keep what lies on a path of a live entry; floor (None: any): against its token's best score."""
         behind = {}
-        for token in search.tokens:
+        for token in self._search.tokens:
             for entry in token.entries:
-                score = entry.score - entry.node.score
+                score = entry.score - token.score - entry.node.score
                 behind[entry.node] = max(behind.get(entry.node, score), score)
         self.add_continuations(behind)
-        scores = [self.through(edge, behind) for edge in self.edges]
-        self.edges = [edge for edge, score in zip(self.edges, scores) if score is not None and score >= floor]
+
+        def keeps(score):
+            return score is not None and (floor is None or score >= floor)
+
+        self.edges = [edge for edge in self.edges if keeps(self.through(edge, behind))]
         self.nodes = [
-            node for node in self.nodes if node.index == 0 or (node in behind and node.score + behind[node] >= floor)
+            node for node in self.nodes if node.index == 0 or (node in behind and keeps(node.score + behind[node]))
         ]
         for index, node in enumerate(self.nodes):
             node.index = index
 
     def _make_room(self, best):
-        needs = self._needs()
-        if self._has_room(needs):
+        search = self._search
+        if self._has_room(self._needs()):
             return
         self._collect(None)
-        beam = self._search.lattice_beam
-        while beam > 0 and not self._has_room(needs, True):
+        beam = search.lattice_beam
+        while beam > 0 and not self._has_room(self._needs(), True):
             beam >>= 1
             self.truncated = True
-            self._collect(best - beam)
-            needs = self._needs()
+            for token in search.tokens:
+                token.entries = [entry for entry in token.entries if entry.score >= token.score - beam]
+            self._collect(-beam)
+        beam = search.beam
+        while beam > 0 and not self._has_room(self._needs()):
+            beam >>= 1
+            self.truncated = True
+            search.tokens = [token for token in search.tokens if token.score >= best - beam]
+            self._collect(None)
 
     # --- words -----------------------------------------------------------------------------
 

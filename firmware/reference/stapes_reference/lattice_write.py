@@ -32,9 +32,7 @@ class _End:
 
 def _pack_edge(from_index, to_index, word, best, first, acoustic, language):
     flags = spec.EDGE_FLAGS_BEST if best else 0
-    return struct.pack(
-        spec.LATTICE_EDGE_STRUCT, from_index, to_index, word, flags, first * STEP_MS, acoustic, language
-    )
+    return struct.pack(spec.LATTICE_EDGE_STRUCT, from_index, to_index, word, flags, first * STEP_MS, acoustic, language)
 
 
 def _pack_edges(end, nodes, edges, best_edges, words):
