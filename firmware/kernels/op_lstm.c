@@ -59,7 +59,7 @@ typedef struct {
     int32_t x_zero;
     int32_t h_zero;
     int32_t cell_power; /* cell scale = 2^cell_power */
-    int32_t cell_clip;  /* 0: none */
+    int32_t cell_clip;  /* -1: none */
     int32_t reserved;
     st_multiplier_t forget_scale; /* forget gate * cell to cell */
     st_multiplier_t input_scale;  /* input gate * cell gate to cell */
@@ -124,10 +124,11 @@ static st_status_t load_state(st_plan_t *plan, uint32_t k, int32_t type, int32_t
     return st_plan_reserve(plan, tensor->bytes, offset);
 }
 
-/* trunc(clip / scale), at most 32767, for a scale of 2^power. */
+/* trunc(clip / scale), at most 32767, for a scale of 2^power; -1 for a clip of zero, which means
+ * no clipping. */
 static int32_t quantized_clip(uint32_t clip, int32_t power) {
     if (!st_scale_is_valid(clip)) {
-        return 0; /* zero: no clipping (subnormal values clip to 0, which means the same) */
+        return clip ? 0 : -1;
     }
     st_real_t real = st_real_from_scale(clip);
     int32_t shift = real.exponent - power; /* the mantissa has 24 bits: -24 and less leave nothing */
@@ -269,7 +270,7 @@ static int32_t next_cell(const record_lstm_t *op, int32_t input, int32_t forget,
     int32_t kept = to_i16((uint32_t)(forget * old), op->forget_scale);
     int32_t added = to_i16((uint32_t)(input * candidate), op->input_scale);
     int32_t cell = st_saturate_i16(kept + added);
-    return op->cell_clip > 0 ? st_clamp(cell, -op->cell_clip, op->cell_clip) : cell;
+    return op->cell_clip >= 0 ? st_clamp(cell, -op->cell_clip, op->cell_clip) : cell;
 }
 
 static void step(const st_memory_t *memory, const record_lstm_t *op) {

@@ -1,14 +1,20 @@
 """A one-operator int8 LSTM model, as the TensorFlow Lite converter lays it out."""
 
 import model_builder as mb
-import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 
-def lstm_model(rng, inputs, cells, steps=1, cell_clip=0.0, input_zero=3, hidden_zero=-5, cell_power=-11):
+def lstm_model(rng, inputs, cells, steps=1, cell_clip=0.0, cell_power=-11):
     """A LSTM with random weights. Returns the file's bytes."""
     builder = mb.Builder()
-    graph = builder.graph()
+    lstm_graph(builder, rng, "encoder", inputs, cells, steps, cell_clip, cell_power)
+    return builder.build()
+
+
+def lstm_graph(builder, rng, name, inputs, cells, steps=1, cell_clip=0.0, cell_power=-11):
+    """Add it as a subgraph."""
+    input_zero, hidden_zero = 3, -5
+    graph = builder.graph(name)
     input_scale, hidden_scale = 1 / 16, 1 / 110
     x = graph.tensor([1, steps, inputs], scale=input_scale, zero_point=input_zero)
 
@@ -20,10 +26,8 @@ def lstm_model(rng, inputs, cells, steps=1, cell_clip=0.0, input_zero=3, hidden_
 
     weights_x = gate_weights(inputs, 0.011)
     weights_h = gate_weights(cells, 0.009)
-    bias = [
-        graph.tensor([cells], mb.INT32, scale=input_scale * 0.011 * (1 + 0.1 * k), data=rng.integers(-3000, 3000, cells))
-        for k in range(4)
-    ]
+    bias_scales = [input_scale * 0.011 * (1 + 0.1 * k) for k in range(4)]
+    bias = [graph.tensor([cells], mb.INT32, scale=s, data=rng.integers(-3000, 3000, cells)) for s in bias_scales]
     hidden = graph.tensor([1, cells], scale=hidden_scale, zero_point=hidden_zero, variable=True)
     cell = graph.tensor([1, cells], mb.INT16, scale=2.0**cell_power, variable=True)
     y = graph.tensor([1, steps, cells], scale=hidden_scale, zero_point=hidden_zero)
@@ -41,4 +45,3 @@ def lstm_model(rng, inputs, cells, steps=1, cell_clip=0.0, input_zero=3, hidden_
         intermediates,
     )
     graph.subgraph.inputs, graph.subgraph.outputs = [x], [y]
-    return builder.build()

@@ -1,4 +1,4 @@
-"""Builds small int8 TensorFlow Lite models for the interpreter's tests, and runs the oracles."""
+"""Builds small int8 TensorFlow Lite models for the interpreter's tests."""
 
 import binascii
 import struct
@@ -7,7 +7,6 @@ import flatbuffers
 import numpy as np
 import stapes_spec as spec
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 INT8, INT16, INT32 = schema.TensorType.INT8, schema.TensorType.INT16, schema.TensorType.INT32
 NUMPY = {INT8: np.int8, INT16: np.int16, INT32: np.int32}
@@ -59,7 +58,8 @@ class Graph:
 
     def depthwise(self, x, weights, bias, y, **fields):
         fields.setdefault("depthMultiplier", 1)
-        self.op(OP.DEPTHWISE_CONV_2D, [x, weights, bias], [y], *_options("DepthwiseConv2DOptions", _conv_fields(fields)))
+        options = _options("DepthwiseConv2DOptions", _conv_fields(fields))
+        self.op(OP.DEPTHWISE_CONV_2D, [x, weights, bias], [y], *options)
 
     def fully_connected(self, x, weights, bias, y, **fields):
         self.op(OP.FULLY_CONNECTED, [x, weights, bias], [y], *_options("FullyConnectedOptions", fields))
@@ -170,33 +170,3 @@ def seal(model):
     at += spec.METADATA_FILE_CRC_OFFSET
     zeroed = model[:at] + bytes(4) + model[at + 4 :]
     return model[:at] + struct.pack("<I", binascii.crc32(zeroed)) + model[at + 4 :]
-
-
-class LiteRT:
-    """The LiteRT interpreter on subgraph 0."""
-
-    def __init__(self, model, resolver=OpResolverType.BUILTIN_REF):
-        self.interpreter = Interpreter(model_content=model, experimental_op_resolver_type=resolver, num_threads=1)
-        self.interpreter.allocate_tensors()
-
-    def __call__(self, *inputs):
-        for detail, value in zip(self.interpreter.get_input_details(), inputs, strict=True):
-            self.interpreter.set_tensor(detail["index"], value)
-        self.interpreter.invoke()
-        return [self.interpreter.get_tensor(detail["index"]) for detail in self.interpreter.get_output_details()]
-
-
-class Micro:
-    """The TensorFlow Lite Micro interpreter on subgraph 0."""
-
-    def __init__(self, model, outputs):
-        from tflite_micro.python.tflite_micro import runtime
-
-        self.interpreter = runtime.Interpreter.from_bytes(model, arena_size=1 << 22)
-        self.outputs = outputs
-
-    def __call__(self, *inputs):
-        for index, value in enumerate(inputs):
-            self.interpreter.set_input(value, index)
-        self.interpreter.invoke()
-        return [np.array(self.interpreter.get_output(index)) for index in range(self.outputs)]

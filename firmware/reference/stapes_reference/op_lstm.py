@@ -56,7 +56,7 @@ def _load_state(plan, k, kind, cells):
 
 def _quantized_clip(clip, power):
     if not scale.is_valid(clip):
-        return 0
+        return 0 if clip else -1
     mantissa, exponent = scale.real(clip)
     shift = exponent - power
     if shift > -9:
@@ -160,7 +160,7 @@ def _cell_step(memory, op, i, old, x, h):
     candidate = tanh_q15(_gate(memory, op, CELL, i, x, h), -12)
     output = sigmoid_q15(_gate(memory, op, OUTPUT, i, x, h))
     cell = saturate_i16(_to_i16(kept * old, *op.forget) + _to_i16(taken * candidate, *op.added))
-    if op.clip > 0:
+    if op.clip >= 0:
         cell = clamp(cell, -op.clip, op.clip)
     scaled = multiply_by_quantized_multiplier(output * tanh_q15(cell, op.power), *op.out)
     return cell, clamp(scaled, -128 - op.h_zero, 127 - op.h_zero) + op.h_zero

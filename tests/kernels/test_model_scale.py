@@ -1,0 +1,128 @@
+"""Integer multipliers equal TensorFlow Lite's double arithmetic; wide dot products equal the naive one."""
+
+import math
+
+import cffi
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stapes_reference import scale as reference
+from stapes_tools.kernels import binding
+
+DECLARATIONS = """
+typedef struct { uint64_t mantissa; int32_t exponent; } st_real_t;
+typedef struct { int32_t multiplier; int32_t shift; } st_multiplier_t;
+st_real_t st_real_from_scale(uint32_t bits);
+st_real_t st_real_product(st_real_t a, st_real_t b);
+int st_real_float_product(st_real_t a, st_real_t b, st_real_t *product);
+st_multiplier_t st_quantize_ratio(st_real_t numerator, st_real_t denominator);
+int st_scale_is_valid(uint32_t bits);
+int32_t st_dense_dot_naive(const int8_t *weights, const int32_t *column, uint32_t depth);
+int32_t st_dense_dot_words(const int8_t *weights, const int32_t *column, uint32_t depth);
+int32_t st_dense_dot(const int8_t *weights, const int32_t *column, uint32_t depth);
+"""
+FLOATS = st.floats(width=32, min_value=2.0**-126, max_value=2.0**127, allow_subnormal=False)
+
+
+@pytest.fixture(scope="module")
+def c():
+    """The kernels' internals."""
+    ffi = cffi.FFI()
+    ffi.cdef(DECLARATIONS)
+    library = ffi.dlopen(binding.library_path(), ffi.RTLD_LAZY)
+    return ffi, library
+
+
+def quantize_multiplier(value):
+    """TensorFlow Lite's QuantizeMultiplier, in Python's doubles."""
+    fraction, shift = math.frexp(value)
+    fixed = math.floor(fraction * 2**31 + 0.5)
+    if fixed == 2**31:
+        fixed //= 2
+        shift += 1
+    return (0, 0) if shift < -31 else (fixed, shift)
+
+
+def bits_of(value):
+    return int(np.float32(value).view(np.uint32))
+
+
+def compare(c, x, w, y):
+    """Compare both implementations with doubles for one triple of float32 scales."""
+    library = c[1]
+    expected = quantize_multiplier(float(x) * float(w) / float(y))
+    a, b, d = (library.st_real_from_scale(bits_of(value)) for value in (x, w, y))
+    found = library.st_quantize_ratio(library.st_real_product(a, b), d)
+    assert (found.multiplier, found.shift) == expected
+    ra, rb, rd = (reference.real(bits_of(value)) for value in (x, w, y))
+    assert reference.quantize_ratio(reference.product(ra, rb), rd) == expected
+
+
+@given(FLOATS, FLOATS, FLOATS)
+@settings(max_examples=2000, deadline=None)
+def test_any_scales(c, x, w, y):
+    compare(c, x, w, y)
+
+
+def test_many_plausible_scales(c):
+    """200,000 random triples: C against numpy's doubles."""
+    rng = np.random.default_rng(0)
+    x, w, y = (2.0 ** rng.uniform(-14, 3, (3, 200_000))).astype(np.float32)
+    fraction, shift = np.frexp(x.astype(np.float64) * w / y)
+    fixed = np.floor(fraction * 2.0**31 + 0.5).astype(np.int64)
+    carried = fixed == 2**31
+    fixed, shift = np.where(carried, fixed // 2, fixed), shift + carried
+    library = c[1]
+    real, product, ratio = library.st_real_from_scale, library.st_real_product, library.st_quantize_ratio
+    bits = [values.view(np.uint32).tolist() for values in (x, w, y)]
+    for a, b, d, m, s in zip(*bits, fixed.tolist(), shift.tolist(), strict=True):
+        found = ratio(product(real(a), real(b)), real(d))
+        assert found.multiplier == m and found.shift == s
+
+
+def test_quotients_that_are_ties(c):
+    """Products of 32 significant bits, the last one set, over a power of two: exactly between two multipliers."""
+    rng = np.random.default_rng(1)
+    ties = 0
+    for _ in range(3000):
+        x, w = int(rng.integers(2**22, 2**23)) * 2 + 1, int(rng.integers(64, 128)) * 2 + 1
+        ties += (x * w).bit_length() == 32
+        compare(c, np.float32(x), np.float32(w), np.float32(2.0 ** int(rng.integers(-20, 60))))
+    assert ties > 500
+
+
+@given(FLOATS, FLOATS)
+@settings(max_examples=2000, deadline=None)
+def test_product_in_float32(c, x, w):
+    ffi, library = c
+    with np.errstate(over="ignore", under="ignore"):
+        expected = np.float32(x) * np.float32(w)
+    out = ffi.new("st_real_t *")
+    a, b = library.st_real_from_scale(bits_of(x)), library.st_real_from_scale(bits_of(w))
+    normal = library.st_real_float_product(a, b, out)
+    found = reference.float_product(reference.real(bits_of(x)), reference.real(bits_of(w)))
+    assert bool(normal) == (found is not None) == (np.isfinite(expected) and expected >= 2.0**-126)
+    if normal:
+        assert found == (out.mantissa, out.exponent)
+        assert math.ldexp(*found) == float(expected)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, math.inf, -math.inf, math.nan, 2.0**-127, 1e-45])
+def test_refused_scales(c, value):
+    assert not c[1].st_scale_is_valid(bits_of(value))
+    assert not reference.is_valid(bits_of(value))
+
+
+def test_wide_dot_product_equals_the_naive_one(c):
+    ffi, library = c
+    rng = np.random.default_rng(2)
+    for depth in (4, 8, 64, 192, 576, 65536):
+        for extreme in (False, True):
+            weights = np.full(depth, -128, np.int8) if extreme else rng.integers(-128, 128, depth, dtype=np.int8)
+            column = np.full(depth, -255, np.int32) if extreme else rng.integers(-255, 256, depth, dtype=np.int32)
+            arguments = (ffi.from_buffer("int8_t[]", weights), ffi.from_buffer("int32_t[]", column), depth)
+            expected = int(weights.astype(np.int64) @ column)
+            assert library.st_dense_dot_naive(*arguments) == expected
+            assert library.st_dense_dot_words(*arguments) == expected
+            assert library.st_dense_dot(*arguments) == expected
