@@ -48,8 +48,11 @@ static void st_get_int(const char *name, size_t index, mp_obj_t object, st_arg_t
     if (!is_int) {
         st_raise_argument(name, index, "an integer");
     }
-    mp_int_t value = mp_obj_get_int(object);
-    if (value < INT32_MIN || value > INT32_MAX) {
+    /* Compared with what came in: MicroPython's checked conversion refuses the most negative word. */
+    mp_int_t value = (mp_int_t)mp_obj_get_int_truncated(object);
+    bool whole = mp_obj_is_small_int(object)
+        || mp_obj_is_true(mp_binary_op(MP_BINARY_OP_EQUAL, mp_obj_new_int(value), object));
+    if (!whole || value < INT32_MIN || value > INT32_MAX) {
         st_raise_argument(name, index, "an integer of 32 bits");
     }
     arg->value = (int32_t)value;
