@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from stapes_tools.cli.grammar import grammar as grammar_command
 from stapes_tools.errors import UserError
 from stapes_tools.grammar import describe, parse_grammar, read_grammar
@@ -172,6 +174,27 @@ BAD = {
         "a macro contains itself: @a -> @b -> @a",
     ),
     "self recursion": (expressions("go", more='  macros:\n    a: ["so @a"]\n'), "6:13", "@a -> @a"),
+    "nested too deep": (expressions('"' + "[" * 30 + "a" + "]" * 30 + '"'), "4:30", "nest more than 20 deep"),
+    "too many parts": (expressions('"' + "a " * 201 + '"'), "4:410", "more than 200 parts in a row"),
+    "macros too deep": (
+        expressions("go", more="  macros:\n" + "".join(f'    m{i}: "@m{i + 1}"\n' for i in range(40))),
+        "25:11",
+        "macros nest more than 20 deep",
+    ),
+    "macros that explode": (
+        expressions(
+            "go", more="  macros:\n    m0: a\n" + "".join(f'    m{i}: "@m{i - 1} @m{i - 1}"\n' for i in range(1, 19))
+        ),
+        "23:11",
+        "@m16 stands for more than 50000 words",
+    ),
+    "sentence that explodes": (
+        expressions(
+            "x", more='    y: ["@b @b @b"]\n  macros:\n    a: "' + "so " * 180 + '"\n    b: "' + "@a " * 150 + '"\n'
+        ),
+        "5:9",
+        "this sentence stands for more than 50000 words",
+    ),
     "unknown word": (expressions('"make me a capuccino"'), "4:20", "did you mean 'cappuccino'"),
     "unknown slot word": (expressions("$x:x", more="  slots:\n    x:\n    - qwzx\n"), "7:7", "`qwzx: K AE T`"),
     "bad pronunciation": (expressions("go", more="pronunciations:\n  go: G QQ\n"), "6:7", "'QQ' is not a phone"),
@@ -186,6 +209,13 @@ BAD = {
     "not YAML": ("context:\n  expressions: [\n", "3:1", "is not valid YAML"),
     "tab": ("context:\n\texpressions:\n", "2:1", "is not valid YAML"),
     "control character": ("context: \x07\n", None, "is not valid YAML"),
+    "list within itself": (expressions("go", more="    x: &a [*a]\n"), "5:8", "put quotes around it"),
+    "intent without a name": ('context:\n  expressions:\n    "": [go]\n', "3:9", "the intent '' cannot be printed"),
+    "intent with a control character": (
+        'context:\n  expressions:\n    "a\\0b": [go]\n',
+        "3:13",
+        "the intent 'a\\x00b' cannot be printed",
+    ),
     "empty file": ("", None, "the grammar is empty"),
 }
 
@@ -279,3 +309,22 @@ class TestCommand:
         result = self.run(path, "-o", tmp_path / "none/g.stg")
         assert isinstance(result.exception, UserError)
         assert "cannot be written" in str(result.exception)
+
+
+PIECES = ["", "  ", *"[](),$@:'\"-&*!#|> \n\t5\u00e9\x00"]
+CHANGES = st.lists(st.tuples(st.integers(0, len(GRAMMAR)), st.sampled_from(PIECES)), max_size=4)
+
+
+@settings(max_examples=100, deadline=None)
+@given(CHANGES)
+def test_garbled_files_are_read_or_refused(changes):
+    text = GRAMMAR
+    for at, character in changes:
+        text = text[:at] + character + text[at + (1 if at % 2 else 0) :]
+    try:
+        grammar = parse_grammar(text, "g")
+    except UserError as error:
+        assert str(error).startswith("g:")
+        assert "\n" not in str(error)
+        return
+    assert [grammar.accepts(said)[0] for said, _, _ in grammar.sentences(3)]

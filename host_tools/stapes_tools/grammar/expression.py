@@ -78,6 +78,10 @@ _TOKEN = re.compile(
 )
 _CLOSING = {"[": "]", "(": ")"}
 
+# No sentence is so long or so deeply nested; beyond, a slip or an attack exhausts the stack.
+MAX_PARTS = 200
+MAX_DEPTH = 20
+
 
 @dataclass(frozen=True)
 class _Token:
@@ -105,6 +109,7 @@ class _Parser:
         self._locate = locate
         self._tokens = _tokenise(text, locate)
         self._at = 0
+        self._depth = 0
 
     def parse(self) -> Sequence:
         sequence = self._sequence(None)
@@ -129,6 +134,8 @@ class _Parser:
         while (token := self._peek()) is not None:
             if token.text in (",", "]", ")") and token.kind == "bracket":
                 break
+            if len(items) == MAX_PARTS:
+                raise self._error(token.offset, f"more than {MAX_PARTS} parts in a row", "split the sentence")
             self._at += 1
             items.append(self._choice(token) if token.kind == "bracket" else self._leaf(token))
         if opening is not None and not items and self._peek() is not None:
@@ -138,12 +145,16 @@ class _Parser:
 
     def _choice(self, opening: _Token) -> Choice:
         closing = _CLOSING[opening.text]
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise self._error(opening.offset, f"brackets nest more than {MAX_DEPTH} deep", "use a @macro, or fewer")
         items = [self._sequence(opening)]
         while (token := self._peek()) is not None:
             self._at += 1
             if token.text == ",":
                 items.append(self._sequence(opening))
             elif token.text == closing:
+                self._depth -= 1
                 return Choice(tuple(items), optional=opening.text == "(")
             else:
                 advice = f"close it with {closing!r} first"

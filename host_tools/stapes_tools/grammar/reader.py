@@ -17,6 +17,9 @@ from stapes_tools.grammar.lexicon import Lexicon, UnknownWordError, normalise_wo
 
 # A slot with more phrases than this does not fit the board; the pattern that makes them is a slip.
 MAX_SLOT_PHRASES = 5000
+# Nor does a sentence pattern with more words, its macros written out.
+MAX_PATTERN_WORDS = 50_000
+_MAX_MACRO_DEPTH = 20
 _MAX_FILE_BYTES = 4 << 20
 
 
@@ -54,6 +57,7 @@ class _Reader:
         self._slots: dict[str, list[Phrase]] = {}
         self._slot_places: dict[str, dict[str, Where]] = {}
         self._macros: dict[str, Choice] = {}
+        self._macro_sizes: dict[str, int] = {}
         self._used: set[tuple[str, str]] = set()
 
     def read(self) -> Grammar:
@@ -164,15 +168,36 @@ class _Reader:
             items = [self._parse(item, "a macro's phrase") for item in self._sequence(value, f"the macro {name!r}")]
             self._macros[name] = Choice(tuple(items))
         for name in self._macros:
-            self._refuse_recursion(name, [])
+            self._measure_macro(name, [])
 
-    def _refuse_recursion(self, name: str, above: list[str]) -> None:
-        for ref in _macro_refs(self._macros[name]):
-            self._check_macro(ref)
-            if ref.name in [*above, name]:
-                chain = " -> ".join(f"@{link}" for link in [*above, name, ref.name])
-                raise UserError(f"a macro contains itself: {chain}", path=ref.where, advice="remove one of these uses")
-            self._refuse_recursion(ref.name, [*above, name])
+    def _measure_macro(self, name: str, above: list[str]) -> int:
+        """Return the words of a macro written out; refuse recursion and what would fill the memory."""
+        if name not in self._macro_sizes:
+            for ref in _macro_refs(self._macros[name]):
+                self._check_macro(ref)
+                chain = [*above, name, ref.name]
+                if ref.name in chain[:-1]:
+                    what = f"a macro contains itself: {' -> '.join('@' + link for link in chain)}"
+                    raise UserError(what, path=ref.where, advice="remove one of these uses")
+                if len(chain) > _MAX_MACRO_DEPTH:
+                    what = f"macros nest more than {_MAX_MACRO_DEPTH} deep"
+                    raise UserError(what, path=ref.where, advice="write some of them out")
+                self._measure_macro(ref.name, chain[:-1])
+            self._macro_sizes[name] = self._measure(self._macros[name])
+        return self._macro_sizes[name]
+
+    def _measure(self, node: Node) -> int:
+        """Return the number of words and slots below node, macros (measured before) written out."""
+        if isinstance(node, MacroRef):
+            self._check_macro(node)
+            size = self._macro_sizes[node.name]
+            if size > MAX_PATTERN_WORDS:
+                what = f"the macro @{node.name} stands for more than {MAX_PATTERN_WORDS} words"
+                raise UserError(what, path=node.where, advice="use it less often inside other macros")
+            return size
+        if isinstance(node, Sequence | Choice):
+            return sum(self._measure(child) for child in node.items)
+        return 1
 
     def _read_slots(self, node: yaml.Node | None) -> None:
         entries = self._mapping(node, "`slots:`") if node is not None else {}
@@ -184,6 +209,7 @@ class _Reader:
             phrases: list[Phrase] = []
             for item in self._sequence(value, f"the slot {name!r}"):
                 parsed = self._parse(item, "a slot's phrase")
+                self._measure(parsed)
                 self._refuse_slots(parsed)
                 for phrase in self._phrases(parsed, item):
                     phrases.append(phrase)
@@ -240,8 +266,13 @@ class _Reader:
         if not intents:
             raise self._fail(node, "`expressions:` is empty", "add an intent and its sentences")
         for intent, value in intents.items():
+            if not intent.strip() or not intent.isprintable():
+                raise self._fail(value, f"the intent {intent!r} cannot be printed", "give it a name of letters")
             for item in self._sequence(value, f"the intent {intent!r}"):
                 parsed = self._parse(item, "a sentence")
+                if self._measure(parsed) > MAX_PATTERN_WORDS:
+                    advice = "use fewer macros in it"
+                    raise self._fail(item, f"this sentence stands for more than {MAX_PATTERN_WORDS} words", advice)
                 self._check_references(parsed)
                 self._check_slot_counts(parsed)
                 if self._may_be_empty(parsed):
