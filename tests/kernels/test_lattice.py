@@ -19,7 +19,7 @@ from graph_builder import build_graph, random_graph, tree_graph
 from search_oracle import alignments, words_of
 from search_runner import NativeSearch, ReadLattice, TwinSearch, make_config
 from stapes_reference.graph import Graph
-from test_search import Scores, run
+from test_search import Scores, run, step_once
 
 NONE = spec.LIMITS_NONE16
 STEP_MS = spec.FRONTEND_STEP_MS
@@ -226,7 +226,7 @@ def test_lattice_on_the_way_does_not_disturb():
         quiet, asked = NativeSearch(data, config), NativeSearch(data, config)
         for step in range(12):
             for search in (quiet, asked):
-                search.step(lambda context, step=step: scores(step, context))
+                step_once(search, scores, step)
             asked.lattice()
             asked.lattice(capacity=40)
             asked.partial()

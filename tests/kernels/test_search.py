@@ -7,24 +7,25 @@ import pytest
 import stapes_spec as spec
 from graph_builder import build_graph, random_graph
 from search_oracle import alignments, words_of
-from search_runner import FFI, DEFAULTS, NativeSearch, ReadLattice, TwinSearch, make_config
+from search_runner import DEFAULTS, FFI, NativeSearch, ReadLattice, TwinSearch, make_config
 from stapes_reference.graph import Graph
 
 IMPLEMENTATIONS = [NativeSearch, TwinSearch]
 
 
+KINDS = {
+    "random": lambda rng: -rng.randrange(4000),
+    "coarse": lambda rng: -500 * rng.randrange(3),
+    "ties": lambda rng: -1000,
+    "extreme": lambda rng: rng.choice([0, -32768]),
+}
+
+
 class Scores:
     """Random log-probabilities of one kind, the same for the same (step, context)."""
 
-    KINDS = {
-        "random": lambda rng: -rng.randrange(4000),
-        "coarse": lambda rng: -500 * rng.randrange(3),
-        "ties": lambda rng: -1000,
-        "extreme": lambda rng: rng.choice([0, -32768]),
-    }
-
     def __init__(self, rng, units, kind="random"):
-        self._rng, self._units, self._make = rng, units, self.KINDS[kind]
+        self._rng, self._units, self._make = rng, units, KINDS[kind]
         self._rows = {}
 
     def __call__(self, step, context):
@@ -33,9 +34,13 @@ class Scores:
         return self._rows[step, context]
 
 
+def step_once(search, scores, step):
+    return search.step(lambda context: scores(step, context))
+
+
 def run(search, scores, steps):
     for step in range(steps):
-        assert search.step(lambda context, step=step: scores(step, context)) == 0
+        assert step_once(search, scores, step) == 0
     return search
 
 
@@ -53,7 +58,7 @@ def test_best_path_is_the_best_alignment(implementation, seed):
     every = alignments(graph, scores, 6, config, context_size)
     search = implementation(data, config, context_size)
     for step in range(6):
-        search.step(lambda context, step=step: scores(step, context))
+        step_once(search, scores, step)
         found = every[step + 1]
         best = max(found, key=lambda one: one.score)
         ties = [one for one in found if one.score == best.score]
@@ -108,7 +113,7 @@ def random_case(seed):
         blank_penalty=rng.choice([0, 100, -300, 32767, -32768]),
         language_scale=rng.choice([0, 1024, 500, 32767]),
     )
-    return graph, config, rng.randint(1, 2), Scores(rng, units, rng.choice(list(Scores.KINDS))), rng.randint(0, 14)
+    return graph, config, rng.randint(1, 2), Scores(rng, units, rng.choice(list(KINDS))), rng.randint(0, 14)
 
 
 def test_native_equals_twin():
@@ -119,8 +124,7 @@ def test_native_equals_twin():
         native, twin = NativeSearch(graph, config, context_size), TwinSearch(graph, config, context_size)
         assert native.lattice() == twin.lattice()
         for step in range(steps):
-            run_one = [search.step(lambda context, step=step: scores(step, context)) for search in (native, twin)]
-            assert run_one == [0, 0]
+            assert step_once(native, scores, step) == step_once(twin, scores, step) == 0
             assert native.status() == twin.status(), seed
             assert native.partial() == twin.partial(), seed
             lattice = native.lattice(seed, step)

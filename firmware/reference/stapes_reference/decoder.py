@@ -41,7 +41,7 @@ _live = {}  # number -> _Decoder
 _numbers = [0]  # the last number given
 
 
-class _Refused(Exception):
+class _CallError(Exception):
     """A call that ends with an error code."""
 
     def __init__(self, code):
@@ -51,7 +51,7 @@ class _Refused(Exception):
 
 def _check(status):
     if status < 0:
-        raise _Refused(-status)
+        raise _CallError(-status)
     return status
 
 
@@ -73,7 +73,7 @@ class _Model:
         header = self._metadata()
         self.context_size, self.unit_count, self.units_crc = header[9], header[10], header[15]
         if not 1 <= self.context_size <= spec.MODEL_MAX_CONTEXT or not 2 <= self.unit_count <= spec.MODEL_MAX_UNITS:
-            raise _Refused(spec.ERROR_MODEL_METADATA)
+            raise _CallError(spec.ERROR_MODEL_METADATA)
         indices = [model_subgraph(state, model, name) for name in (b"encoder", b"predictor", b"joint")]
         _check(min(indices))
         self.encoder, self.predictor, self.joint = indices
@@ -82,13 +82,13 @@ class _Model:
         context_bytes = model_tensor_size(state, model, self.predictor, INPUT, 0)
         logits_bytes = model_tensor_size(state, model, self.joint, OUTPUT, 0)
         if logits_bytes != self.unit_count or context_bytes != 4 * self.context_size:
-            raise _Refused(spec.ERROR_MODEL_SUBGRAPH)
+            raise _CallError(spec.ERROR_MODEL_SUBGRAPH)
 
     def _metadata(self):
         fb = Flatbuffer(memoryview(self.model))
         at, count = metadata.find(fb, fb.follow(0))
         if count < spec.METADATA_BYTES:
-            raise _Refused(spec.ERROR_MODEL_METADATA)
+            raise _CallError(spec.ERROR_MODEL_METADATA)
         return struct.unpack_from(spec.METADATA_STRUCT, self.model, at)
 
     def _fit(self, source, k):
@@ -97,7 +97,7 @@ class _Model:
         sizes = [model_tensor_size(self.state, self.model, *part) for part in parts]
         kinds = [_quantization(self.state, self.model, *part) for part in parts]
         if not 0 < sizes[0] <= 65535 or sizes[0] != sizes[1] or kinds[0] != kinds[1]:
-            raise _Refused(spec.ERROR_MODEL_SUBGRAPH)
+            raise _CallError(spec.ERROR_MODEL_SUBGRAPH)
         return sizes[0]
 
     def get(self, subgraph, output, k):
@@ -111,7 +111,7 @@ class _Model:
         self.state[at : at + len(data)] = data
 
     def invoke(self, subgraph):
-        """Run a subgraph; raises _Refused."""
+        """Run a subgraph; raises _CallError."""
         _check(model_invoke(self.state, self.model, subgraph))
 
 
@@ -129,7 +129,7 @@ def _config_ok(config):
 
 def _read_config(config):
     if byte_length(config) < 4 * spec.CONFIG_INDEX_COUNT:
-        raise _Refused(spec.ERROR_ARGUMENT)
+        raise _CallError(spec.ERROR_ARGUMENT)
     return read(config, "i", spec.CONFIG_INDEX_COUNT)
 
 
@@ -148,7 +148,7 @@ def _search_bytes(config):
 def _state_bytes(model, config):
     """Return the bytes of the native decoder's state."""
     if not _config_ok(config):
-        raise _Refused(spec.ERROR_ARGUMENT)
+        raise _CallError(spec.ERROR_ARGUMENT)
     rows = model.unit_count if model.context_size == 1 else ROWS
     caches = _align8(model.encoder_bytes) + _align8(rows * model.predictor_bytes) + _align8(2 * rows)
     return DECODER_BYTES + caches + _align8(2 * model.unit_count) + 4 * 256 + _search_bytes(config)
@@ -165,7 +165,7 @@ class _Decoder:
         self.table = bytearray(4 * 256)
         scale = _quantization(model.state, model.model, model.joint, OUTPUT, 0)[0]
         if log_softmax_table(scale, self.table) < 0:
-            raise _Refused(spec.ERROR_MODEL_SUBGRAPH)
+            raise _CallError(spec.ERROR_MODEL_SUBGRAPH)
         self._predicted = {}
 
     def _predict(self, model, context):
@@ -177,7 +177,7 @@ class _Decoder:
         return self._predicted[context]
 
     def step(self, model):
-        """Make one step on the encoder's current output; raises _Refused."""
+        """Make one step on the encoder's current output; raises _CallError."""
         encoded = model.get(self.encoder, OUTPUT, 0)
 
         def score(context):
@@ -197,7 +197,7 @@ def _open_graph(graph, contents):
     try:
         return Graph(graph, contents)
     except GraphError as error:
-        raise _Refused(error.code)
+        raise _CallError(error.code)
 
 
 def _get_decoder(state, graph):
@@ -205,18 +205,18 @@ def _get_decoder(state, graph):
     magic, number = read(state, "I", 2) if byte_length(state) >= 8 else (0, 0)
     decoder = _live.get(number)
     if magic != MAGIC or decoder is None:
-        raise _Refused(spec.ERROR_STATE)
+        raise _CallError(spec.ERROR_STATE)
     header = bytes(graph[: spec.GRAPH_BYTES])
     if header != decoder.graph.data[: spec.GRAPH_BYTES] or byte_length(graph) < len(decoder.graph.data):
         _open_graph(graph, False)
-        raise _Refused(spec.ERROR_STATE)
+        raise _CallError(spec.ERROR_STATE)
     return decoder
 
 
 def _guarded(method, *arguments):
     try:
         return method(*arguments)
-    except _Refused as refused:
+    except _CallError as refused:
         return -refused.code
 
 
@@ -237,9 +237,9 @@ def _init(state, model_state, model, graph, config):
     size = _state_bytes(parts, config)
     checked = _open_graph(graph, True)
     if checked.units_crc != parts.units_crc or checked.max_unit() >= parts.unit_count:
-        raise _Refused(spec.ERROR_GRAPH_UNITS)
+        raise _CallError(spec.ERROR_GRAPH_UNITS)
     if byte_length(state) < size:
-        raise _Refused(spec.ERROR_BUFFER_SMALL)
+        raise _CallError(spec.ERROR_BUFFER_SMALL)
     decoder = _Decoder(parts, checked, config)
     magic, number = read(state, "I", 2)
     if magic != MAGIC or number not in _live:
@@ -269,7 +269,7 @@ def decoder_step(state, model_state, model, graph):
 def _status(state, graph, status):
     decoder = _get_decoder(state, graph)
     if byte_length(status) < 4 * spec.STATUS_INDEX_COUNT:
-        raise _Refused(spec.ERROR_ARGUMENT)
+        raise _CallError(spec.ERROR_ARGUMENT)
     write(status, "i", decoder.search.status())
     return 0
 
@@ -294,7 +294,7 @@ def decoder_partial(state, graph, words):
 def _lattice(state, graph, lattice, utterance, revision):
     data = write_lattice(_get_decoder(state, graph).search, utterance, revision)
     if byte_length(lattice) < len(data):
-        raise _Refused(spec.ERROR_BUFFER_SMALL)
+        raise _CallError(spec.ERROR_BUFFER_SMALL)
     memoryview(lattice)[: len(data)] = data
     return len(data)
 
