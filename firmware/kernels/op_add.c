@@ -7,7 +7,6 @@
 #define OPTIONS_ADD (11)
 #define FIELD_ACTIVATION (0)
 #define LEFT_SHIFT (20)
-#define HALF (1 << 30)
 
 typedef struct {
     st_record_t head;
@@ -76,12 +75,12 @@ st_status_t st_op_prepare_add(st_plan_t *plan) {
     return status;
 }
 
-/* (x - zero) * 2^20 * scale; one of the two inputs always has the scale 1/2, which is exact. */
+/* value * 2^20 * multiplier * 2^(shift - 31), rounded as st_multiply_by_quantized_multiplier does.
+ * A value of 9 bits leaves room to do without 64-bit products: multiplier = high * 2^11 + low. */
 static inline int32_t scaled(int32_t value, st_multiplier_t scale) {
-    if (scale.multiplier == HALF && scale.shift == 0) {
-        return value * (1 << (LEFT_SHIFT - 1));
-    }
-    return st_multiply_by_quantized_multiplier(value * (1 << LEFT_SHIFT), scale.multiplier, scale.shift);
+    int32_t low = value * (scale.multiplier & 0x7FF);
+    int32_t rounded = low >= 0 ? (low + 0x400) >> 11 : -((0x400 - low) >> 11);
+    return st_rounding_divide_by_pot(value * (scale.multiplier >> 11) + rounded, -scale.shift);
 }
 
 ST_HOT void st_op_invoke_add(const st_memory_t *memory, const st_record_t *record) {

@@ -16,7 +16,10 @@ int32_t st_dense_dot_naive(const int8_t *weights, const int32_t *column, uint32_
 /* The same for a depth that is a multiple of 4 and weights aligned to 4. */
 int32_t st_dense_dot_words(const int8_t *weights, const int32_t *column, uint32_t depth);
 
-/* Whichever of the two applies. */
+/* The same for two successive rows: sums[0] and sums[1]. */
+void st_dense_dot_pair(const int8_t *weights, uint32_t depth, const int32_t *column, int32_t sums[2]);
+
+/* One row, by whichever applies. */
 int32_t st_dense_dot(const int8_t *weights, const int32_t *column, uint32_t depth);
 
 /* y[row] for every row of the weights of a convolution at one position. */

@@ -20,6 +20,7 @@ st_multiplier_t st_quantize_ratio(st_real_t numerator, st_real_t denominator);
 int st_scale_is_valid(uint32_t bits);
 int32_t st_dense_dot_naive(const int8_t *weights, const int32_t *column, uint32_t depth);
 int32_t st_dense_dot_words(const int8_t *weights, const int32_t *column, uint32_t depth);
+void st_dense_dot_pair(const int8_t *weights, uint32_t depth, const int32_t *column, int32_t *sums);
 int32_t st_dense_dot(const int8_t *weights, const int32_t *column, uint32_t depth);
 """
 FLOATS = st.floats(width=32, min_value=2.0**-126, max_value=2.0**127, allow_subnormal=False)
@@ -126,3 +127,16 @@ def test_wide_dot_product_equals_the_naive_one(c):
             assert library.st_dense_dot_naive(*arguments) == expected
             assert library.st_dense_dot_words(*arguments) == expected
             assert library.st_dense_dot(*arguments) == expected
+
+
+def test_two_rows_at_once_equal_the_naive_product(c):
+    ffi, library = c
+    rng = np.random.default_rng(3)
+    sums = ffi.new("int32_t[2]")
+    for depth in (4, 8, 192):
+        weights = rng.integers(-128, 128, 2 * depth, dtype=np.int8)
+        column = rng.integers(-255, 256, depth, dtype=np.int32)
+        library.st_dense_dot_pair(
+            ffi.from_buffer("int8_t[]", weights), depth, ffi.from_buffer("int32_t[]", column), sums
+        )
+        assert list(sums) == (weights.reshape(2, depth).astype(np.int64) @ column).tolist()

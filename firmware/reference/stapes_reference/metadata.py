@@ -5,7 +5,7 @@ import struct
 
 import stapes_spec as spec
 
-from .tensor import Refused
+from .tensor import RefusedError
 
 _BUFFERS, _METADATA = 4, 6
 _NAME, _BUFFER = 0, 1
@@ -67,16 +67,16 @@ def _foreign_field(data, at, count, header):
 
 
 def check(fb, vector):
-    """Check magic, version, the checksum of the whole file, and the front end; raises Refused."""
+    """Check magic, version, the checksum of the whole file, and the front end; raises RefusedError."""
     at, count = vector
     data = fb.data
     if count < spec.METADATA_BYTES or bytes(data[at : at + 4]) != spec.MAGIC_METADATA.encode():
-        raise Refused(spec.ERROR_MODEL_METADATA, count)
+        raise RefusedError(spec.ERROR_MODEL_METADATA, count)
     header = struct.unpack_from(spec.METADATA_STRUCT, data, at)
     if header[1] != spec.VERSION_METADATA:
-        raise Refused(spec.ERROR_MODEL_VERSION, header[1])
+        raise RefusedError(spec.ERROR_MODEL_VERSION, header[1])
     if file_crc(data, at + spec.METADATA_FILE_CRC_OFFSET) != header[3]:
-        raise Refused(spec.ERROR_MODEL_CRC, header[3])
+        raise RefusedError(spec.ERROR_MODEL_CRC, header[3])
     field = _foreign_field(data, at, count, header)
     if field >= 0:
-        raise Refused(spec.ERROR_MODEL_METADATA, field)
+        raise RefusedError(spec.ERROR_MODEL_METADATA, field)

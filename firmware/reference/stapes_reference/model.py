@@ -10,7 +10,7 @@ import stapes_spec as spec
 from . import metadata, ops
 from .flatbuffer import Flatbuffer
 from .plan import MAX_FILE, SLOT_BYTES, SUBGRAPH_BYTES, Plan, align8
-from .tensor import INT8, Refused
+from .tensor import INT8, RefusedError
 
 __all__ = [
     "model_init",
@@ -29,20 +29,20 @@ SCHEMA_VERSION = 3
 
 
 def _open(model):
-    """Return (flatbuffer, root table); raises Refused."""
+    """Return (flatbuffer, root table); raises RefusedError."""
     if len(model) < 8:
-        raise Refused(spec.ERROR_MODEL_TRUNCATED, len(model))
+        raise RefusedError(spec.ERROR_MODEL_TRUNCATED, len(model))
     if bytes(model[4:8]) != b"TFL3":
-        raise Refused(spec.ERROR_MODEL_MAGIC, struct.unpack_from("<i", model, 4)[0])
+        raise RefusedError(spec.ERROR_MODEL_MAGIC, struct.unpack_from("<i", model, 4)[0])
     if len(model) > MAX_FILE:
-        raise Refused(spec.ERROR_MODEL_MEMORY, len(model))
+        raise RefusedError(spec.ERROR_MODEL_MEMORY, len(model))
     fb = Flatbuffer(model)
     root = fb.follow(0)
     version = fb.get_i32(root, 0)
     if fb.damaged:
-        raise Refused(spec.ERROR_MODEL_TRUNCATED, fb.damaged_at)
+        raise RefusedError(spec.ERROR_MODEL_TRUNCATED, fb.damaged_at)
     if version != SCHEMA_VERSION:
-        raise Refused(spec.ERROR_MODEL_VERSION, version)
+        raise RefusedError(spec.ERROR_MODEL_VERSION, version)
     return fb, root
 
 
@@ -71,12 +71,12 @@ def _plan_model(plan, root):
 
 
 def _plan_file(state, model, info):
-    """Check and plan; returns the bytes of state. Raises Refused."""
+    """Check and plan; returns the bytes of state. Raises RefusedError."""
     fb, root = _open(model)
     entry = metadata.find(fb, root)
     if state is None:
         if fb.damaged:
-            raise Refused(spec.ERROR_MODEL_TRUNCATED, fb.damaged_at)
+            raise RefusedError(spec.ERROR_MODEL_TRUNCATED, fb.damaged_at)
         metadata.check(fb, entry)
     plan = Plan(fb, state, info, ops.prepare)
     size, arena, arena_bytes, count = _plan_model(plan, root)
@@ -92,7 +92,7 @@ def _run(state, model, info):
     words = [-1] * spec.INFO_INDEX_COUNT
     try:
         status = _plan_file(state, memoryview(model), words)
-    except Refused as refused:
+    except RefusedError as refused:
         words[spec.INFO_INDEX_DETAIL] = (refused.detail + 0x80000000) % 0x100000000 - 0x80000000
         status = -refused.code
     struct.pack_into("<%di" % spec.INFO_INDEX_COUNT, info, 0, *words)

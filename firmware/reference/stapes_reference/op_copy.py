@@ -104,9 +104,7 @@ def prepare_gather(plan):
     if table.type != y.type or rows * run * indices.elements != y.bytes:
         plan.refuse_type(y)
     refs = (table_ref, indices_ref, y_ref)
-    plan.write_words(
-        at, (plan.code, align8(plan.used)) + refs + (rows, entries, indices.elements, run, 0)
-    )
+    plan.write_words(at, (plan.code, align8(plan.used)) + refs + (rows, entries, indices.elements, run, 0))
 
 
 def invoke_gather(memory, words):

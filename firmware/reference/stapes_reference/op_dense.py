@@ -80,9 +80,7 @@ def _load_window(plan, op):
     steps = (op.stride_width, op.stride_height, op.dilation_width, op.dilation_height, op.kernel_width)
     if not all(1 <= step <= MAX_STEP for step in steps + (op.kernel_height,)):
         plan.refuse_option()
-    op.pad_height = _pad_before(
-        op.x_height, op.y_height, op.kernel_height, op.stride_height, op.dilation_height, same
-    )
+    op.pad_height = _pad_before(op.x_height, op.y_height, op.kernel_height, op.stride_height, op.dilation_height, same)
     op.pad_width = _pad_before(op.x_width, op.y_width, op.kernel_width, op.stride_width, op.dilation_width, same)
     op.y_low = activation(plan, 3 + moved, op.y_zero)
 

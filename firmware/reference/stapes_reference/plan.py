@@ -7,7 +7,7 @@ import struct
 
 import stapes_spec as spec
 
-from .tensor import Refused, Tensor
+from .tensor import RefusedError, Tensor
 
 MAX_BLOCKS = 32
 MAX_OPERATORS = 512
@@ -55,20 +55,20 @@ class Plan:
         self.index = -1
 
     def refuse(self, code, detail):
-        """Raise Refused, remembering the operator."""
+        """Raise RefusedError, remembering the operator."""
         self.info[spec.INFO_INDEX_OPERATOR] = self.index
-        raise Refused(code, detail)
+        raise RefusedError(code, detail)
 
     def refuse_damage(self):
-        """Raise Refused for the first bad read."""
+        """Raise RefusedError for the first bad read."""
         self.refuse(spec.ERROR_MODEL_TRUNCATED, self.fb.damaged_at)
 
     def refuse_type(self, tensor):
-        """Raise Refused for a tensor's type or shape."""
+        """Raise RefusedError for a tensor's type or shape."""
         self.refuse(spec.ERROR_MODEL_TYPE, tensor.index)
 
     def refuse_option(self):
-        """Raise Refused for an operator or an option of it that the board lacks."""
+        """Raise RefusedError for an operator or an option of it that the board lacks."""
         self.refuse(spec.ERROR_MODEL_OP, self.code)
 
     def reserve(self, size):
@@ -148,10 +148,10 @@ class Plan:
         return self._place_block(-1, size, self.index)
 
     def load(self, index):
-        """Return a tensor; raises Refused."""
+        """Return a tensor; raises RefusedError."""
         try:
             tensor = self._tensor(index)
-        except Refused as refused:
+        except RefusedError as refused:
             if not self.fb.damaged:
                 self.refuse(refused.code, index)
             tensor = None
@@ -220,7 +220,7 @@ class Plan:
             self.refuse_damage()
         try:
             self.prepare(self)
-        except Refused:
+        except RefusedError:
             if fb.damaged:
                 self.refuse_damage()
             raise

@@ -15,7 +15,7 @@ _SCALE, _ZERO_POINT, _DETAILS_TYPE, _DIMENSION = 2, 3, 4, 6
 _DATA = 0
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A model cannot be run: the error's code and what the user should look at."""
 
     def __init__(self, code, detail=None):
@@ -28,37 +28,37 @@ class Tensor:
     """Shape, type, quantisation and constant data of a tensor."""
 
     def __init__(self, fb, tensors, buffers, index):
-        """Read tensor index; raises Refused."""
+        """Read tensor index; raises RefusedError."""
         table = fb.table_at(tensors, index)
         self.index = index
         self.type = fb.get_i8(table, _TYPE)
         self.variable = fb.get_i8(table, _IS_VARIABLE) != 0
         if fb.damaged:
-            raise Refused(spec.ERROR_MODEL_TRUNCATED)
+            raise RefusedError(spec.ERROR_MODEL_TRUNCATED)
         if self.type not in ELEMENT_BYTES or fb.get_table(table, _SPARSITY) != 0:
-            raise Refused(spec.ERROR_MODEL_TYPE)
+            raise RefusedError(spec.ERROR_MODEL_TYPE)
         self._load_shape(fb, table)
         self._load_quantization(fb, table)
         self._load_data(fb, table, buffers)
         if fb.damaged:
-            raise Refused(spec.ERROR_MODEL_TRUNCATED)
+            raise RefusedError(spec.ERROR_MODEL_TRUNCATED)
 
     def _load_shape(self, fb, table):
         shape = fb.get_vector(table, _SHAPE, 4)
         if shape[1] > MAX_RANK:
-            raise Refused(spec.ERROR_MODEL_TYPE)
+            raise RefusedError(spec.ERROR_MODEL_TYPE)
         self.dims = []
         self.elements = 1
         for dim in fb.ints(shape):
             if dim <= 0:
-                raise Refused(spec.ERROR_MODEL_TYPE)
+                raise RefusedError(spec.ERROR_MODEL_TYPE)
             if dim > MAX_BYTES // self.elements:
-                raise Refused(spec.ERROR_MODEL_MEMORY)
+                raise RefusedError(spec.ERROR_MODEL_MEMORY)
             self.dims.append(dim)
             self.elements *= dim
         self.rank = len(self.dims)
         if self.elements > MAX_BYTES // ELEMENT_BYTES[self.type]:
-            raise Refused(spec.ERROR_MODEL_MEMORY)
+            raise RefusedError(spec.ERROR_MODEL_MEMORY)
         self.bytes = self.elements * ELEMENT_BYTES[self.type]
 
     def _load_quantization(self, fb, table):
@@ -72,16 +72,16 @@ class Tensor:
         self.symmetric = not any(values)
         low = -128 if self.type == INT8 else -32768
         if not low <= self.zero_point <= -1 - low:
-            raise Refused(spec.ERROR_MODEL_TYPE)
+            raise RefusedError(spec.ERROR_MODEL_TYPE)
         if fb.get_i8(quantization, _DETAILS_TYPE) != 0:
-            raise Refused(spec.ERROR_MODEL_TYPE)
+            raise RefusedError(spec.ERROR_MODEL_TYPE)
 
     def _load_data(self, fb, table, buffers):
         buffer = fb.get_i32(table, _BUFFER) & 0xFFFFFFFF
         at, count = fb.get_vector(fb.table_at(buffers, buffer), _DATA, 1)
         self.data = at if count else 0
         if count not in (0, self.bytes):
-            raise Refused(spec.ERROR_MODEL_TRUNCATED)
+            raise RefusedError(spec.ERROR_MODEL_TRUNCATED)
 
     def dim(self, from_last):
         """Return a dimension counted from the last one; 1 beyond the first."""
