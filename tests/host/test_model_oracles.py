@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import stapes_reference
 from oracle_runners import assert_equal_runs, random_steps, run_kernels, run_litert, run_tflm
 from stapes_tools import kernels
 from stapes_tools.convert.metadata import decode_metadata
@@ -15,6 +16,9 @@ from stapes_tools.kernels.features import features
 ROOT = Path(__file__).parents[2]
 PARTS = ("encoder", "predictor", "joint")
 STEPS = 200
+# The twin is slow: fewer steps, and one alone for a model of full size.
+TWIN_STEPS = 12
+TWIN_FILE_BYTES = 100_000
 
 RANDOM = {
     "small": {},
@@ -50,6 +54,16 @@ def test_interpreters_agree_on_random_input(load, part):
     expected = _agree(data, part, random_steps(data, part, STEPS, seed=11))
     first = np.concatenate([outputs[0].ravel() for outputs in expected])
     assert len(np.unique(first)) > 2, "the outputs do not vary: this proves nothing"
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("load", MODELS)
+def test_twin_agrees_with_the_kernels(load, part):
+    data = load()
+    steps = random_steps(data, part, TWIN_STEPS if len(data) < TWIN_FILE_BYTES else 1, seed=12)
+    assert_equal_runs(
+        run_kernels(kernels, data, part, steps), run_kernels(stapes_reference, data, part, steps), "the Python twin"
+    )
 
 
 def _sweep():

@@ -9,6 +9,7 @@ import stapes_spec
 
 from stapes_tools import kernels
 from stapes_tools.convert import forward
+from stapes_tools.convert.quantize import log_softmax
 from stapes_tools.convert.read import read_model
 from stapes_tools.convert.topology import Parameters, Topology
 from stapes_tools.errors import UserError
@@ -72,12 +73,6 @@ class Int8Model:
         predicted = self._run("predictor", labels.astype(np.int32).tobytes())
         integers = np.frombuffer(self._run("joint", encoded, predicted), np.int8)
         return (integers.astype(np.float32) - self._logit_zero_point) * np.float32(self._logit_scale)
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Natural-log probabilities along the last axis."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def measure(data: bytes, topology: Topology, parameters: Parameters, utterances: Sequence[np.ndarray]) -> Fidelity:

@@ -5,8 +5,9 @@ scale and zero point each; an activation after a ReLU spends all 256 values on 0
 A range that clips a few large values may cost less than one that holds them all: of a ladder of
 ranges the one with the least squared error on the calibration set is taken. Biases are int32
 at (input scale x weight scale), and corrected for the mean error of the layer's quantised
-inputs and weights. Before all this, channels that share a scale are given like ranges
-(equalise.py).
+inputs and weights. What all logits have in common, and the softmax removes anyway, is taken out
+of them where that lowers the divergence from the float network. Before all this, channels that
+share a scale are given like ranges (equalise.py).
 
 Reference: B. Jacob et al., Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference, arXiv:1712.05877; M. Nagel et al., Data-Free Quantization
@@ -28,11 +29,13 @@ ACTIVATION_MIN, ACTIVATION_MAX = -128, 127
 # Biases stay below this, so that bias + accumulator cannot overflow an int32.
 _BIAS_LIMIT = 1 << 30
 # Parts of the full range that are tried for every activation.
-_CLIP_LADDER = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45, 0.4)
+_CLIP_LADDER = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 # Values of one activation on which a range is chosen.
-_RANGE_SAMPLE = 400_000
+_RANGE_SAMPLE = 200_000
 # Steps of the calibration set with which the joint's ranges are chosen.
 _JOINT_SAMPLE = 8_000
+# Penalties that are tried when the logits are centred.
+_RIDGES = (10.0, 1.0, 0.1, 0.01, 0.001)
 # Logits this many nats below the best of their step need not be told apart: beyond every beam.
 _LOGIT_DEPTH_NATS = 14.0
 
@@ -82,17 +85,17 @@ def scale_for_range(low: float, high: float) -> Scale:
     return Scale(scale, int(np.clip(zero_point, ACTIVATION_MIN, ACTIVATION_MAX)))
 
 
-def _thinned(values: np.ndarray, limit: int) -> np.ndarray:
-    """At most limit of the values, evenly taken; a stride that is odd against the channel count."""
-    flat = values.reshape(-1)
-    stride = max(1, -(-flat.size // limit))
-    return flat[:: stride + (stride > 1 and stride % 2 == 0)]
+def _sample(values: np.ndarray) -> np.ndarray:
+    """About _RANGE_SAMPLE of the values: whole rows, evenly spread over the calibration set."""
+    rows = values.reshape(-1, values.shape[-1])
+    count = max(1, min(len(rows), _RANGE_SAMPLE // values.shape[-1]))
+    return rows[np.linspace(0, len(rows) - 1, count).astype(int)]
 
 
 def choose_scale(values: np.ndarray) -> Scale:
-    """The scale of the clipping ladder with the least squared error on values."""
+    """The scale of the clipping ladder with the least squared error on values [n, channels]."""
     low, high = float(values.min()), float(values.max())
-    sample = _thinned(values, _RANGE_SAMPLE)
+    sample = _sample(values)
     candidates = [scale_for_range(part * low, part * high) for part in _CLIP_LADDER]
     errors = [float(np.mean((candidate.round_trip(sample) - sample) ** 2)) for candidate in candidates]
     return candidates[int(np.argmin(errors))]
@@ -169,8 +172,10 @@ class _Walk:
         exact = [layer.linear(self.parameters, x) for x in self.exact]
         coarse = self._coarse(layer, weights, axis)
         shift = np.concatenate(coarse).mean(axis=0) - np.concatenate(exact).mean(axis=0)
+        before = dequantise_weights(weights, self.scale.scale, axis)[1]
         set_bias(weights, bias - shift, self.scale.scale)
-        coarse = self._coarse(layer, weights, axis)
+        correction = dequantise_weights(weights, self.scale.scale, axis)[1] - before
+        coarse = [x + correction for x in coarse]
         self.result.layers[layer.name] = weights
         self.exact = [_relu(x, layer.relu) for x in exact]
         self.coarse, self.scale = self._rounded(layer.name, [_relu(x, layer.relu) for x in coarse])
@@ -229,21 +234,75 @@ def _joint_pairs(parameters: Parameters, exact: list[np.ndarray], units: int) ->
     return np.concatenate([greedy, greedy]), np.concatenate([np.concatenate(contexts), random])
 
 
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Natural-log probabilities along the last axis."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def centred_output(
+    hidden: np.ndarray, weight: np.ndarray, bias: np.ndarray, ridge: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take from every unit's weights and bias the same affine function of the hidden layer.
+
+    Log-probabilities stay as they were. The function is the one nearest to the log of the
+    softmax's denominator, so that the logits come out near the log-probabilities: their range,
+    hence the step between two int8 logits, is smaller. The weights grow, hence the ridge.
+
+    Args:
+        hidden: float32 [n, joint], what the layer meets.
+        weight: float32 [units, joint].
+        bias: float32 [units].
+        ridge: penalty on the function's weights, relative to the mean square of hidden.
+    Returns:
+        the new weight and bias.
+    """
+    logits = hidden @ weight.T + bias
+    total = logits[:, 0] - log_softmax(logits)[:, 0]
+    middle, offset = hidden.mean(axis=0), total.mean()
+    inputs = (hidden - middle).astype(np.float64)
+    square = inputs.T @ inputs
+    penalty = ridge * max(float(np.trace(square)), 1e-9) / len(square)
+    common = np.linalg.solve(square + penalty * np.eye(len(square)), inputs.T @ (total - offset))
+    return (weight - common).astype(np.float32), (bias - (offset - middle @ common)).astype(np.float32)
+
+
+@dataclass
+class _Output:
+    """One candidate for the output layer, and what it costs in nats."""
+
+    weights: Weights
+    logits: Scale
+    divergence: float
+
+
+def _output(exact: np.ndarray, coarse: np.ndarray, scale: Scale, weight: np.ndarray, bias: np.ndarray) -> _Output:
+    """Quantise the output layer, and measure it. exact, coarse: the hidden layer, [n, joint]."""
+    weights = quantise_weights(weight, bias, scale.scale)
+    float_logits = exact @ weight.T + bias
+    rounded_weight, rounded_bias = dequantise_weights(weights, scale.scale)
+    shift = (coarse @ rounded_weight.T + rounded_bias).mean(axis=0) - float_logits.mean(axis=0)
+    set_bias(weights, bias - shift, scale.scale)
+    rounded_bias = dequantise_weights(weights, scale.scale)[1]
+    logits = _logit_scale(float_logits)
+    found = log_softmax(logits.round_trip(coarse @ rounded_weight.T + rounded_bias))
+    expected = log_softmax(float_logits)
+    return _Output(weights, logits, float((np.exp(expected) * (expected - found)).sum(axis=1).mean()))
+
+
 def _joint(result: Quantised, walk: _Walk, contexts_exact: np.ndarray, contexts_coarse: np.ndarray) -> None:
     parameters = walk.parameters
     steps, contexts = _joint_pairs(parameters, walk.exact, result.topology.units)
     exact = forward.hidden(np.concatenate(walk.exact)[steps], contexts_exact[contexts])
     coarse = forward.hidden(np.concatenate(walk.coarse)[steps], contexts_coarse[contexts])
     scale = choose_scale(coarse)
-    result.activations["hidden"] = scale
     coarse = scale.round_trip(coarse)
-    weights = quantise_weights(parameters["joint.weight"], parameters["joint.bias"], scale.scale)
-    weight, bias = dequantise_weights(weights, scale.scale)
-    float_logits = exact @ parameters["joint.weight"].T + parameters["joint.bias"]
-    shift = (coarse @ weight.T + bias).mean(axis=0) - float_logits.mean(axis=0)
-    set_bias(weights, parameters["joint.bias"] - shift, scale.scale)
-    result.layers["logits"] = weights
-    result.activations["logits"] = _logit_scale(float_logits)
+    weight, bias = parameters["joint.weight"], parameters["joint.bias"]
+    layers = [(weight, bias), *(centred_output(exact, weight, bias, ridge) for ridge in _RIDGES)]
+    best = min((_output(exact, coarse, scale, *layer) for layer in layers), key=lambda output: output.divergence)
+    result.activations["hidden"] = scale
+    result.layers["logits"] = best.weights
+    result.activations["logits"] = best.logits
 
 
 def _check_calibration(topology: Topology, calibration: Sequence[np.ndarray]) -> None:
