@@ -35,7 +35,7 @@ BUSY = {"states": 4, "arcs": 24, "words": 4}  # enough contexts of two units to 
 # --- C against twin ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("context_size", MODELS)
 def test_native_equals_twin(native, reference, context_size, seed):
     graph, rng = make_graph(seed, **BUSY), random.Random(seed)

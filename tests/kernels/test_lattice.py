@@ -109,7 +109,7 @@ def test_word_pair_guarantee(seed):
 def test_collection_alone_changes_nothing():
     """A lattice from small tables that needed no pruning equals the one from large tables."""
     equal = collected = 0
-    for seed in range(300):
+    for seed in range(200):
         rng = random.Random(seed)
         data = random_graph(rng, states=5, arcs=9, units=4, words=3)
         scores = Scores(rng, 4)
@@ -121,7 +121,7 @@ def test_collection_alone_changes_nothing():
             equal += 1
             collected += large.status()[spec.STATUS_INDEX_NODES_USED] > 32
             assert lattice == large.lattice(), seed
-    assert equal > 100 and collected > 50
+    assert equal > 60 and collected > 30
 
 
 def test_truncation_does_not_touch_the_search():

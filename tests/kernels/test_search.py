@@ -48,16 +48,16 @@ def run(search, scores, steps):
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(30))
 def test_best_path_is_the_best_alignment(implementation, seed):
     rng = random.Random(seed)
     data = random_graph(rng, states=rng.randint(1, 5), arcs=rng.randint(1, 8), units=4, words=3)
     graph, context_size = Graph(data), rng.randint(1, 2)
     scores = Scores(rng, 4, rng.choice(["random", "coarse"]))
     config = make_config(blank_penalty=rng.randrange(-500, 500), language_scale=rng.choice([0, 700, 1024]))
-    every = alignments(graph, scores, 6, config, context_size)
+    every = alignments(graph, scores, 5, config, context_size)
     search = implementation(data, config, context_size)
-    for step in range(6):
+    for step in range(5):
         step_once(search, scores, step)
         found = every[step + 1]
         best = max(found, key=lambda one: one.score)
@@ -72,7 +72,7 @@ def test_best_path_is_the_best_alignment(implementation, seed):
         assert status[spec.STATUS_INDEX_STEPS] == step + 1
         reached = {(one.state, one.context) for one in found}
         assert status[spec.STATUS_INDEX_ACTIVE_TOKENS] == len(reached)
-    contexts = [len({one.context for one in every[step]}) for step in range(6)]
+    contexts = [len({one.context for one in every[step]}) for step in range(5)]
     assert search.status()[spec.STATUS_INDEX_JOINT_EVALUATIONS] == sum(contexts)
 
 
@@ -119,7 +119,7 @@ def random_case(seed):
 def test_native_equals_twin():
     flags = {0: 0, spec.LATTICE_FLAGS_COMPLETE: 0, spec.LATTICE_FLAGS_TRUNCATED: 0}
     dropped = 0
-    for seed in range(1000):
+    for seed in range(600):
         graph, config, context_size, scores, steps = random_case(seed)
         native, twin = NativeSearch(graph, config, context_size), TwinSearch(graph, config, context_size)
         assert native.lattice() == twin.lattice()
@@ -133,7 +133,7 @@ def test_native_equals_twin():
             for flag in flags:
                 flags[flag] += bool(seen & flag) if flag else not seen & ~spec.LATTICE_FLAGS_FINAL
         dropped += native.status()[spec.STATUS_INDEX_TOKENS_DROPPED] > 0
-    assert min(flags.values()) > 200 and dropped > 100, "the cases do not reach the full tables"
+    assert min(flags.values()) > 120 and dropped > 60, "the cases do not reach the full tables"
 
 
 @pytest.mark.parametrize("step_score,weight,scale,penalty", [(-32768, -32768, 32767, 32767), (0, 0, 0, -32768)])
