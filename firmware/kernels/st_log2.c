@@ -15,17 +15,9 @@ static int highest_bit(uint32_t value) {
     return position;
 }
 
-int32_t st_log2(uint32_t high, uint32_t low) {
-    int exponent;
-    uint32_t mantissa; /* Q1.31 in [1, 2) */
-    if (high) {
-        int top = highest_bit(high);
-        exponent = top + 32;
-        mantissa = top == 31 ? high : (high << (31 - top)) | (low >> (top + 1));
-    } else {
-        exponent = highest_bit(low);
-        mantissa = low << (31 - exponent);
-    }
+int32_t st_log2(uint32_t value) {
+    int exponent = highest_bit(value);
+    uint32_t mantissa = value << (31 - exponent); /* Q1.31 in [1, 2) */
     uint32_t interval = (mantissa >> 26) & 31u;
     int32_t rest = (int32_t)((mantissa >> 11) & 0x7fffu);
     int32_t base = st_log2_table[interval];

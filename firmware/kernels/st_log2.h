@@ -6,8 +6,8 @@
 
 #define ST_LOG2_FRACTION_BITS (15)
 
-/* log2 of the 64-bit integer high * 2^32 + low, Q.15; the integer must not be 0. Interpolates
- * in a table of 32 intervals: at most 0.0002 too small, never too large by more than a rounding. */
-int32_t st_log2(uint32_t high, uint32_t low);
+/* log2 of an integer that is not 0, Q.15. Interpolates in a table of 32 intervals: at most 0.0002
+ * too small, never too large by more than a rounding. */
+int32_t st_log2(uint32_t value);
 
 #endif

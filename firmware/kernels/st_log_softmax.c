@@ -67,7 +67,7 @@ ST_HOT void st_log_softmax(const int8_t *logits, uint32_t n, const int32_t *tabl
         int32_t below = largest - logits[i];
         sum += below ? (uint32_t)table[below] : 1u << EXP_BITS;
     }
-    int32_t log2_sum = (st_log2(0, sum) - (EXP_BITS << ST_LOG2_FRACTION_BITS)) >> 2; /* Q13 */
+    int32_t log2_sum = (st_log2(sum) - (EXP_BITS << ST_LOG2_FRACTION_BITS)) >> 2; /* Q13 */
     int32_t log_sum = (log2_sum * LN2_Q15 + (1 << 7)) >> 8;                          /* Q20 */
     for (uint32_t i = 0; i < n; i++) {
         int32_t nats = ST_MIN((largest - logits[i]) * table[0], FLOOR_NATS << SCALE_BITS);

@@ -6,7 +6,7 @@
 
 /* First half of the symmetric Hann window, Q15. */
 extern const int16_t st_window_table[200];
-/* One period of the sine, Q15. */
+/* One period of the sine, Q14. */
 extern const int16_t st_sine_table[512];
 /* First FFT bin at or above each band edge. */
 extern const uint8_t st_mel_first_bin_table[42];

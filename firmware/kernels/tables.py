@@ -31,9 +31,9 @@ def window() -> list[int]:
 
 
 def sine() -> list[int]:
-    """One period of the sine in fft_length points, Q15 (1.0 becomes 32767)."""
+    """One period of the sine in fft_length points, Q14."""
     length = FRONTEND["fft_length"]
-    return [round(32767 * math.sin(2 * math.pi * i / length)) for i in range(length)]
+    return [round(16384 * math.sin(2 * math.pi * i / length)) for i in range(length)]
 
 
 def mel(hertz: float) -> float:
@@ -87,7 +87,7 @@ def render_header() -> str:
     """Return st_tables.h."""
     meanings = {
         "window": "First half of the symmetric Hann window, Q15.",
-        "sine": "One period of the sine, Q15.",
+        "sine": "One period of the sine, Q14.",
         "mel_first_bin": "First FFT bin at or above each band edge.",
         "mel_weight": "Weight of the rising band, Q16, from bin st_mel_first_bin[0] on.",
         "log2": "log2(1 + i / 32), Q15.",

@@ -13,6 +13,7 @@ SHIFT = spec.FRONTEND_FRAME_SHIFT
 BANDS = spec.FRONTEND_MEL_BANDS
 STACK = spec.FRONTEND_STACK
 STEP_BYTES = spec.FRONTEND_FEATURE_SIZE
+FLOOR_BITS = 24
 MEAN_EXTRA_BITS = 6
 FEATURE_SHIFT = spec.FRONTEND_LOG_FRACTION_BITS + MEAN_EXTRA_BITS - spec.FRONTEND_FEATURE_FRACTION_BITS
 MAX_SAMPLES = spec.LIMITS_MAX_RECORDING_S * spec.AUDIO_SAMPLE_RATE_HZ
@@ -29,11 +30,10 @@ STATE_BYTES = FEATURES_AT + STEP_BYTES
 def _emphasised(samples):
     """Return a frame without its mean, pre-emphasised by 31/32, Q5."""
     mean = ((sum(samples) >> 8) * 5243 + (1 << 12)) >> 13
-    before = samples[0] - mean
     out = []
-    for sample in samples:
-        now = sample - mean
-        out.append(32 * now - 31 * before)
+    before = samples[0]
+    for now in samples:
+        out.append(32 * now - 31 * before - mean)
         before = now
     return out
 
@@ -46,16 +46,21 @@ def _bits(values):
     return msb32(every) + 1
 
 
-def _spectrum(emphasised, bits):
-    """Return twice the spectrum of the windowed frame times 2^(25 - bits), as (re, im) of 256 bins."""
-    re, im = [0] * COMPLEX_POINTS, [0] * COMPLEX_POINTS
+def _windowed(emphasised, before):
+    """Return (frame windowed and scaled to 16 bits and sign, the shift right that this took)."""
+    out = []
     for i in range(LENGTH):
-        value = emphasised[i] << (16 - bits) if bits < 16 else emphasised[i] >> (bits - 16)
-        value = (value * WINDOW[i if i < LENGTH // 2 else LENGTH - 1 - i]) >> 11
-        if i & 1:
-            im[slot(i >> 1)] = value
-        else:
-            re[slot(i >> 1)] = value
+        out.append((emphasised[i] >> before) * WINDOW[i if i < LENGTH // 2 else LENGTH - 1 - i])
+    after = max(_bits(out) - 16, 0)
+    half = (1 << after) >> 1
+    return [(value + half) >> after for value in out], after
+
+
+def _spectrum(windowed):
+    """Return the spectrum divided by 2^5, as (re, im) of 256 bins."""
+    re, im = [0] * COMPLEX_POINTS, [0] * COMPLEX_POINTS
+    for n in range(LENGTH // 2):
+        re[slot(n)], im[slot(n)] = windowed[2 * n], windowed[2 * n + 1]
     fft_complex(re, im)
     split_real(re, im)
     return re, im
@@ -63,10 +68,15 @@ def _spectrum(emphasised, bits):
 
 def _log_power(power, floor_exponent):
     """Return log2(1 + power / 2^floor_exponent), Q5.10."""
-    if floor_exponent > 60:
+    if floor_exponent > FLOOR_BITS:
+        drop = min(floor_exponent - FLOOR_BITS, 31)
+        power = (power + (1 << (drop - 1))) >> drop
+        floor_exponent = FLOOR_BITS
+    if floor_exponent >= 0:
+        power += 1 << floor_exponent
+    elif power == 0:
         return 0
-    one = 1 << max(floor_exponent, 0)
-    value = log2(power + one) - (floor_exponent << FRACTION_BITS)
+    value = log2(power) - (floor_exponent << FRACTION_BITS)
     return clamp((value + (1 << 4)) >> (FRACTION_BITS - 10), 0, 32767)
 
 
@@ -82,7 +92,9 @@ def log_mel(samples):
     bits = _bits(emphasised)
     if bits == 0:
         return [0] * BANDS
-    re, im = _spectrum(emphasised, bits)
+    before = max(bits - 16, 0)
+    windowed, after = _windowed(emphasised, before)
+    re, im = _spectrum(windowed)
     first, end = MEL_FIRST_BIN[0], MEL_FIRST_BIN[BANDS + 1]
     shift = max(_bits(re[first:end] + im[first:end]) - 15, 0)
     bands = [0] * (BANDS + 2)  # band b is at b + 1; the outer two are beyond the bank
@@ -90,11 +102,11 @@ def log_mel(samples):
     for k in range(first, end):
         while k >= MEL_FIRST_BIN[edge + 1]:
             edge += 1
-        power = (re[k] >> shift) ** 2 + (im[k] >> shift) ** 2
-        part = (power * MEL_WEIGHT[k - first]) >> 16
+        power = ((re[k] >> shift) ** 2 + (im[k] >> shift) ** 2 + 8) >> 4
+        part = (((power * MEL_WEIGHT[k - first]) >> 12) + 8) >> 4
         bands[edge + 1] += part
         bands[edge] += power - part
-    floor_exponent = spec.FRONTEND_FLOOR_LOG2 + 2 * (26 - bits - shift)
+    floor_exponent = spec.FRONTEND_FLOOR_LOG2 + 2 * (15 - before - after - shift) - 4
     return [_log_power(power, floor_exponent) for power in bands[1 : BANDS + 1]]
 
 

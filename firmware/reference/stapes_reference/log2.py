@@ -10,11 +10,10 @@ def log2(value):
     """Return log2 of an integer, Q.15, interpolated in a table of 32 intervals.
 
     Args:
-        value: 1 ... 2^64 - 1.
+        value: 1 ... 2^32 - 1.
     """
-    high = value >> 32
-    exponent = msb32(high) + 32 if high else msb32(value)
-    mantissa = value << (31 - exponent) if exponent < 32 else value >> (exponent - 31)
+    exponent = msb32(value)
+    mantissa = value << (31 - exponent)
     interval = (mantissa >> 26) & 31
     rest = (mantissa >> 11) & 0x7FFF
     base = LOG2[interval]
