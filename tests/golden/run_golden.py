@@ -67,6 +67,11 @@ class Replay:
         if self.stream.readinto(self.slots[slot]) != length and length:
             raise MismatchError("the file is cut short")
 
+    def write(self):
+        slot, offset, length = self.unpack("<BII")
+        if self.stream.readinto(memoryview(self.slots[slot])[offset : offset + length]) != length:
+            raise MismatchError("the file is cut short")
+
     def compare(self):
         slot, offset, length = self.unpack("<BII")
         while length:
@@ -97,6 +102,8 @@ class Replay:
             (expected,) = self.unpack("<i")
             if result != expected:
                 raise MismatchError(f"{name}: expected {expected}, returned {result}")
+        elif kind == b"W":
+            self.write()
         elif kind == b"E":
             self.compare()
         else:

@@ -6,6 +6,7 @@ A trace is "STGV", u16 version, u16 zero, then records, all little endian, until
     Z u8 slot, u32 n                           slot becomes n zero bytes
     S u8 slot, call                            slot becomes as many zero bytes as the call returns
     C call, i32 expected                       the call must return this
+    W u8 slot, u32 offset, u32 n, n bytes      these bytes are written there
     E u8 slot, u32 offset, u32 n, n bytes      the slot must hold these bytes there
 
 A call is u8 length and the method's name, u8 count and its arguments. An argument is "i" and i32, or
@@ -91,6 +92,11 @@ class Recorder:
         result = self._run(method, arguments)
         self._out.append(b"C" + self._encode_call(method, arguments) + struct.pack("<i", result))
         return result
+
+    def write(self, slot, offset, content):
+        """Write bytes into a slot."""
+        slot.buffer[offset : offset + len(content)] = content
+        self._out.append(b"W" + struct.pack("<BII", slot.index, offset, len(content)) + bytes(content))
 
     def expect(self, slot, offset=0, length=None):
         """Record what a slot holds now, from offset on."""

@@ -1,0 +1,28 @@
+"""Write the models of the golden vectors: tests/golden/models/NAME.tflite.
+
+They are kept in the repository because the flatbuffer library does not promise the same bytes for ever.
+
+Usage: python tests/golden/make_models.py
+"""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "kernels"))
+
+from model_whole import whole  # noqa: E402  (beside the kernels' tests)
+
+MODELS = {"every_operator": lambda: whole(0), "copied_state": lambda: whole(1, early_state=True)}
+
+
+def main():
+    """Write every model."""
+    folder = HERE / "models"
+    folder.mkdir(exist_ok=True)
+    for name, make in MODELS.items():
+        (folder / f"{name}.tflite").write_bytes(make())
+
+
+if __name__ == "__main__":
+    main()
