@@ -1,0 +1,1 @@
+"""Speech for training and scoring: readers, sentences, synthetic voices, augmentation."""

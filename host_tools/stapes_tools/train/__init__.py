@@ -1,0 +1,1 @@
+"""Training of the acoustic model: a monotonic RNN-T with an auxiliary CTC head, in Keras 3."""

@@ -1,0 +1,208 @@
+"""From a recipe to features: audio packs, augmented copies as int8 features, batches.
+
+Features come from the board's own front end (`stapes_tools.kernels.features`), so training and
+board never differ.
+"""
+
+import functools
+import glob
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stapes_tools.corpora import build, readers, sentences
+from stapes_tools.corpora.augment import Surroundings, augment
+from stapes_tools.corpora.store import AudioPack, cache_root
+from stapes_tools.corpora.voices import HELD_OUT
+from stapes_tools.corpora.words import broad_vocabulary, phone_labels, spoken_everywhere
+from stapes_tools.errors import UserError
+from stapes_tools.grammar.lexicon import Lexicon
+from stapes_tools.kernels.features import features as front_end
+from stapes_tools.kernels.features import log_mel
+from stapes_tools.train.recipe import Data, Recipe, Synthetic
+
+FEATURE_SIZE = 120
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Utterances as features and labels; rows of `features` from starts[i], steps[i] of them."""
+
+    features: np.ndarray
+    starts: np.ndarray
+    steps: np.ndarray
+    labels: list[np.ndarray]
+
+    def example(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """(int8 [steps, 120], int32 [units]) of one utterance."""
+        start = self.starts[index]
+        return self.features[start : start + self.steps[index]], self.labels[index]
+
+
+def recorded(data: Data, corpus: str) -> AudioPack:
+    """The training part of one corpus of the recipe."""
+    folder = Path(data.root) / corpus
+    known = {
+        "speechocean762": lambda: readers.read_speechocean(folder, "train"),
+        "vctk_p239": lambda: readers.read_vctk(folder),
+        "librispeech_251": lambda: readers.read_librispeech(folder, 0.9),
+        "wake_phrases": lambda: readers.read_wake_phrases(folder, 120),
+    }
+    if corpus not in known:
+        raise UserError(f"unknown corpus {corpus!r}; known: {', '.join(known)}")
+    return build.recorded_pack(corpus, known[corpus]())
+
+
+def synthetic_sentences(data: Data, entry: Synthetic, lexicon: Lexicon) -> list[str]:
+    """The sentences of one synthetic entry, those with unknown words left out."""
+    texts: list[str] = []
+    for grammar, count in entry.grammars.items():
+        texts += sentences.sample_commands(Path(grammar), count, entry.seed)
+    if entry.transcripts:
+        root = Path(data.root)
+        rows = [
+            *readers.read_speechocean(root / "speechocean762", "train"),
+            *readers.read_vctk(root / "vctk_p239"),
+        ]
+        texts += spoken_everywhere((row[1] for row in rows), lexicon)
+    if entry.random_words:
+        texts += sentences.random_words(broad_vocabulary(entry.random_words, entry.seed), len(texts), entry.seed)
+    return spoken_everywhere(texts, lexicon)
+
+
+def training_packs(recipe: Recipe, lexicon: Lexicon) -> list[AudioPack]:
+    """Every pack the recipe asks for, made or found in the cache."""
+    data = recipe.data
+    packs = []
+    for entry in data.synthetic:
+        texts = synthetic_sentences(data, entry, lexicon)
+        for engine, count in entry.engines.items():
+            packs.append(build.synthetic_pack(texts, engine, count, entry.seed, processes=data.processes))
+    return packs + [recorded(data, corpus) for corpus in data.recorded]
+
+
+def held_out_commands(recipe: Recipe, count: int) -> list[AudioPack]:
+    """Synthetic commands for tuning: sentences of another seed, by voices that training never hears where there are."""
+    entry = recipe.data.synthetic[0]
+    texts: list[str] = []
+    for grammar in entry.grammars:
+        texts += sentences.sample_commands(Path(grammar), count, entry.seed + 1000)[: count if not texts else 0]
+    voices = {"flite": HELD_OUT[:1], "espeak-ng": HELD_OUT[1:], "piper": None, "hibari": None}
+    shares = {"flite": 0.3, "espeak-ng": 0.3, "piper": 0.2, "hibari": 0.2}
+    return [
+        build.synthetic_pack(
+            texts,
+            engine,
+            int(count * shares[engine]),
+            entry.seed + 1000,
+            processes=recipe.data.processes,
+            voices=names,
+        )
+        for engine, names in voices.items()
+    ]
+
+
+def surroundings(data: Data) -> Surroundings:
+    """Noises and rooms of the recipe."""
+
+    def find(patterns: Sequence[str]) -> list[Path]:
+        paths = [Path(path) for pattern in patterns for path in sorted(glob.glob(str(Path(data.root) / pattern)))]
+        if patterns and not paths:
+            raise UserError(f"no recording matches {', '.join(patterns)} in {data.root}")
+        return paths
+
+    return Surroundings.read(find(data.noises), find(data.rooms))
+
+
+@functools.cache
+def _surroundings_of(root: str, noises: tuple[str, ...], rooms: tuple[str, ...]) -> Surroundings:
+    return surroundings(Data(root, [], list(noises), list(rooms), 0, 0, 0.0, []))
+
+
+def _copy_of(task) -> np.ndarray:
+    """Worker: one utterance's augmented samples, then its features (prior given) or its log-mel sums (no prior)."""
+    folder, utterance, seed, (root, noises, rooms), prior = task
+    samples = _pack(folder).samples(utterance)
+    if seed is not None:
+        samples = augment(samples, _surroundings_of(root, noises, rooms), np.random.default_rng(seed))
+    if prior is None:
+        frames = log_mel(samples)
+        return np.append(frames.sum(axis=0, dtype=np.int64), len(frames))
+    return front_end(samples, prior)
+
+
+@functools.cache
+def _pack(folder: Path) -> AudioPack:
+    return AudioPack(folder)
+
+
+def _tasks(packs: list[AudioPack], data: Data, copy_seed: int | None, prior: np.ndarray | None) -> list:
+    where = (data.root, tuple(data.noises), tuple(data.rooms))
+    return [
+        (pack.folder, utterance, None if copy_seed is None else [copy_seed, number, index], where, prior)
+        for number, pack in enumerate(packs)
+        for index, utterance in enumerate(pack.utterances)
+    ]
+
+
+def mean_log_mel(packs: list[AudioPack], data: Data, seed: int, every: int = 5) -> np.ndarray:
+    """int16 [40], Q5.10: the mean log-mel of augmented training speech, the front end's prior; cached."""
+    key = build.content_hash([pack.folder.name for pack in packs], data.noises, data.rooms, seed, every)
+    path = cache_root() / "priors" / f"{key}.npy"
+    if path.exists():
+        return np.load(path)
+    with ProcessPoolExecutor(data.processes) as pool:
+        rows = list(pool.map(_copy_of, _tasks(packs, data, seed, None)[::every], chunksize=16))
+    sums = np.sum(rows, axis=0)
+    prior = np.round(sums[:-1] / sums[-1]).astype(np.int16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, prior)
+    return prior
+
+
+def feature_set(
+    packs: list[AudioPack], data: Data, seed: int | None, prior: np.ndarray, lexicon: Lexicon
+) -> FeatureSet:
+    """Features of every utterance of packs, augmented by seed (not at all for None); cached.
+
+    Utterances with an unknown word, longer than the recipe allows or with more units than steps are left out.
+    """
+    texts = [utterance.text for pack in packs for utterance in pack.utterances]
+    settings = (data.noises, data.rooms, data.longest_s, data.extra_words)
+    key = build.content_hash([pack.folder.name for pack in packs], seed, prior.tolist(), settings)
+    folder = cache_root() / "features" / key
+    if not (folder / "index.npz").exists():
+        _write_features(folder, _tasks(packs, data, seed, prior), texts, data, lexicon)
+    index = np.load(folder / "index.npz")
+    features = np.memmap(folder / "features.i8", np.int8, "r").reshape(-1, FEATURE_SIZE)
+    labels = np.split(index["labels"], np.cumsum(index["units"])[:-1])
+    return FeatureSet(features, index["starts"], index["steps"], labels)
+
+
+def _write_features(folder: Path, tasks: list, texts: list[str], data: Data, lexicon: Lexicon) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    longest = int(data.longest_s * 1000 / 30)
+    starts, steps, labels, start = [], [], [], 0
+    usable = [bool(spoken_everywhere([text], lexicon)) for text in texts]
+    tasks = [task for task, good in zip(tasks, usable, strict=True) if good]
+    texts = [text for text, good in zip(texts, usable, strict=True) if good]
+    with open(folder / "features.i8", "wb") as out, ProcessPoolExecutor(data.processes) as pool:
+        for text, rows in zip(texts, pool.map(_copy_of, tasks, chunksize=16), strict=True):
+            units = phone_labels(text, lexicon)
+            if len(units) < len(rows) <= longest:
+                out.write(np.asarray(rows, np.int8).tobytes())
+                starts.append(start)
+                steps.append(len(rows))
+                labels.append(units)
+                start += len(rows)
+    np.savez(
+        folder / "index.part.npz",
+        starts=np.array(starts, np.int64),
+        steps=np.array(steps, np.int32),
+        units=np.array([len(row) for row in labels], np.int32),
+        labels=np.array([unit for row in labels for unit in row], np.int32),
+    )
+    (folder / "index.part.npz").rename(folder / "index.npz")

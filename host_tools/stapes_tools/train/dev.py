@@ -1,0 +1,32 @@
+"""Development sets: features of held-out synthetic commands and of read speech by unseen speakers."""
+
+from pathlib import Path
+
+import numpy as np
+
+from stapes_tools.corpora import build, readers
+from stapes_tools.grammar.lexicon import Lexicon
+from stapes_tools.train.data import FeatureSet, feature_set, held_out_commands
+from stapes_tools.train.recipe import Recipe
+
+AUGMENT_SEED = 1001
+COMMANDS = 200
+
+
+def command_set(recipe: Recipe, prior: np.ndarray, lexicon: Lexicon) -> FeatureSet:
+    """Synthetic commands, augmented: mostly voices and always sentences that training does not hold."""
+    packs = held_out_commands(recipe, COMMANDS)
+    return feature_set(packs, recipe.data, AUGMENT_SEED, prior, lexicon)
+
+
+def read_set(recipe: Recipe, prior: np.ndarray, lexicon: Lexicon) -> FeatureSet:
+    """speechocean762's test split as recorded."""
+    folder = Path(recipe.data.root) / "speechocean762"
+    pack = build.recorded_pack("speechocean762-test", readers.read_speechocean(folder, "test"))
+    return feature_set([pack], recipe.data, None, prior, lexicon)
+
+
+def some(examples: FeatureSet, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """count examples spread evenly over a set."""
+    spread = np.linspace(0, len(examples.labels) - 1, min(count, len(examples.labels))).astype(int)
+    return [examples.example(int(index)) for index in spread]

@@ -1,0 +1,138 @@
+"""Readers, sentences, packs and augmentation of training speech."""
+
+import numpy as np
+import pytest
+import soundfile
+from stapes_tools.corpora.build import read_recording, recorded_pack
+from stapes_tools.corpora.readers import CorpusError, read_librispeech, read_speechocean, read_wake_phrases
+from stapes_tools.corpora.sentences import random_words, sample_commands
+from stapes_tools.corpora.store import AudioPack, write_pack
+from stapes_tools.corpora.words import clean_words, phone_labels, spoken_everywhere
+from stapes_tools.grammar.lexicon import Lexicon, UnknownWordError
+from stapes_tools.grammar.units import UNITS
+
+pytest.importorskip("scipy", reason="needs the train extra")
+
+from stapes_tools.corpora import voices
+from stapes_tools.corpora.augment import Surroundings, augment
+
+GRAMMAR = """
+context:
+  expressions:
+    order:
+      - "[I'd like, get me] a $size:size coffee (please)"
+  slots:
+    size: [small, extra large]
+"""
+
+
+def _tone(seconds=0.5, rate=16000):
+    return (8000 * np.sin(2 * np.pi * 440 * np.arange(int(seconds * rate)) / rate)).astype(np.int16)
+
+
+def test_commands_are_all_of_a_small_grammar_and_nothing_else(tmp_path):
+    (tmp_path / "coffee.yaml").write_text(GRAMMAR)
+    found = sample_commands(tmp_path / "coffee.yaml", 100, seed=1)
+    expected = {
+        f"{start} a {size} coffee{end}"
+        for start in ("i'd like", "get me")
+        for size in ("small", "extra large")
+        for end in ("", " please")
+    }
+    assert len(found) == len(expected) and set(found) == expected
+    assert sample_commands(tmp_path / "coffee.yaml", 3, seed=2) == sample_commands(tmp_path / "coffee.yaml", 3, seed=2)
+
+
+def test_random_words_keep_to_the_vocabulary_and_lengths():
+    lines = random_words(["one", "two"], 50, seed=4, shortest=2, longest=3)
+    assert len(lines) == 50 and {len(line.split()) for line in lines} == {2, 3}
+    assert {word for line in lines for word in line.split()} == {"one", "two"}
+
+
+def test_words_lose_punctuation_and_become_phones():
+    assert clean_words("I\N{RIGHT SINGLE QUOTATION MARK}d like it, please!") == ["i'd", "like", "it", "please"]
+    lexicon = Lexicon()
+    assert [UNITS[unit] for unit in phone_labels("Coffee", lexicon)] == ["K", "AA", "F", "IY"]
+    assert spoken_everywhere(["coffee", "xqzw coffee", "..."], lexicon) == ["coffee"]
+    with pytest.raises(UnknownWordError):
+        phone_labels("xqzw", lexicon)
+
+
+def test_a_pack_gives_back_what_was_written_and_leaves_out_silence(tmp_path):
+    rows = [("a", "one", "s1", _tone()), ("b", "two", "s1", np.zeros(0, np.int16)), ("c", "three", "s2", _tone(0.1))]
+    write_pack(tmp_path / "pack", rows)
+    pack = AudioPack(tmp_path / "pack")
+    assert [utterance.name for utterance in pack.utterances] == ["a", "c"]
+    for (utterance, samples), row in zip(pack, (rows[0], rows[2]), strict=True):
+        assert (utterance.text, utterance.speaker) == row[1:3]
+        np.testing.assert_array_equal(samples, row[3])
+    assert pack.hours == pytest.approx(0.6 / 3600)
+
+
+def test_corpora_are_read_with_their_speakers(tmp_path):
+    split = tmp_path / "train"
+    split.mkdir()
+    (split / "text").write_text("u1 WE CALL IT BEAR\n")
+    (split / "utt2spk").write_text("u1 0001\n")
+    assert list(read_speechocean(tmp_path, "train")) == [
+        ("u1", "we call it bear", "0001", tmp_path / "audio" / "u1.opus")
+    ]
+    (tmp_path / "text.tsv").write_text("7-1-0\t0.95\tgood words\n8-1-0\t0.5\tunsure\n9-1-0\t0.99\tchapter 9\n")
+    assert [row[:3] for row in read_librispeech(tmp_path, 0.9)] == [("7-1-0", "good words", "7")]
+    (tmp_path / "wake" / "alexa").mkdir(parents=True)
+    for name in ("1.opus", "2.opus"):
+        (tmp_path / "wake" / "alexa" / name).touch()
+    assert [row[:2] for row in read_wake_phrases(tmp_path / "wake", 1)] == [("alexa-1", "alexa")]
+
+
+def test_what_is_missing_or_wrong_is_named(tmp_path, monkeypatch):
+    with pytest.raises(CorpusError, match=r"text\.tsv: no such file"):
+        list(read_librispeech(tmp_path, 0.9))
+    with pytest.raises(CorpusError, match="missing or damaged"):
+        read_recording(tmp_path / "none.flac")
+    soundfile.write(tmp_path / "slow.flac", _tone(rate=8000), 8000)
+    with pytest.raises(CorpusError, match="not 16 kHz mono"):
+        read_recording(tmp_path / "slow.flac")
+    monkeypatch.setattr(voices.shutil, "which", lambda program: None)
+    with pytest.raises(voices.EngineMissingError, match="apt-get install flite"):
+        voices.synthesise("hello", "flite/slt", 1)
+
+
+def test_recordings_are_decoded_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("STAPES_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "u1.flac"
+    soundfile.write(path, _tone(), 16000)
+    first = recorded_pack("tone", [("u1", "beep", "s", path)])
+    path.unlink()
+    second = recorded_pack("tone", [("u1", "beep", "s", path)])
+    np.testing.assert_array_equal(second.samples(second.utterances[0]), _tone())
+    assert first.folder == second.folder
+
+
+def test_held_out_voices_are_never_training_voices():
+    for engine in ("espeak-ng", "flite", "hibari", "piper"):
+        variants = {voice.partition("+")[2] for voice in voices.HELD_OUT if voice.startswith(engine)}
+        for voice in voices.list_voices(engine):
+            assert voice not in voices.HELD_OUT
+            assert "+" not in voice or voice.partition("+")[2] not in variants
+
+
+@pytest.fixture
+def around():
+    rng = np.random.default_rng(1)
+    return Surroundings([rng.normal(0, 0.1, 5000).astype(np.float32)], [np.array([1.0, 0.5, 0.2], np.float32)])
+
+
+def test_augmentation_repeats_with_its_seed_and_changes_with_another(around):
+    first, again, other = (augment(_tone(), around, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first.dtype == np.int16
+    np.testing.assert_array_equal(first, again)
+    assert first.size != other.size or np.any(first != other)
+
+
+def test_augmentation_stays_within_its_promises(around):
+    for seed in range(30):
+        changed = augment(_tone(2.0), around, np.random.default_rng(seed))
+        assert 32000 / 1.15 + 3200 - 2 <= changed.size <= 32000 / 0.85 + 32000 + 4000 + 2
+        assert np.abs(changed.astype(int)).max() > 300
+    assert augment(np.zeros(100, np.int16), around, np.random.default_rng(0)).size > 3200

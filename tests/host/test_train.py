@@ -1,0 +1,159 @@
+"""Recipe, batches, network, export and the training loop, on a network small enough to train in seconds."""
+
+import itertools
+import os
+from dataclasses import replace
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+from stapes_tools.errors import UserError
+from stapes_tools.train.recipe import read_recipe
+
+pytest.importorskip("tensorflow", reason="needs the train extra")
+
+from stapes_tools.convert import forward
+from stapes_tools.convert.inspect import describe, totals
+from stapes_tools.convert.topology import parameter_shapes
+from stapes_tools.train import batches
+from stapes_tools.train.data import FeatureSet
+from stapes_tools.train.export import float_parameters, topology_of
+from stapes_tools.train.greedy import edit_distance, greedy_phones, phone_error_rate
+from stapes_tools.train.loop import Trainer
+from stapes_tools.train.net import Transducer
+
+RECIPE = "models/first/recipe.toml"
+
+
+@pytest.fixture(scope="module")
+def recipe(request):
+    return read_recipe(request.config.rootpath / RECIPE)
+
+
+@pytest.fixture(scope="module")
+def small(recipe):
+    return topology_of(replace(recipe.model, channels=16, blocks=2, joint=8))
+
+
+@pytest.fixture(scope="module")
+def toy():
+    """Utterances in which unit 1 is a low bump and unit 2 a high one."""
+    rng = np.random.default_rng(0)
+    rows, labels, starts = [], [], [0]
+    for _ in range(24):
+        units = rng.integers(1, 3, rng.integers(2, 8))
+        steps = np.zeros((60, 120), np.int8)
+        for place, unit in enumerate(units):
+            steps[4 + 6 * place : 7 + 6 * place, 60 * (unit - 1) : 60 * unit] = 40
+        rows.append(steps + rng.integers(-3, 4, steps.shape).astype(np.int8))
+        labels.append(units.astype(np.int32))
+        starts.append(starts[-1] + 60)
+    return FeatureSet(np.concatenate(rows), np.array(starts[:-1]), np.full(24, 60, np.int32), labels)
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path, request):
+    text = (request.config.rootpath / RECIPE).read_text()
+    (tmp_path / "recipe.toml").write_text(text.replace("channels =", "chanels ="))
+    with pytest.raises(UserError, match=r"unknown key .chanels. in .model.; did you mean 'channels'"):
+        read_recipe(tmp_path / "recipe.toml")
+    (tmp_path / "recipe.toml").write_text(text.replace("channels = 192", ""))
+    with pytest.raises(UserError, match=r"missing .* 'channels'"):
+        read_recipe(tmp_path / "recipe.toml")
+    with pytest.raises(UserError, match="no such recipe"):
+        read_recipe(tmp_path / "none.toml")
+
+
+def test_an_epoch_holds_every_utterance_and_repeats_with_its_seed(toy):
+    seen = list(batches.epoch([toy, toy], 800, 5, short_first=True))
+    again = list(batches.epoch([toy, toy], 800, 5, short_first=True))
+    assert all(batch.features.shape == (10, 80, 120) for batch in seen)
+    for one, other in zip(seen, again, strict=True):
+        np.testing.assert_array_equal(one.features, other.features)
+    found = {batch.features[row, :60].tobytes() for batch in seen for row in range(10)}
+    assert found == {np.array(toy.example(index)[0]).tobytes() for index in range(24)}
+
+
+def test_utterances_that_ctc_cannot_align_are_left_out():
+    assert batches.bucket_of(100, 51) == -1
+    assert batches.bucket_of(100, 32) == 1
+    assert batches.bucket_of(100, 50) > 1
+    assert batches.bucket_of(10_000, 5) == -1
+
+
+def test_masking_only_zeroes(toy):
+    batch = batches.collate([toy.example(0), toy.example(1)], 0)
+    before = batch.features.copy()
+    after = batches.mask(batch, np.random.default_rng(3)).features
+    changed = after != before
+    assert changed.any() and not after[changed].any()
+
+
+def test_the_exported_parameters_compute_what_the_network_computes(small, toy):
+    net = Transducer(small, seed=3)
+    features, labels = toy.example(0)
+    x = features[None].astype(np.float32) / 16
+    inside = np.ones((1, 60), bool)
+    for _ in range(5):
+        net(x, labels[None], inside, training=True)
+    net.table.set_weights([np.random.default_rng(4).normal(0, 1, (small.units, small.joint))])
+    blank, emit, _ = net(x, labels[None], inside)
+    parameters = float_parameters(net)
+    encoded = forward.encode(small, parameters, np.array(features))
+    for place, last in enumerate([0, *labels[:-1]]):
+        logits = forward.logits(parameters, encoded, parameters["predictor.table"][0][[last]])
+        log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        np.testing.assert_allclose(np.asarray(blank)[0, :, place], log_probs[:, 0], atol=1e-4)
+        np.testing.assert_allclose(np.asarray(emit)[0, :, place], log_probs[:, labels[place]], atol=1e-4)
+
+
+def test_the_network_does_not_look_ahead(small):
+    net = Transducer(small, seed=3)
+    x = np.random.default_rng(1).normal(0, 1, (1, 30, 120)).astype(np.float32)
+    later = x.copy()
+    later[:, 20:] += 1.0
+    inside = np.ones((1, 30), bool)
+    one, other = (np.asarray(net.encode(value, inside)) for value in (x, later))
+    np.testing.assert_allclose(one[:, :20], other[:, :20], atol=1e-5)
+    assert np.abs(one[:, 20:] - other[:, 20:]).max() > 0.01
+
+
+def test_edit_distance():
+    assert edit_distance("kitten", list("sitting")) == 3
+    assert edit_distance("abc", []) == 3 and edit_distance("", ["a"]) == 1 and edit_distance("ab", ["a", "b"]) == 0
+
+
+def test_training_learns_stops_resumes_and_exports(small, toy, recipe, tmp_path):
+    settings = replace(
+        recipe.training,
+        minutes=0.35,
+        steps_per_batch=960,
+        learning_rate=1e-2,
+        warmup_batches=20,
+        ema=0.9,
+        checkpoint_minutes=0.2,
+        ctc_share=0.1,
+    )
+    reports = []
+    # A clock on which every batch takes 50 ms: 420 batches on any machine.
+    trainer = Trainer(Transducer(small, 1), settings, [toy], tmp_path, seed=1, clock=itertools.count(0, 0.05).__next__)
+    trainer.run(lambda trainer: reports.append(trainer.batches_done) or {"seen": 1})
+    assert reports and trainer.history[-1]["seen"] == 1
+    examples = [toy.example(index) for index in range(8)]
+    parameters = float_parameters(trainer.averaged())
+    assert phone_error_rate(small, parameters, examples) < 0.1
+    assert greedy_phones(small, parameters, np.zeros((20, 120), np.int8)) == []
+
+    resumed = Trainer(Transducer(small, 2), settings, [toy], tmp_path, seed=1)
+    assert resumed.progress >= 1.0 and resumed.batches_done == trainer.batches_done
+    for one, other in zip(trainer.averaged().get_weights(), resumed.averaged().get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_shipped_model_is_of_the_recipe(request, recipe):
+    data = (request.config.rootpath / RECIPE).with_name("model.tflite").read_bytes()
+    described = totals(describe(data))
+    topology = topology_of(recipe.model)
+    assert described.weights == sum(
+        int(np.prod(shape)) for name, shape in parameter_shapes(topology).items() if not name.endswith("bias")
+    )
