@@ -131,3 +131,9 @@ def test_missing_compiler_is_reported(small_tree, monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(build.BuildError, match=r"no-such-compiler.*install gcc"):
         build.build_host()
+
+
+def test_every_implementation_has_every_method(reference):
+    assert sorted(reference.__all__) == sorted(kernels.METHODS)
+    for name in kernels.METHODS:
+        assert callable(getattr(reference, name)) and callable(getattr(kernels, name))

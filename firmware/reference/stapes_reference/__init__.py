@@ -4,25 +4,40 @@ Same methods, arguments and results as firmware/bindings/st_methods.h, bit for b
 bytes, bytearray, memoryview or array; unlike the native code it allocates.
 """
 
+from .decoder import decoder_init, decoder_lattice, decoder_partial, decoder_size, decoder_status, decoder_step
 from .frontend import frontend_apply, frontend_init, frontend_logmel, frontend_size, frontend_steps
+from .graph import graph_check
 from .log_softmax import log_softmax, log_softmax_table
+from .model import (
+    model_init,
+    model_invoke,
+    model_reset,
+    model_size,
+    model_subgraph,
+    model_tensor,
+    model_tensor_size,
+)
 
 __all__ = [
+    "decoder_init",
+    "decoder_lattice",
+    "decoder_partial",
+    "decoder_size",
+    "decoder_status",
+    "decoder_step",
     "frontend_apply",
     "frontend_init",
     "frontend_logmel",
     "frontend_size",
     "frontend_steps",
+    "graph_check",
     "log_softmax",
     "log_softmax_table",
+    "model_init",
+    "model_invoke",
+    "model_reset",
+    "model_size",
+    "model_subgraph",
+    "model_tensor",
+    "model_tensor_size",
 ]
-
-# The parts below arrive as modules of their own.
-try:
-    from .model import *  # noqa: F403
-except ImportError:
-    pass
-try:
-    from .decoder import *  # noqa: F403
-except ImportError:
-    pass
