@@ -27,6 +27,7 @@ typedef struct {
     int32_t floor;
     uint16_t intent;      /* graph string */
     uint16_t complete;
+    uint16_t truncated;
 } writer_t;
 
 static void put_u16(uint8_t *p, uint32_t value) {
@@ -63,7 +64,6 @@ static void find_end(writer_t *w) {
         }
     }
     const st_token_t *best = st_search_token(search, w->best);
-    w->floor = best->score - search->lattice_beam;
     w->intent = w->complete ? st_graph_final(w->graph, best->state) : NONE;
 }
 
@@ -148,6 +148,7 @@ static void add_string(writer_t *w, uint16_t string) {
 
 /* Number the nodes, and collect the words and strings in use. */
 static void select_rows(writer_t *w) {
+    w->node_count = w->edge_count = w->word_count = w->string_count = w->string_bytes = 0;
     for (uint32_t n = 0; n < w->search->node_count; n++) {
         int kept = w->behind[n] != NOTHING && w->nodes[n].score + w->behind[n] >= w->floor;
         w->index[n] = kept ? (uint16_t)w->node_count++ : NONE;
@@ -270,7 +271,7 @@ static void write_strings(const writer_t *w, uint8_t *out) {
 static void write_header(const writer_t *w, uint8_t *out, uint32_t total, uint32_t utterance, uint32_t revision) {
     uint32_t flags = revision & ST_REVISION_SPECULATIVE ? 0 : ST_LATTICE_FLAGS_FINAL;
     flags |= w->complete ? ST_LATTICE_FLAGS_COMPLETE : 0;
-    flags |= w->search->truncated ? ST_LATTICE_FLAGS_TRUNCATED : 0;
+    flags |= w->truncated ? ST_LATTICE_FLAGS_TRUNCATED : 0;
     memset(out, 0, ST_LATTICE_BYTES);
     memcpy(out + ST_LATTICE_MAGIC_OFFSET, ST_MAGIC_LATTICE, 4);
     put_u16(out + ST_LATTICE_VERSION_OFFSET, ST_VERSION_LATTICE);
@@ -286,6 +287,16 @@ static void write_header(const writer_t *w, uint8_t *out, uint32_t total, uint32
     put_u16(out + ST_LATTICE_INTENT_OFFSET, index_of(w->strings, w->string_count, w->intent));
 }
 
+/* Choose what lies within a beam of the best path; returns the bytes it takes. */
+static uint32_t select_within(writer_t *w, int32_t beam) {
+    w->floor = st_search_token(w->search, w->best)->score - beam;
+    find_links(w);
+    st_lattice_backward(w->search, w->behind);
+    select_rows(w);
+    return ST_LATTICE_BYTES + (w->node_count + 1) * ST_LATTICE_NODE_BYTES + w->edge_count * ST_LATTICE_EDGE_BYTES +
+           w->word_count * ST_WORD_BYTES + w->string_bytes;
+}
+
 st_status_t st_lattice_write(st_search_t *search, const st_graph_t *graph, uint8_t *out, uint32_t capacity,
                              uint32_t utterance, uint32_t revision) {
     writer_t w;
@@ -297,13 +308,16 @@ st_status_t st_lattice_write(st_search_t *search, const st_graph_t *graph, uint8
     w.graph = graph;
     w.nodes = st_search_nodes(search);
     w.edges = st_search_edges(search);
+    w.truncated = search->truncated;
     carve_scratch(&w);
     find_end(&w);
-    find_links(&w);
-    st_lattice_backward(search, w.behind);
-    select_rows(&w);
-    uint32_t total = ST_LATTICE_BYTES + (w.node_count + 1) * ST_LATTICE_NODE_BYTES +
-                     w.edge_count * ST_LATTICE_EDGE_BYTES + w.word_count * ST_WORD_BYTES + w.string_bytes;
+    int32_t beam = search->lattice_beam;
+    uint32_t total = select_within(&w, beam);
+    while (total > capacity && beam > 0) {
+        beam >>= 1;
+        w.truncated = 1;
+        total = select_within(&w, beam);
+    }
     if (total > capacity) {
         return -ST_ERROR_BUFFER_SMALL;
     }

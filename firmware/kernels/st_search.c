@@ -84,7 +84,8 @@ static int32_t scaled_weight(const st_search_t *search, int32_t weight) {
 ST_HOT static void expand_token(st_token_table_t *table, const st_graph_t *graph, const st_token_t *token,
                                 const int16_t *log_probs) {
     const st_search_t *search = table->search;
-    st_move_t move = {token->state, token->context, NONE, NONE, log_probs[ST_MODEL_BLANK_UNIT] - search->blank_penalty, 0};
+    int32_t blank = log_probs[ST_MODEL_BLANK_UNIT] - search->blank_penalty;
+    st_move_t move = {token->state, token->context, NONE, NONE, blank, 0};
     st_token_table_relax(table, token, &move);
     move.step = search->steps;
     uint32_t end = st_graph_first_arc(graph, token->state + 1u);

@@ -110,8 +110,9 @@ class TwinSearch:
         search = self.search
         return [edge.word for edge in search.lattice.best_edges(search.best.entries[0].node)]
 
-    def lattice(self, utterance=7, revision=0):
-        return write_lattice(self.search, utterance, revision)
+    def lattice(self, utterance=7, revision=0, capacity=LATTICE_CAPACITY):
+        data = write_lattice(self.search, utterance, revision, capacity)
+        return -spec.ERROR_BUFFER_SMALL if data is None else data
 
 
 class ReadLattice:

@@ -233,12 +233,27 @@ def test_lattice_on_the_way_does_not_disturb():
         assert quiet.status() == asked.status() and quiet.lattice() == asked.lattice()
 
 
-def test_buffer_one_byte_short():
-    search = say(NativeSearch(ORDER, make_config()), [1, 3, 4])
-    lattice = search.lattice()
-    assert search.lattice(capacity=len(lattice)) == lattice
-    assert search.lattice(capacity=len(lattice) - 1) == -spec.ERROR_BUFFER_SMALL
-    assert search.lattice(capacity=0) == -spec.ERROR_BUFFER_SMALL
+def test_a_buffer_too_small_narrows_the_beam():
+    """The paths farthest from the best go first; the best path stays to the last byte."""
+    data, scores = tree_graph(random.Random(3), branches=4), Scores(random.Random(3), 4)
+    native, twin = (run(one(data, make_config(lattice_beam=20000)), scores, 7) for one in IMPLEMENTATIONS)
+    lattice = native.lattice()
+    whole = sorted(ReadLattice(lattice).paths(), reverse=True)
+    assert native.lattice(capacity=len(lattice)) == lattice
+    counts = set()
+    for capacity in range(len(lattice) - 1, -1, -1):
+        cut = native.lattice(capacity=capacity)
+        assert cut == twin.lattice(capacity=capacity)
+        if cut == -spec.ERROR_BUFFER_SMALL:
+            break
+        assert len(cut) <= capacity
+        read = ReadLattice(cut)
+        assert read.flags & spec.LATTICE_FLAGS_TRUNCATED
+        paths = sorted(read.paths(), reverse=True)
+        assert paths == whole[: len(paths)]
+        counts.add(len(paths))
+    assert capacity > 0 and min(counts) == 1 and len(counts) > 3
+    assert native.lattice() == lattice, "the flag is the narrowed lattice's alone"
 
 
 def test_partial_longer_than_its_array():

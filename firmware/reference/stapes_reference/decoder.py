@@ -292,8 +292,8 @@ def decoder_partial(state, graph, words):
 
 
 def _lattice(state, graph, lattice, utterance, revision):
-    data = write_lattice(_get_decoder(state, graph).search, utterance, revision)
-    if byte_length(lattice) < len(data):
+    data = write_lattice(_get_decoder(state, graph).search, utterance, revision, byte_length(lattice))
+    if data is None:
         raise _CallError(spec.ERROR_BUFFER_SMALL)
     memoryview(lattice)[: len(data)] = data
     return len(data)

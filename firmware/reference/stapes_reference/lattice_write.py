@@ -10,16 +10,16 @@ STEP_MS = spec.FRONTEND_STEP_MS
 
 
 class _End:
-    """Where and how the sentence may end."""
+    """Where and how the sentence may end, within a beam of the best path."""
 
-    def __init__(self, search):
+    def __init__(self, search, beam):
         finals = search.graph.finals
         tokens = [token for token in search.tokens if finals[token.state] != NONE]
         self.complete = bool(tokens)
         tokens = tokens or search.tokens
         self.best = min(tokens, key=lambda token: token.key())
         self.intent = finals[self.best.state] if self.complete else NONE
-        self.floor = self.best.score - search.lattice_beam
+        self.floor = self.best.score - beam
         self.links = {}  # node -> the entry that ends there best
         for token in sorted(tokens, key=lambda token: token.key()):
             for entry in token.entries:
@@ -62,22 +62,16 @@ def _pack_words(graph, words, strings):
     return out
 
 
-def _flags(search, end, revision):
+def _flags(end, revision, truncated):
     flags = 0 if revision & spec.REVISION_SPECULATIVE else spec.LATTICE_FLAGS_FINAL
     flags |= spec.LATTICE_FLAGS_COMPLETE if end.complete else 0
-    return flags | (spec.LATTICE_FLAGS_TRUNCATED if search.lattice.truncated else 0)
+    return flags | (spec.LATTICE_FLAGS_TRUNCATED if truncated else 0)
 
 
-def write_lattice(search, utterance, revision):
-    """Return the lattice of the utterance so far as bytes.
-
-    Args:
-        search: a Search.
-        utterance: its number, 32 bits.
-        revision: low 16 bits, plus REVISION_SPECULATIVE.
-    """
+def _write_within(search, beam, utterance, revision, truncated):
+    """Return the lattice of what lies within a beam of the best path."""
     lattice, graph = search.lattice, search.graph
-    end = _End(search)
+    end = _End(search, beam)
     behind = {node: entry.score - node.score for node, entry in end.links.items()}
     lattice.add_continuations(behind)
     nodes = [node for node in lattice.nodes if node in behind and node.score + behind[node] >= end.floor]
@@ -94,11 +88,35 @@ def write_lattice(search, utterance, revision):
     body += packed
     body += _pack_words(graph, words, strings)
     body += [graph.string(string) for string in strings]
-    body = b"".join(body)
-    counts = (len(nodes) + 1, len(packed), len(words), len(strings), _string_index(strings, end.intent), 0)
-    fixed = (spec.MAGIC_LATTICE.encode(), spec.VERSION_LATTICE, spec.LATTICE_BYTES, 0)
+    counts = (len(nodes) + 1, len(packed), len(words), len(strings), _string_index(strings, end.intent))
+    return _seal(b"".join(body), counts, (utterance, revision, _flags(end, revision, truncated)))
+
+
+def _seal(body, counts, labels):
+    """Put the header before a lattice's rows."""
+    utterance, revision, flags = labels
     total = spec.LATTICE_BYTES + len(body)
-    variable = (total, utterance & 0xFFFFFFFF, revision & 0xFFFF, _flags(search, end, revision))
-    data = bytearray(struct.pack(spec.LATTICE_STRUCT, *(fixed + variable + counts)) + body)
+    fixed = (spec.MAGIC_LATTICE.encode(), spec.VERSION_LATTICE, spec.LATTICE_BYTES, 0, total)
+    variable = (utterance & 0xFFFFFFFF, revision & 0xFFFF, flags)
+    data = bytearray(struct.pack(spec.LATTICE_STRUCT, *(fixed + variable + counts + (0,))) + body)
     struct.pack_into("<I", data, spec.LATTICE_CRC_OFFSET, binascii.crc32(data) & 0xFFFFFFFF)
     return bytes(data)
+
+
+def write_lattice(search, utterance, revision, capacity=None):
+    """Return the lattice of the utterance so far as bytes, or None when not even the best path fits.
+
+    Args:
+        search: a Search.
+        utterance: its number, 32 bits.
+        revision: low 16 bits, plus REVISION_SPECULATIVE.
+        capacity: the most bytes; None: any number.
+    """
+    beam, truncated = search.lattice_beam, search.lattice.truncated
+    data = _write_within(search, beam, utterance, revision, truncated)
+    while capacity is not None and len(data) > capacity:
+        if beam == 0:
+            return None
+        beam >>= 1
+        data = _write_within(search, beam, utterance, revision, True)
+    return data
