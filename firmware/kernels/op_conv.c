@@ -150,11 +150,17 @@ static void gather_column(const st_record_conv_t *op, const int8_t *x, int32_t t
 
 /* sums[c] += (x - zero) * w over one tap of the kernel. */
 ST_HOT static void depthwise_tap(const st_record_conv_t *op, const int8_t *row, const int8_t *weights, uint32_t *sums) {
+    int32_t zero = op->x_zero;
+    if (op->y_depth == op->x_depth) {
+        for (const int8_t *end = row + op->x_depth; row != end; row++) {
+            *sums++ += (uint32_t)((*row - zero) * *weights++);
+        }
+        return;
+    }
     int32_t repeat = op->y_depth / op->x_depth;
     for (int32_t c = 0; c < op->x_depth; c++) {
-        int32_t value = row[c] - op->x_zero;
         for (int32_t m = 0; m < repeat; m++) {
-            *sums++ += (uint32_t)(value * *weights++);
+            *sums++ += (uint32_t)((row[c] - zero) * *weights++);
         }
     }
 }

@@ -79,7 +79,7 @@ int32_t st_dense_dot(const int8_t *weights, const int32_t *column, uint32_t dept
                                        : st_dense_dot_naive(weights, column, depth);
 }
 
-int8_t st_dense_requantize(int32_t sum, int32_t multiplier, int shift, const st_record_conv_t *op) {
+ST_HOT int8_t st_dense_requantize(int32_t sum, int32_t multiplier, int shift, const st_record_conv_t *op) {
     int32_t scaled = st_multiply_by_quantized_multiplier(sum, multiplier, shift);
     /* Limits less the zero point: the sum of scaled value and zero point may not fit int32. */
     return (int8_t)(st_clamp(scaled, op->y_low - op->y_zero, op->y_high - op->y_zero) + op->y_zero);

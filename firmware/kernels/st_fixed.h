@@ -17,19 +17,40 @@ static inline int32_t st_saturate_i16(int32_t value) {
     return st_clamp(value, INT16_MIN, INT16_MAX);
 }
 
-/* Round(a * b / 2^31), ties away from zero; saturates the one overflowing product. */
+/* Round(a * b / 2^31), ties up, from four products of 16 bits: for cores that multiply 32 bits by
+ * 32 bits to 32 bits only, where the 64-bit product is a library call. */
+static inline int32_t st_rounding_high_mul_narrow(int32_t a, int32_t b) {
+    uint32_t a_low = (uint32_t)a & 0xFFFFu;
+    uint32_t b_low = (uint32_t)b & 0xFFFFu;
+    int32_t left = (a >> 16) * (int32_t)b_low;
+    int32_t right = (b >> 16) * (int32_t)a_low;
+    uint32_t least = a_low * b_low;
+    uint32_t middle = ((uint32_t)left & 0xFFFFu) + ((uint32_t)right & 0xFFFFu) + (least >> 16);
+    uint32_t low = ((middle << 16) | (least & 0xFFFFu)) + (1u << 30);
+    uint32_t high = (uint32_t)((a >> 16) * (b >> 16) + (left >> 16) + (right >> 16)) + (middle >> 16);
+    high += low < (1u << 30);
+    return (int32_t)((high << 1) | (low >> 31));
+}
+
+/* Round(a * b / 2^31), ties up; not for INT32_MIN * INT32_MIN. */
+static inline int32_t st_rounding_high_mul(int32_t a, int32_t b) {
+#ifdef __ARM_ARCH_6M__
+    return st_rounding_high_mul_narrow(a, b);
+#else
+    return (int32_t)(((int64_t)a * b + ((int64_t)1 << 30)) >> 31);
+#endif
+}
+
+/* gemmlowp's SaturatingRoundingDoublingHighMul: round(a * b / 2^31); saturates the one
+ * overflowing product. gemmlowp's nudge and truncating division round ties up, for negative
+ * products too. */
 static inline int32_t st_saturating_rounding_doubling_high_mul(int32_t a, int32_t b) {
-    if (a == INT32_MIN && b == INT32_MIN) {
-        return INT32_MAX;
-    }
-    int64_t product = (int64_t)a * b;
-    int64_t nudge = product >= 0 ? ((int64_t)1 << 30) : (1 - ((int64_t)1 << 30));
-    return (int32_t)((product + nudge) / ((int64_t)1 << 31));
+    return a == INT32_MIN && b == INT32_MIN ? INT32_MAX : st_rounding_high_mul(a, b);
 }
 
 /* Round(value / 2^exponent), ties away from zero; 0 <= exponent <= 31. */
 static inline int32_t st_rounding_divide_by_pot(int32_t value, int exponent) {
-    int32_t mask = (int32_t)(((int64_t)1 << exponent) - 1);
+    int32_t mask = (int32_t)((1u << exponent) - 1u);
     int32_t remainder = value & mask;
     int32_t threshold = (mask >> 1) + (value < 0 ? 1 : 0);
     return (value >> exponent) + (remainder > threshold ? 1 : 0);
@@ -41,7 +62,7 @@ static inline int32_t st_multiply_by_quantized_multiplier(int32_t value, int32_t
     int left = shift > 0 ? shift : 0;
     int right = shift > 0 ? 0 : -shift;
     int32_t shifted = (int32_t)((uint32_t)value << left);
-    return st_rounding_divide_by_pot(st_saturating_rounding_doubling_high_mul(shifted, multiplier), right);
+    return st_rounding_divide_by_pot(st_rounding_high_mul(shifted, multiplier), right);
 }
 
 /* Position of the highest set bit, 0..31; -1 for zero, on every target. */

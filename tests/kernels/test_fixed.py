@@ -12,6 +12,7 @@ from stapes_tools.kernels.build import INCLUDES
 SHIM = """
 #include "st_fixed.h"
 int32_t high_mul(int32_t a, int32_t b) { return st_saturating_rounding_doubling_high_mul(a, b); }
+int32_t narrow(int32_t a, int32_t b) { return st_rounding_high_mul_narrow(a, b); }
 int32_t divide(int32_t a, int32_t n) { return st_rounding_divide_by_pot(a, n); }
 int32_t multiply(int32_t a, int32_t m, int32_t s) { return st_multiply_by_quantized_multiplier(a, m, s); }
 int32_t msb(uint32_t a) { return st_msb32(a); }
@@ -29,7 +30,7 @@ def header(tmp_path_factory):
     subprocess.run(command, cwd=folder, check=True)
     ffi = cffi.FFI()
     ffi.cdef(
-        "int32_t high_mul(int32_t, int32_t); int32_t divide(int32_t, int32_t);"
+        "int32_t high_mul(int32_t, int32_t); int32_t narrow(int32_t, int32_t); int32_t divide(int32_t, int32_t);"
         "int32_t multiply(int32_t, int32_t, int32_t); int32_t msb(uint32_t); int32_t shift(int32_t, int32_t);"
     )
     return ffi.dlopen(str(folder / "shim.so"))
@@ -82,3 +83,13 @@ def test_bits_and_limits(header):
         assert header.shift(value, 5) == value >> 5, "right shifts of negative values must be arithmetic"
         assert fixed.wrap_i32(value + 2**32) == value
         assert fixed.saturate_i16(value) == max(-32768, min(32767, value))
+
+
+def test_narrow_high_mul_equals_the_wide_one(header):
+    """What cores without a long multiplication use."""
+    source = random.Random(10)
+    pairs = [(a, b) for a in EDGES for b in EDGES] + [(source.choice(numbers()), b) for b in numbers()]
+    pairs += [(a * 2**15, 2**15 * b) for a in (-3, -1, 1, 3) for b in (-1, 1, 5)]  # ties
+    for a, b in pairs:
+        if (a, b) != (-(2**31), -(2**31)):
+            assert header.narrow(a, b) == header.high_mul(a, b) == fixed.saturating_rounding_doubling_high_mul(a, b)
