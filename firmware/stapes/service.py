@@ -28,11 +28,15 @@ _AUDIO_BYTES = 2 * spec.FRAME_AUDIO_SAMPLES
 class StandardStream:
     """Standard input and output as the link's stream.
 
-    On MicroPython a host that stays silent for a minute ends it, so that a board whose host has
-    gone returns to its prompt. Ctrl-C is a byte like any other while it is open.
+    On MicroPython a host that stays silent for idle_ms ends it, so that a board whose host has gone
+    returns to its prompt. Ctrl-C is a byte like any other while it is open.
+
+    Args:
+        idle_ms: int, -1 waits for ever: an emulated board's clock runs ahead of its host's when idle.
     """
 
-    def __init__(self):
+    def __init__(self, idle_ms=_IDLE_MS):
+        self._idle_ms = idle_ms
         self._input = sys.stdin.buffer
         self._output = sys.stdout.buffer
         self._poll = None
@@ -43,7 +47,7 @@ class StandardStream:
 
     def readinto(self, buffer):
         """Fill buffer; return len(buffer), or less at the end of the stream."""
-        if self._poll and not self._poll.poll(_IDLE_MS):
+        if self._poll and not self._poll.poll(self._idle_ms):
             return 0
         return self._input.readinto(buffer) or 0
 
@@ -69,6 +73,7 @@ class Service:
     """
 
     def __init__(self, stream, model, grammar, kernels_module=None):
+        self._stream = stream
         self._reader = FrameReader(stream)
         self._writer = FrameWriter(stream)
         self._paths = (model, grammar)
@@ -79,7 +84,11 @@ class Service:
         self._audio = memoryview(self._reader.buffer)[FrameReader.PAYLOAD : FrameReader.PAYLOAD + _AUDIO_BYTES]
 
     def run(self):
-        """Serve until the host says goodbye or falls silent."""
+        """Serve until the host says goodbye or falls silent.
+
+        A zero byte tells the host that it may speak: before it, a byte that means Ctrl-C would do so.
+        """
+        self._stream.write(b"\0")
         while True:
             kind = self._reader.receive()
             if kind in (0, spec.FRAME_TYPE_BYE):
@@ -174,13 +183,14 @@ class Service:
         self._writer.send(spec.FRAME_TYPE_ERROR, struct.pack("<hH", error.code, 0), detail)
 
 
-def main(model, grammar):
+def main(model, grammar, idle_ms=_IDLE_MS):
     """Serve standard input and output: what the host starts on a board.
 
     Args:
         model, grammar: str, paths on the board.
+        idle_ms: int, see StandardStream.
     """
-    stream = StandardStream()
+    stream = StandardStream(idle_ms)
     try:
         Service(stream, model, grammar).run()
     finally:

@@ -203,6 +203,7 @@ def test_a_silent_board_times_out(monkeypatch):
 )
 def test_frames_out_of_turn_are_refused(files, kind, payload, said):
     board = BoardThread(*files, ScriptedKernels(SCRIPT, b""))
+    assert board.read(1, 2) == b"\0"
     board.write(encode_frame(kind, 0, payload))
     frame = next(FrameParser().feed(board.read(4096, 2)))
     board.close()

@@ -16,7 +16,7 @@ from .stream import ByteStream, RawPrompt
 from .unix import UnixStream, native_module
 
 EMULATED_BOARD = "rp2040_pico"
-_EMULATOR_SLOWNESS = 40.0
+_EMULATOR_SLOWNESS = 15.0
 _REFERENCE_SLOWNESS = 300.0
 
 
@@ -48,7 +48,8 @@ def open_session(
         return Session(stream, on, speed=speed, slowness=1.0 if native else _REFERENCE_SLOWNESS, files=names)
     if on == "emulator":
         return _open_emulator(str(model), str(grammar), speed, names)
-    return _start(SerialStream(on), on, speed, 1.0, {})
+    program = service_program(MODEL_ON_BOARD, GRAMMAR_ON_BOARD)
+    return _start(SerialStream(on), program, name=on, speed=speed, slowness=1.0, files={})
 
 
 def _open_emulator(model: str, grammar: str, speed: float | None, names: dict[str, str]) -> Session:
@@ -59,14 +60,19 @@ def _open_emulator(model: str, grammar: str, speed: float | None, names: dict[st
     firmware = build_firmware(EMULATED_BOARD).uf2
     with tempfile.TemporaryDirectory() as folder:  # once the board shows its prompt, it has read its flash
         flash = firmware_with_romfs(firmware, contents, Path(folder) / "flash.uf2", EMULATED_BOARD)
-        return _start(EmulatedBoard(flash), "emulator", speed, _EMULATOR_SLOWNESS, known)
+        program = service_program(MODEL_ON_BOARD, GRAMMAR_ON_BOARD, idle_ms=-1)
+        return _start(
+            EmulatedBoard(flash), program, name="emulator", speed=speed, slowness=_EMULATOR_SLOWNESS, files=known
+        )
 
 
-def _start(stream: ByteStream, name: str, speed: float | None, slowness: float, files: dict[str, str]) -> Session:
+def _start(
+    stream: ByteStream, program: str, *, name: str, speed: float | None, slowness: float, files: dict[str, str]
+) -> Session:
     """Start the service on a board that shows MicroPython's prompt."""
     try:
         prompt = RawPrompt(stream, 10.0 * slowness)
-        prompt.start(service_program(MODEL_ON_BOARD, GRAMMAR_ON_BOARD))
+        prompt.start(program)
     except BaseException:
         stream.close()
         raise

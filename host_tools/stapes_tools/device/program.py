@@ -6,10 +6,12 @@ MODEL_ON_BOARD = "/rom/model.tflite"
 GRAMMAR_ON_BOARD = "/rom/grammar.stg"
 
 
-def service_program(model: str, grammar: str) -> str:
+def service_program(model: str, grammar: str, idle_ms: int | None = None) -> str:
     """Return MicroPython source that serves standard input and output.
 
     Args:
         model, grammar: paths on the board.
+        idle_ms: how long the board waits for its host; -1 for ever, None as the board thinks best.
     """
-    return f"from stapes.service import main; main({json.dumps(model)}, {json.dumps(grammar)})"
+    arguments = [json.dumps(model), json.dumps(grammar), *([] if idle_ms is None else [str(idle_ms)])]
+    return f"from stapes.service import main; main({', '.join(arguments)})"

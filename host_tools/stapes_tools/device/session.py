@@ -98,12 +98,23 @@ class Session:
             UserError: the board refuses the model or the grammar.
             BoardError: it does not answer, or answers nonsense.
         """
+        self._await_first_byte()
         self._send(spec.FRAME_TYPE_HELLO)
         while not self.about:
             frame = self._receive(READY_TIMEOUT_S)
             if frame.kind == spec.FRAME_TYPE_READY:
                 self.about = json.loads(frame.payload)
         return self.about
+
+    def _await_first_byte(self) -> None:
+        """Wait for the zero byte by which the board's program says that it listens."""
+        deadline = time.monotonic() + READY_TIMEOUT_S * self._slowness
+        while b"\0" not in self._heard:
+            left = deadline - time.monotonic()
+            if left < 0:
+                raise board_fault(spec.ERROR_LINK_TIMEOUT, self.name)
+            self._heard += self._stream.read(_READ_BYTES, left)
+        self._heard = self._heard.partition(b"\0")[2]
 
     def recognise(self, samples: np.ndarray, progress: Progress = lambda _: None) -> Iterator[Event]:
         """Send a recording; yield the events of its first utterance, statistics last.
