@@ -10,7 +10,6 @@ import logging
 import select
 import socket
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,9 +21,11 @@ from rp2040py.simulator import Simulator
 from rp2040py.usb.cdc import USBCDC
 from rp2040py.utils.logging import ConsoleLogger, LogLevel
 
-# A batch with less work than this was spent waiting: let the host have the processor.
-_IDLE_CYCLES = 20000
-_IDLE_S = 0.002
+# A waiting board jumps from one timer to the next in no time at all: a minute's patience with its
+# host would pass in an instant. So each millisecond in which it mostly waited takes one of ours.
+_PACE_NANOSECONDS = 1_000_000
+_MOST_INCOMING = 65_536
+_IDLE_CYCLES = 31_250  # a quarter of a millisecond at 125 MHz
 
 
 class EmulatedChip:
@@ -48,18 +49,26 @@ class EmulatedChip:
         self.usb.on_device_connected = self._connected
         self._read_endpoint: Callable[[int, int], None] = self.chip.usb_ctrl.on_endpoint_read or _no_endpoint
         self._waiting_reads: list[int] = []
+        self._pacer = self.chip.clock.create_alarm(self._pace)
+        self._paced_cycles = 0
         self.chip.usb_ctrl.on_endpoint_read = self._endpoint_read
 
     def run(self) -> None:
-        """Emulate until one of the sockets ends."""
+        """Emulate until the host has gone."""
         self.simulator.stopped = False
+        self._pacer.schedule(_PACE_NANOSECONDS)
         while not self.simulator.stopped:
-            before = self.chip.core.cycles
-            # At most 5 ms of wall time.
+            # At most 5 ms of wall time, but for what _pace waits.
             self.simulator._execute_batch()
-            idle = self.chip.core.cycles - before < _IDLE_CYCLES
-            if not self._exchange(_IDLE_S if idle and not self.outgoing else 0):
-                return
+            self._exchange(0)
+
+    def _pace(self) -> None:
+        """Called by the emulated clock."""
+        idle = self.chip.core.cycles - self._paced_cycles < _IDLE_CYCLES
+        self._paced_cycles = self.chip.core.cycles
+        if idle:
+            self._exchange(_PACE_NANOSECONDS / 1e9)
+        self._pacer.schedule(_PACE_NANOSECONDS)
 
     def _connected(self) -> None:
         self.connected_nanoseconds = self.chip.clock.nanos
@@ -84,23 +93,27 @@ class EmulatedChip:
     def _from_board(self, data: bytes | bytearray) -> None:
         self.outgoing += data
 
-    def _exchange(self, wait_s: float) -> bool:
-        """Move bytes between sockets and USB; False when the other side has gone."""
+    def _exchange(self, wait_s: float) -> None:
+        """Move bytes between sockets and USB; stop when the other side has gone."""
         self._to_usb()
         writers = [self.stream] if self.outgoing else []
         # Hold back the host while the board has not taken what came before.
-        readers = [self.control] if len(self.incoming) > 65536 else [self.control, self.stream]
+        readers = [self.control] if len(self.incoming) > _MOST_INCOMING else [self.control, self.stream]
         readable, writable, _ = select.select(readers, writers, [], wait_s)
-        if writable:
-            sent = self.stream.send(self.outgoing)
-            del self.outgoing[:sent]
-        if self.stream in readable:
-            data = self.stream.recv(65536)
-            if not data:
-                return False
-            self.incoming += data
-            self._to_usb()
-        return self.control not in readable or self._answer()
+        try:
+            if writable:
+                sent = self.stream.send(self.outgoing)
+                del self.outgoing[:sent]
+            if self.stream in readable:
+                data = self.stream.recv(_MOST_INCOMING)
+                self.incoming += data
+                self._to_usb()
+                if not data:
+                    self.simulator.stop()
+            if self.control in readable and not self._answer():
+                self.simulator.stop()
+        except ConnectionError:
+            self.simulator.stop()
 
     def _to_usb(self) -> None:
         fifo = self.usb.tx_fifo
@@ -117,7 +130,6 @@ class EmulatedChip:
             "nanoseconds": int(self.chip.clock.nanos),
             "cycles": int(self.chip.core.cycles),
             "connected_nanoseconds": int(self.connected_nanoseconds),
-            "wall_seconds": time.monotonic(),
         }
         for _ in range(asked.count(b"\n")):
             self.control.sendall(json.dumps(clock).encode() + b"\n")
@@ -132,10 +144,7 @@ def main(arguments: list[str]) -> int:
     """Run one board."""
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     stream, control = (socket.socket(fileno=int(number)) for number in arguments[1:3])
-    try:
-        EmulatedChip(Path(arguments[0]), stream, control).run()
-    except (BrokenPipeError, ConnectionResetError):
-        return 0
+    EmulatedChip(Path(arguments[0]), stream, control).run()
     return 0
 
 

@@ -6,6 +6,12 @@ from typing import Protocol
 from .errors import BoardError
 
 TAIL_BYTES = 600
+_MARK = b"\x06started\n"
+_STARTED = """import micropython, sys
+micropython.kbd_intr(-1)
+sys.stdout.buffer.write(b"\\x06started\\n")
+{}
+"""
 
 
 class ByteStream(Protocol):
@@ -58,10 +64,18 @@ class RawPrompt:
         del self._heard[:end]
         return answer
 
-    def start(self, program: str, timeout_s: float = 30.0) -> None:
-        """Start a program and return: from now on the stream is the program's."""
+    def _send(self, program: str, timeout_s: float) -> None:
         self.stream.write(program.encode() + b"\x04")
         self._expect(b"OK", timeout_s, "did not take the program")
+
+    def start(self, program: str, timeout_s: float = 30.0) -> None:
+        """Start a program and return: from now on the stream is the program's, every byte of it.
+
+        Ctrl-C is a byte like any other before this returns: a frame that begins with 3 would else
+        interrupt the program's own imports.
+        """
+        self._send(_STARTED.format(program), timeout_s)
+        self._expect(_MARK, timeout_s, "did not start the program")
 
     def run(self, program: str, timeout_s: float) -> str:
         """Run a program to its end and return what it printed.
@@ -69,7 +83,7 @@ class RawPrompt:
         Raises:
             BoardError: it raised an exception (its last line is in the text), or did not end in time.
         """
-        self.start(program)
+        self._send(program, timeout_s)
         printed = self._expect(b"\x04", timeout_s, "did not finish the program")[:-1]
         error = self._expect(b"\x04>", timeout_s, "did not finish the program")[:-2]
         if error:
