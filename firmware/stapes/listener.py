@@ -81,7 +81,7 @@ class Listener:
         if self._speech and self._words_changed():
             self._shown = list(self._recognizer.words[: self._recognizer.partial_count()])
             self._tell(kinds.PARTIAL, words=self._recognizer.partial_words())
-        if endpointing and self._endpointer.detected(status):
+        if endpointing and self._endpointer.detected(status, len(self._shown)):
             self._tell(kinds.ENDPOINT)
             self._end()
 

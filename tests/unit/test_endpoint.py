@@ -33,15 +33,22 @@ PARTIAL = spec.ENDPOINT_PARTIAL_TRAILING_MS // spec.FRONTEND_STEP_MS
     ],
 )
 def test_rules(units, blanks, final, over):
-    assert Endpointer().detected(status(units, blanks, final)) is over
+    assert Endpointer().detected(status(units, blanks, final), 2) is over
 
 
 def test_times_are_rounded_up_to_whole_steps():
     endpointer = Endpointer(final_ms=31)
-    assert not endpointer.detected(status(1, 1, 1))
-    assert endpointer.detected(status(1, 2, 1))
+    assert not endpointer.detected(status(1, 1, 1), 1)
+    assert endpointer.detected(status(1, 2, 1), 1)
 
 
 def test_speech():
     assert Endpointer().speech(status(1, 0, 0))
     assert not Endpointer().speech(status(0, 5, 1))
+
+
+@pytest.mark.parametrize("final", [0, 1])
+def test_sounds_without_a_word_wait_longer(final):
+    steps = -(-spec.ENDPOINT_NO_WORD_TRAILING_MS // spec.FRONTEND_STEP_MS)
+    assert not Endpointer().detected(status(1, steps - 1, final), 0)
+    assert Endpointer().detected(status(1, steps, final), 0)

@@ -1,12 +1,13 @@
 """`stapes demo`: one recording through the board package, live."""
 
+import os
 import random
 from pathlib import Path
 
 import click
 
 from ..errors import UserError
-from .render import console, print_transcript
+from .render import print_transcript
 from .transcribe import GRAMMAR, MODEL, REPO, recognise
 
 _ORDERS = REPO.parent / "shared" / "data" / "barista_dev"
@@ -19,10 +20,10 @@ _SPEED = 1.5  # of the speaker's
 def demo(chosen_at_random: bool) -> None:
     """Play a recording into the board package under MicroPython's unix port, live."""
     recording, grammar = choose(chosen_at_random)
-    console.print(f"Playing {recording.name} into the board package on MicroPython's unix port.\n", markup=False)
+    click.echo(f"Playing {shown(recording)} into the board package on MicroPython's unix port.\n")
     transcript = recognise(recording, "unix", model=MODEL, grammar=grammar, show=True, speed=_SPEED)
     print_transcript(transcript)
-    console.print(_next_steps(recording, grammar), markup=False)
+    click.echo(_next_steps(recording, grammar))
 
 
 def choose(at_random: bool = False) -> tuple[Path, Path]:
@@ -38,16 +39,21 @@ def choose(at_random: bool = False) -> tuple[Path, Path]:
     raise UserError("there are no recordings", _SAMPLES, "get the whole repository, models/samples included")
 
 
-def _next_steps(recording: Path, grammar: Path) -> str:
-    def shown(path: Path) -> str:
-        return str(path.relative_to(REPO) if path.is_relative_to(REPO) else path)
+def shown(path: Path) -> str:
+    """Return a path as one would type it in the repository's root."""
+    return os.path.relpath(path, REPO)
 
+
+def _next_steps(recording: Path, grammar: Path) -> str:
     command = ".venv/bin/stapes"
     with_grammar = "" if grammar == GRAMMAR else f" --grammar {shown(grammar)}"
     return f"""
 What to try next:
-  {command} demo --any                       another recording
-  {command} transcribe YOURS.wav             a 16 kHz mono recording of yours
+  {command} demo --any
+      another recording
+  {command} transcribe YOURS.wav
+      a 16 kHz mono recording of yours
   {command} transcribe {shown(recording)}{with_grammar} --on emulator
-  {command} grammar models/grammars/coffee.yaml --sample 5    what one may say to it
-"""
+      the same recording on an emulated RP2040
+  {command} grammar models/grammars/coffee.yaml --sample 5
+      what one may say to it"""
