@@ -5,8 +5,7 @@
 #define OPERAND_BIAS (2)
 #define MAX_SHIFT (30)
 
-/* Multiplier of channel k: x scale * weight scale / y scale. A per-tensor FULLY_CONNECTED rounds
- * the product to float32 first, as TensorFlow Lite's GetQuantizedConvolutionMultipler does. */
+/* Multiplier of channel k: x scale * weight scale / y scale. */
 static st_status_t channel(st_plan_t *plan, const st_tensor_t *weights, uint32_t k, uint32_t x_scale,
                            uint32_t y_scale, st_multiplier_t *result) {
     uint32_t scale = (uint32_t)st_fb_i32_at(&plan->fb, weights->scales, k);
@@ -18,13 +17,7 @@ static st_status_t channel(st_plan_t *plan, const st_tensor_t *weights, uint32_t
     if (!st_scale_is_valid(scale)) {
         return st_op_refuse_type(plan, weights);
     }
-    st_real_t a = st_real_from_scale(x_scale);
-    st_real_t b = st_real_from_scale(scale);
-    st_real_t product = st_real_product(a, b);
-    if (plan->code == ST_OP_FULLY_CONNECTED && weights->scales.count == 1 &&
-        !st_real_float_product(a, b, &product)) {
-        return st_op_refuse_type(plan, weights);
-    }
+    st_real_t product = st_real_product(st_real_from_scale(x_scale), st_real_from_scale(scale));
     return st_op_multiplier(plan, weights, product, st_real_from_scale(y_scale), MAX_SHIFT, result);
 }
 

@@ -71,16 +71,15 @@ typedef struct {
 static st_status_t load_matrix(st_plan_t *plan, uint32_t k, int32_t cells, int32_t columns, uint32_t x_scale,
                                uint32_t *position, st_multiplier_t *scale) {
     st_tensor_t w;
-    st_real_t product;
     st_status_t status = st_plan_constant(plan, k, 0, &w);
     if (status < 0) {
         return status;
     }
     if (w.type != ST_TENSOR_INT8 || !w.symmetric || w.scales.count != 1 || !st_scale_is_valid(w.scale) ||
-        w.rank != 2 || w.dims[0] != cells || w.dims[1] != columns ||
-        !st_real_float_product(st_real_from_scale(x_scale), st_real_from_scale(w.scale), &product)) {
+        w.rank != 2 || w.dims[0] != cells || w.dims[1] != columns) {
         return st_op_refuse_type(plan, &w);
     }
+    st_real_t product = st_real_product(st_real_from_scale(x_scale), st_real_from_scale(w.scale));
     *position = w.data;
     return st_op_multiplier(plan, &w, product, st_real_from_scale(SCALE_GATE), MAX_SHIFT, scale);
 }

@@ -31,18 +31,6 @@ static uint64_t round_even(uint64_t value, int drop, int sticky) {
     return kept;
 }
 
-int st_real_float_product(st_real_t a, st_real_t b, st_real_t *product) {
-    st_real_t exact = st_real_product(a, b);
-    int drop = exact.mantissa >> 47 ? 24 : 23;
-    product->mantissa = round_even(exact.mantissa, drop, 0);
-    product->exponent = exact.exponent + drop;
-    if (product->mantissa >> 24) {
-        product->mantissa >>= 1;
-        product->exponent++;
-    }
-    return product->exponent >= -149 && product->exponent <= 104;
-}
-
 /* numerator / denominator to 56 or 57 bits, bit by bit: the Cortex-M0+ has no divider and this
  * spares native modules the 64-bit division of libgcc. Sets *sticky when a remainder is left. */
 static uint64_t divide(uint64_t numerator, uint32_t denominator, int *sticky) {

@@ -31,9 +31,6 @@ st_real_t st_real_from_scale(uint32_t bits);
 /* a * b of two scales, exact (48 bits). */
 st_real_t st_real_product(st_real_t a, st_real_t b);
 
-/* a * b of two scales rounded to float32, ties to even. Returns 0 when that is not normal. */
-int st_real_float_product(st_real_t a, st_real_t b, st_real_t *product);
-
 /* QuantizeMultiplier((double)numerator / (double)denominator); the numerator is not zero, the
  * denominator's mantissa is in [2^23, 2^24). */
 st_multiplier_t st_quantize_ratio(st_real_t numerator, st_real_t denominator);

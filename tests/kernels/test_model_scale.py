@@ -15,7 +15,6 @@ typedef struct { uint64_t mantissa; int32_t exponent; } st_real_t;
 typedef struct { int32_t multiplier; int32_t shift; } st_multiplier_t;
 st_real_t st_real_from_scale(uint32_t bits);
 st_real_t st_real_product(st_real_t a, st_real_t b);
-int st_real_float_product(st_real_t a, st_real_t b, st_real_t *product);
 st_multiplier_t st_quantize_ratio(st_real_t numerator, st_real_t denominator);
 int st_scale_is_valid(uint32_t bits);
 int32_t st_dense_dot_naive(const int8_t *weights, const int32_t *column, uint32_t depth);
@@ -91,22 +90,6 @@ def test_quotients_that_are_ties(c):
         ties += (x * w).bit_length() == 32
         compare(c, np.float32(x), np.float32(w), np.float32(2.0 ** int(rng.integers(-20, 60))))
     assert ties > 500
-
-
-@given(FLOATS, FLOATS)
-@settings(max_examples=2000, deadline=None)
-def test_product_in_float32(c, x, w):
-    ffi, library = c
-    with np.errstate(over="ignore", under="ignore"):
-        expected = np.float32(x) * np.float32(w)
-    out = ffi.new("st_real_t *")
-    a, b = library.st_real_from_scale(bits_of(x)), library.st_real_from_scale(bits_of(w))
-    normal = library.st_real_float_product(a, b, out)
-    found = reference.float_product(reference.real(bits_of(x)), reference.real(bits_of(w)))
-    assert bool(normal) == (found is not None) == (np.isfinite(expected) and expected >= 2.0**-126)
-    if normal:
-        assert found == (out.mantissa, out.exponent)
-        assert math.ldexp(*found) == float(expected)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.inf, -math.inf, math.nan, 2.0**-127, 1e-45])

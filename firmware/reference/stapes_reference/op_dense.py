@@ -134,12 +134,7 @@ def _channel(plan, weights, k, x, y):
         return (0, 0)
     if not scale.is_valid(bits):
         plan.refuse_type(weights)
-    a, b = scale.real(x.scale), scale.real(bits)
-    product = scale.product(a, b)
-    if plan.code == FULLY_CONNECTED and weights.scales[1] == 1:
-        product = scale.float_product(a, b)
-        if product is None:
-            plan.refuse_type(weights)
+    product = scale.product(scale.real(x.scale), scale.real(bits))
     return multiplier(plan, weights, product, scale.real(y.scale), MAX_SHIFT)
 
 

@@ -82,9 +82,9 @@ def _load_matrix(plan, k, cells, columns, x_scale):
     w = plan.constant(k)
     if w.type != INT8 or not w.symmetric or w.scales[1] != 1 or not scale.is_valid(w.scale):
         plan.refuse_type(w)
-    product = scale.float_product(scale.real(x_scale), scale.real(w.scale))
-    if w.dims != [cells, columns] or product is None:
+    if w.dims != [cells, columns]:
         plan.refuse_type(w)
+    product = scale.product(scale.real(x_scale), scale.real(w.scale))
     return w.data, multiplier(plan, w, product, scale.real(SCALE_GATE), MAX_SHIFT)
 
 

@@ -30,18 +30,6 @@ def _round_even(value, drop, sticky):
     return kept
 
 
-def float_product(a, b):
-    """Return a * b of two scales rounded to float32, or None when that is not normal."""
-    mantissa, exponent = product(a, b)
-    drop = 24 if mantissa >> 47 else 23
-    mantissa = _round_even(mantissa, drop, False)
-    exponent += drop
-    if mantissa >> 24:
-        mantissa >>= 1
-        exponent += 1
-    return (mantissa, exponent) if -149 <= exponent <= 104 else None
-
-
 def quantize_ratio(numerator, denominator):
     """Return TensorFlow Lite's QuantizeMultiplier of numerator / denominator in doubles.
 
