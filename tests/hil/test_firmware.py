@@ -12,7 +12,8 @@ from stapes_tools.device.emulator import EmulatedBoard
 from stapes_tools.device.errors import BoardError, BuildError, DeviceError
 from stapes_tools.device.firmware import Image, build_firmware, check_flash, memory_table, memory_use
 from stapes_tools.device.packages import require
-from stapes_tools.device.uf2 import read_uf2
+from stapes_tools.device.romfs import parse_romfs
+from stapes_tools.device.uf2 import read_uf2, write_uf2
 
 ECHO = """
 import sys, micropython
@@ -43,7 +44,7 @@ def make_firmware(*arguments):
 
 @pytest.mark.parametrize("name", ["pico9000", "", "../boards/rp2040_pico"])
 def test_unknown_board_is_the_users_mistake(name, tmp_path):
-    done = make_firmware("firmware", name, str(tmp_path / "out"))
+    done = make_firmware("firmware", name, str(tmp_path / "out"), "model.tflite", "grammar.yaml")
     assert done.returncode == 2
     assert done.stderr == f"stapes: there is no board {name!r}; BOARD is one of: rp2040_pico\n"
     assert not (tmp_path / "out").exists()
@@ -62,6 +63,26 @@ def test_board_file_without_a_field_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(boards, "_BOARDS", tmp_path)
     with pytest.raises(DeviceError, match=r"boards/half/board\.toml: KeyError\('title'\)"):
         load_board("half")
+
+
+@pytest.mark.emulator
+def test_flash_image_holds_model_and_grammar(image, tmp_path):
+    (tmp_path / "m.tflite").write_bytes(b"model" * 100)
+    (tmp_path / "g.stg").write_bytes(b"graph" * 10)
+    done = make_firmware("firmware", "rp2040_pico", *(str(tmp_path / name) for name in ("out", "m.tflite", "g.stg")))
+    assert done.returncode == 0, done.stderr
+    assert "/rom: m.tflite 500 bytes, g.stg 50 bytes" in done.stdout
+    parts = read_uf2(tmp_path / "out" / "stapes.uf2")
+    assert parts[image.board.flash_base] == read_uf2(image.uf2)[image.board.flash_base]
+    names = [(file.name, file.data[:5]) for file in parse_romfs(parts[image.board.romfs_address])]
+    assert names == [("model.tflite", b"model"), ("grammar.stg", b"graph")]
+
+
+@pytest.mark.emulator
+def test_missing_model_is_named(tmp_path):
+    done = make_firmware("firmware", "rp2040_pico", *(str(tmp_path / name) for name in ("out", "m.tflite", "g.yaml")))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "cannot be read" in done.stderr
 
 
 @pytest.mark.emulator
@@ -148,8 +169,6 @@ def test_endless_program_ends_in_an_error(image):
 
 @pytest.mark.emulator
 def test_board_without_firmware_ends_in_an_error(tmp_path):
-    from stapes_tools.device.uf2 import write_uf2
-
     write_uf2(tmp_path / "empty.uf2", {0x10000000: bytes(4096)})
     began = time.monotonic()
     with EmulatedBoard(tmp_path / "empty.uf2") as board, pytest.raises(BoardError, match="RP2040"):

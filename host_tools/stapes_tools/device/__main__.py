@@ -1,14 +1,16 @@
 """What the Makefile calls: python -m stapes_tools.device natmod|firmware ..."""
 
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..errors import StapesError
 from .errors import DeviceError
 from .firmware import build_firmware, memory_table
 from .natmod import host_arch, install_natmod
+from .program import GRAMMAR_ON_BOARD, MODEL_ON_BOARD
+from .romfs import firmware_with_romfs
 
-_USAGE = "usage: python -m stapes_tools.device unix-module DIR | natmod ARCH DIR | firmware BOARD DIR"
+_USAGE = "usage: python -m stapes_tools.device unix-module DIR | natmod ARCH DIR | firmware BOARD DIR MODEL GRAMMAR"
 
 
 def _unix_module(folder: Path) -> int:
@@ -25,19 +27,34 @@ def _unix_module(folder: Path) -> int:
     return 0
 
 
+def _firmware(board: str, folder: Path, model: Path, grammar: Path) -> int:
+    """firmware.uf2 alone, and stapes.uf2 with model and grammar behind it: what a board is flashed with."""
+    from ..grammar.compiler import compile_grammar
+
+    image = build_firmware(board, install=folder)
+    print(memory_table(image))
+    compiled = grammar.read_bytes() if grammar.suffix == ".stg" else compile_grammar(grammar)
+    files: dict[str, Path | bytes] = {
+        PurePosixPath(MODEL_ON_BOARD).name: model,
+        PurePosixPath(GRAMMAR_ON_BOARD).name: compiled,
+    }
+    whole = firmware_with_romfs(image.uf2, files, folder / "stapes.uf2", board)
+    print(f"  /rom: {model.name} {model.stat().st_size} bytes, {grammar.name} {len(compiled)} bytes")
+    print(f"{image.uf2}: the firmware alone\n{whole}: with model and grammar")
+    return 0
+
+
 def main(arguments: list[str]) -> int:
     """Run one verb; a StapesError ends in one line and its exit code."""
+    verb, *words = arguments or [""]
     try:
-        if len(arguments) == 2 and arguments[0] == "unix-module":
-            return _unix_module(Path(arguments[1]))
-        if len(arguments) == 3 and arguments[0] == "natmod":
-            print(install_natmod(arguments[1], Path(arguments[2])))
+        if verb == "unix-module" and len(words) == 1:
+            return _unix_module(Path(words[0]))
+        if verb == "natmod" and len(words) == 2:
+            print(install_natmod(words[0], Path(words[1])))
             return 0
-        if len(arguments) == 3 and arguments[0] == "firmware":
-            image = build_firmware(arguments[1], install=Path(arguments[2]))
-            print(memory_table(image))
-            print(Path(arguments[2]) / image.uf2.name)
-            return 0
+        if verb == "firmware" and len(words) == 4:
+            return _firmware(words[0], *map(Path, words[1:]))
     except StapesError as error:
         print(f"stapes: {error}", file=sys.stderr)
         return error.exit_code
