@@ -13,16 +13,16 @@ REPO = Path(__file__).resolve().parents[2]
 ORDERS = REPO.parent / "shared" / "data" / "barista_dev"
 SAMPLE = REPO / "models" / "samples" / "lights_desk_lamp.flac"
 MODEL = REPO / "models" / "first" / "model.tflite"
-LONGEST_S = 3  # of audio; the emulator takes about half a minute for each second
+LONGEST_S = 2  # of audio; the emulator takes about half a minute for each second
 
 
 def recording():
-    """The beginning of the first real order, or a sample where the orders are not at hand."""
+    """Part of the first real order, or a sample where the orders are not at hand."""
     orders = sorted(ORDERS.glob("*.flac"))
     path = orders[0] if orders else SAMPLE
     grammar = ORDERS / "coffee_maker.yaml" if orders else REPO / "models" / "grammars" / "lights.yaml"
     samples = read_recording(path)
-    first = 16000 if orders else 0  # the order begins after a second of room noise
+    first = 2 * spec.AUDIO_SAMPLE_RATE_HZ if orders else 0  # before that there is room noise
     return samples[first : first + LONGEST_S * spec.AUDIO_SAMPLE_RATE_HZ], compiled(grammar)
 
 
