@@ -1,4 +1,8 @@
-"""Train a model from a recipe: python -m stapes_tools.train RECIPE.toml [--prepare | --export]."""
+"""Train a model from a recipe: python -m stapes_tools.train RECIPE.toml [--prepare | --export].
+
+Leaves model.tflite and curves.png beside the recipe. A run that was stopped goes on from its last
+checkpoint; --export makes the model from the last checkpoint of an unfinished run.
+"""
 
 import argparse
 import os
@@ -64,11 +68,30 @@ def train(recipe: Recipe, folder: Path, threads: int) -> None:
     draw(trainer.history, folder / "curves.png")
 
 
+def export(recipe: Recipe, folder: Path, output: Path) -> None:
+    """Quantise the averaged weights of the last checkpoint, tune the search on synthetic commands, write the model."""
+    from stapes_tools.convert.metadata import Metadata
+    from stapes_tools.grammar.units import UNITS
+    from stapes_tools.train.export import export_model, topology_of
+    from stapes_tools.train.tune import tune
+
+    saved = dict(np.load(folder / "parameters.npz"))
+    prior = saved.pop("prior")
+    lexicon = Lexicon(recipe.data.extra_words)
+    examples = feature_set(training_packs(recipe, lexicon), recipe.data, 1, prior, lexicon)
+    model = output / "model.tflite"
+    metadata = Metadata(UNITS, tuple(int(value) for value in prior))
+    export_model(model, topology_of(recipe.model), saved, examples, metadata=metadata, description=output.name)
+    model.write_bytes(tune(model.read_bytes(), recipe, recipe.data.processes))
+    (output / "curves.png").write_bytes((folder / "curves.png").read_bytes())
+
+
 def main() -> int:
     """Command line; exit codes 0 and 2 (user's mistake)."""
     parser = argparse.ArgumentParser(prog="python -m stapes_tools.train", description=__doc__)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--prepare", action="store_true", help="make the features and stop")
+    parser.add_argument("--export", action="store_true", help="make the model from the last checkpoint")
     parser.add_argument("--threads", type=int, default=2, help="of the training steps; 1 is faster on a busy machine")
     arguments = parser.parse_args()
     try:
@@ -78,7 +101,9 @@ def main() -> int:
         else:
             folder = cache_root() / "train" / f"{arguments.recipe.resolve().parent.name}-{content_hash(repr(recipe))}"
             folder.mkdir(parents=True, exist_ok=True)
-            train(recipe, folder, arguments.threads)
+            if not arguments.export:
+                train(recipe, folder, arguments.threads)
+            export(recipe, folder, arguments.recipe.parent)
     except UserError as error:
         print(f"stapes: {error}", file=sys.stderr)
         return error.exit_code

@@ -84,12 +84,15 @@ def training_packs(recipe: Recipe, lexicon: Lexicon) -> list[AudioPack]:
     return packs + [recorded(data, corpus) for corpus in data.recorded]
 
 
+def command_grammar(recipe: Recipe) -> Path:
+    """The recipe's first grammar: the one whose commands the model is tuned on."""
+    return Path(next(iter(recipe.data.synthetic[0].grammars)))
+
+
 def held_out_commands(recipe: Recipe, count: int) -> list[AudioPack]:
     """Synthetic commands for tuning: sentences of another seed, by voices that training never hears where there are."""
     entry = recipe.data.synthetic[0]
-    texts: list[str] = []
-    for grammar in entry.grammars:
-        texts += sentences.sample_commands(Path(grammar), count, entry.seed + 1000)[: count if not texts else 0]
+    texts = sentences.sample_commands(command_grammar(recipe), count, entry.seed + 1000)
     voices = {"flite": HELD_OUT[:1], "espeak-ng": HELD_OUT[1:], "piper": None, "hibari": None}
     shares = {"flite": 0.3, "espeak-ng": 0.3, "piper": 0.2, "hibari": 0.2}
     return [

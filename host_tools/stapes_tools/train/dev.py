@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from stapes_tools.corpora import build, readers
+from stapes_tools.corpora.augment import augment
 from stapes_tools.grammar.lexicon import Lexicon
-from stapes_tools.train.data import FeatureSet, feature_set, held_out_commands
+from stapes_tools.train.data import FeatureSet, feature_set, held_out_commands, surroundings
 from stapes_tools.train.recipe import Recipe
 
 AUGMENT_SEED = 1001
@@ -17,6 +18,16 @@ def command_set(recipe: Recipe, prior: np.ndarray, lexicon: Lexicon) -> FeatureS
     """Synthetic commands, augmented: mostly voices and always sentences that training does not hold."""
     packs = held_out_commands(recipe, COMMANDS)
     return feature_set(packs, recipe.data, AUGMENT_SEED, prior, lexicon)
+
+
+def command_recordings(recipe: Recipe) -> list[tuple[str, np.ndarray]]:
+    """The same commands as (sentence, augmented int16 samples)."""
+    around = surroundings(recipe.data)
+    return [
+        (utterance.text, augment(samples, around, np.random.default_rng([AUGMENT_SEED, number, index])))
+        for number, pack in enumerate(held_out_commands(recipe, COMMANDS))
+        for index, (utterance, samples) in enumerate(pack)
+    ]
 
 
 def read_set(recipe: Recipe, prior: np.ndarray, lexicon: Lexicon) -> FeatureSet:

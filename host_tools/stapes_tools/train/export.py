@@ -1,10 +1,13 @@
 """From the Keras model to the float parameters of stapes_tools.convert.topology, and to a model file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import stapes_spec
 
-from stapes_tools.convert.metadata import Metadata
+from stapes_tools.convert.metadata import Metadata, decode_metadata, encode_metadata, seal
+from stapes_tools.convert.read import metadata_range
 from stapes_tools.convert.topology import Block, Parameters, Topology, check_parameters
 from stapes_tools.convert.write import write_model
 from stapes_tools.grammar.units import UNITS
@@ -68,3 +71,20 @@ def export_model(
     spread = np.linspace(0, len(examples.labels) - 1, 200).astype(int)
     calibration = [np.array(examples.example(int(index))[0]) for index in spread]
     return write_model(path, topology, parameters, calibration, metadata, description=description)
+
+
+def with_search_settings(data: bytes, blank_penalty: float, language_scale: float) -> bytes:
+    """The same model file with other search settings in its metadata.
+
+    Args:
+        data: a model file.
+        blank_penalty: nats, subtracted from the blank's log-probability.
+        language_scale: multiplies graph weights.
+    """
+    changed = replace(
+        decode_metadata(data), blank_penalty=round(blank_penalty * 1024), language_scale=round(language_scale * 1024)
+    )
+    offset, length = metadata_range(data, stapes_spec.MODEL_METADATA_NAME)
+    context_size = data[offset + stapes_spec.METADATA_CONTEXT_SIZE_OFFSET]
+    entry = encode_metadata(changed, context_size)
+    return seal(data[:offset] + entry + data[offset + length :])

@@ -1,0 +1,69 @@
+"""Choose a model's search settings on held-out synthetic commands, and write them into its metadata.
+
+    python -m stapes_tools.train.tune RECIPE.toml MODEL.tflite
+
+Real recordings that judge the model have no part in this.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stapes_tools.grammar.compiler import compile_grammar
+from stapes_tools.grammar.reader import read_grammar
+from stapes_tools.train import dev
+from stapes_tools.train.data import command_grammar
+from stapes_tools.train.export import with_search_settings
+from stapes_tools.train.recipe import Recipe, read_recipe
+from stapes_tools.train.score import accepted, recognise
+
+BLANK_PENALTIES = (0.0, 1.0, 2.0, 3.0, 4.0)
+LANGUAGE_SCALES = (0.5, 1.0)
+
+
+def acceptance(model: bytes, recipe: Recipe, recordings: Sequence[tuple[str, np.ndarray]], processes: int) -> float:
+    """Share of held-out synthetic commands whose every slot is right."""
+    path = command_grammar(recipe)
+    grammar = read_grammar(path)
+    heard = recognise(model, compile_grammar(path), (samples for _, samples in recordings), processes)
+    meant = [grammar.accepts(text) for text, _ in recordings]
+    return float(np.mean([row is not None and accepted(was, row[1]) for was, row in zip(heard, meant, strict=True)]))
+
+
+def tune(model: bytes, recipe: Recipe, processes: int) -> bytes:
+    """The model with the settings of the best acceptance: first the penalty, then the scale; ties go to the first."""
+    recordings = dev.command_recordings(recipe)
+
+    def best(settings: list[tuple[float, float]]) -> tuple[float, float]:
+        scores = {}
+        for penalty, scale in settings:
+            tried = with_search_settings(model, penalty, scale)
+            scores[penalty, scale] = acceptance(tried, recipe, recordings, processes)
+            print(
+                f"blank penalty {penalty:g}  language scale {scale:g}  {100 * scores[penalty, scale]:.1f} %", flush=True
+            )
+        return max(scores, key=lambda setting: scores[setting])
+
+    penalty, _ = best([(penalty, 1.0) for penalty in BLANK_PENALTIES])
+    penalty, scale = best([(penalty, scale) for scale in reversed(LANGUAGE_SCALES)])
+    return with_search_settings(model, penalty, scale)
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m stapes_tools.train.tune", description=__doc__)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    arguments = parser.parse_args()
+    tuned = tune(arguments.model.read_bytes(), read_recipe(arguments.recipe), arguments.processes)
+    arguments.model.write_bytes(tuned)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
