@@ -197,8 +197,8 @@ def test_recordings_with_nothing_in_them(capfd, model, tmp_path, on, samples):
 
 
 @pytest.mark.parametrize("where", ["/dev/ttyNONE", "COM99", "toaster"])
-def test_boards_that_are_not_there(capfd, model, where):
-    code, out, err = transcribe(capfd, where, model)
+def test_boards_that_are_not_there(capfd, where):
+    code, out, err = run(capfd, "transcribe", LAMP, "--on", where)
     assert (code, out) == (2, "")
     one_line(err, where, "unix, host, emulator" if where != "toaster" else "host, unix, emulator")
 
@@ -240,6 +240,31 @@ def test_a_board_whose_program_ends_is_a_fault_of_ours(capfd, model, tmp_path, m
     code, out, err = transcribe(capfd, "unix", model)
     assert (code, out) == (3, "")
     one_line(err, "unix", "no kernels here")
+
+
+@pytest.mark.unix
+def test_plain_python_kernels_are_said_aloud(capfd, model, tmp_path, monkeypatch):
+    recording = tmp_path / "silence.wav"
+    soundfile.write(recording, np.zeros(1600, dtype=np.int16), 16000)
+    monkeypatch.setattr("stapes_tools.device.opening.native_module", lambda: None)
+    code, _, err = transcribe(capfd, "unix", model, recording)
+    assert code == 0
+    assert "The kernels run in plain Python" in err
+
+
+@pytest.mark.parametrize("option", ["--model", "--grammar"])
+def test_files_for_a_board_at_a_port_are_not_ignored(capfd, option):
+    code, out, err = run(capfd, "transcribe", LAMP, "--on", "/dev/ttyACM99", option, "x")
+    assert (code, out) == (2, "")
+    one_line(err, "/dev/ttyACM99", option, "make firmware")
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(model):
+    command = [Path(sys.executable).parent / "stapes", "transcribe", LAMP, "--on", "host", "--model", model]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (0, b"")
 
 
 def test_control_characters_in_names_stay_harmless(capfd, model):

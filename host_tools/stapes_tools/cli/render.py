@@ -15,8 +15,16 @@ from ..transcript import Transcript
 
 _RATE = spec.AUDIO_SAMPLE_RATE_HZ
 _ROWS = 24  # of the lattice's table
-console = Console(highlight=False)
-messages = Console(stderr=True, highlight=False)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Let main() decide: a reader such as `head` that has seen enough is no failure."""
+        raise BrokenPipeError
+
+
+console = _Console(highlight=False)
+messages = _Console(stderr=True, highlight=False)
 
 
 @contextlib.contextmanager

@@ -5,14 +5,16 @@ import sys
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from ..audio import read_recording
-from ..device.opening import check_target, open_session
+from ..device.opening import check_target, is_port, open_session
+from ..errors import UserError
 from ..grammars import compiled
 from ..lattice.formats import as_json, form_of, write_lattice
 from ..transcript import Transcript, event_as_json
 from ..transcript import transcribe as run
-from .render import LiveView, print_transcript, waiting
+from .render import LiveView, messages, print_transcript, waiting
 
 REPO = Path(__file__).resolve().parents[3]
 MODEL = REPO / "models" / "first" / "model.tflite"
@@ -38,8 +40,17 @@ GRAMMAR = REPO / "models" / "grammars" / "coffee.yaml"
     help="Write the lattice: FILE.json, .lat (Kaldi), .slf (HTK), .dot, .txt, .svg or .stl (binary).",
 )
 @click.option("--nbest", type=click.IntRange(0), default=0, metavar="N", help="Show the N best hypotheses.")
+@click.pass_context
 def transcribe(
-    *, recording: Path, on: str, model: Path, grammar: Path, as_object: bool, lattice: Path | None, nbest: int
+    context: click.Context,
+    *,
+    recording: Path,
+    on: str,
+    model: Path,
+    grammar: Path,
+    as_object: bool,
+    lattice: Path | None,
+    nbest: int,
 ) -> None:
     """Recognise FILE, a 16 kHz mono WAV, FLAC or Ogg Opus recording of one utterance.
 
@@ -47,6 +58,7 @@ def transcribe(
     process (host), in an emulated RP2040 (emulator) or on a board at a serial port. All of them give
     the same lattice. A board at a port uses the model and the grammar that were flashed with it.
     """
+    _refuse_files_for_port(context, on)
     if lattice:
         form_of(lattice)  # an unknown suffix is said before the work, not after it
     transcript = recognise(recording, on, model=model, grammar=grammar, show=not as_object)
@@ -57,6 +69,14 @@ def transcribe(
         sys.stdout.write("\n")
     else:
         print_transcript(transcript, nbest)
+
+
+def _refuse_files_for_port(context: click.Context, on: str) -> None:
+    """A board at a port hears with what is in its flash: another model must not be silently ignored."""
+    for name in ("model", "grammar"):
+        if is_port(on) and context.get_parameter_source(name) == ParameterSource.COMMANDLINE:
+            advice = f"leave --{name} out, or build an image with it: make firmware {name.upper()}=FILE, and flash that"
+            raise UserError(f"--{name} cannot be sent to a board at a port", on, advice)
 
 
 def recognise(
@@ -72,7 +92,9 @@ def recognise(
     graph = compiled(grammar, show)
     names = {str(graph): str(grammar)}
     with waiting(f"starting {on}", show), open_session(on, model, graph, speed, names) as session:
-        session.connect()
+        about = session.connect()
+        if show and about["kernels"] != "stapes_kernels":
+            messages.print("The kernels run in plain Python, some 300 times slower: build them with make unix-module")
         view = LiveView(len(samples), show)
         with view:
             return run(samples, session, [view.event], view.progress)

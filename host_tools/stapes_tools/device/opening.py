@@ -31,7 +31,7 @@ def open_session(
 
     Args:
         on: "host", "unix", "emulator", or a serial port. A board at a port uses the model and the
-            grammar in its ROMFS.
+            grammar in its ROMFS, whatever is given here.
         model: a .tflite file.
         grammar: a .stg file.
         speed: None for as fast as it goes, 1.0 for as fast as it was spoken.
@@ -79,9 +79,14 @@ def _start(
     return Session(stream, name, speed=speed, slowness=slowness, files=files, heard=prompt.leftover())
 
 
+def is_port(on: str) -> bool:
+    """Return whether on looks like a serial port."""
+    return "/" in on or on.upper().startswith("COM") or "://" in on
+
+
 def check_target(on: str) -> str:
     """Return on, or raise UserError where it is neither a known name nor looks like a port."""
     known = ("host", "unix", "emulator")
-    if on in known or "/" in on or on.upper().startswith("COM") or "://" in on:
+    if on in known or is_port(on):
         return on
     raise UserError("no such board", on, f"name a serial port, or one of: {', '.join(known)}")

@@ -10,18 +10,26 @@ import tempfile
 from pathlib import Path
 
 from ..errors import BoardError, UserError
+from .errors import DeviceError
+from .natmod import host_arch, install_natmod
 from .program import service_program
 
 REPO = Path(__file__).resolve().parents[3]
-NATIVE_MODULE = REPO / "build" / "unix" / "stapes_kernels.mpy"
+NATIVE_FOLDER = REPO / "build" / "unix"
 _HEAP = "32M"
 _TAIL_BYTES = 2000
 _GRACE_S = 2.0  # from goodbye to the end of the process
 
 
 def native_module() -> Path | None:
-    """Return the kernels' native module, or None where it was not built."""
-    return NATIVE_MODULE if NATIVE_MODULE.exists() else None
+    """Return the kernels' native module, built anew if a source changed; None where it cannot be built."""
+    arch = host_arch()
+    if arch is None:
+        return None
+    try:
+        return install_natmod(arch, NATIVE_FOLDER)
+    except DeviceError:  # no compiler, or no MicroPython sources: the plain Python kernels run instead
+        return None
 
 
 def interpreter() -> str:
