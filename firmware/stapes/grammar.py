@@ -16,7 +16,6 @@ class Grammar:
         data: the file's bytes.
         units_crc: int, identifies the units it was compiled for.
         word_count: int.
-        string_bytes: int, size of the string table's part of the file.
     """
 
     def __init__(self, path, kernels):
@@ -31,7 +30,6 @@ class Grammar:
         self.word_count = header[8]
         self._words = header[15]
         self._strings = header[16]
-        self.string_bytes = header[4] - self._strings
 
     def string(self, index):
         """Return string index of the file's table."""

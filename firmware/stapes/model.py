@@ -23,7 +23,7 @@ class Model:
         data: the file's bytes.
         state: bytearray, the interpreter's plan and activations.
         encoder: int, index of the subgraph that runs once per step.
-        features: memoryview int8 [feature_size], the encoder's input tensor, Q3.4.
+        features: memoryview int8 [feature_size], the encoder's input tensor, Q4.3.
         prior: int16 [mel_bands], mean log-mel, Q5.10.
         blank_penalty, language_scale: int, Q.10.
         flush_steps: int, look-ahead of the encoder after the last sample.

@@ -59,16 +59,10 @@ class Recognizer:
         size = kernels.decoder_size(model.state, model.data, grammar.data, self._config)
         self._decoder = bytearray(check(size, grammar.where))
         self._frontend = bytearray(check(kernels.frontend_size()))
-        self._lattice = bytearray(self._lattice_bytes())
+        self._lattice = bytearray(spec.SEARCH_LATTICE_BYTES)
         self._status = array("i", [0] * spec.STATUS_INDEX_COUNT)
         self._words = array("H", [0] * _MAX_WORDS)
         self._silence = array("h", [0] * _CHUNK)
-
-    def _lattice_bytes(self):
-        """Return the size of the largest lattice that the search may write."""
-        words = min(self.grammar.word_count, spec.SEARCH_MAX_EDGES)
-        tables = spec.SEARCH_MAX_NODES * spec.LATTICE_NODE_BYTES + spec.SEARCH_MAX_EDGES * spec.LATTICE_EDGE_BYTES
-        return spec.LATTICE_BYTES + tables + words * spec.WORD_BYTES + self.grammar.string_bytes + 4
 
     @property
     def memory_bytes(self):

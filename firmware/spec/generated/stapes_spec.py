@@ -48,6 +48,7 @@ SEARCH_LATTICE_BEAM = const(8192)
 SEARCH_MAX_ALTERNATIVES = const(4)
 SEARCH_MAX_NODES = const(384)
 SEARCH_MAX_EDGES = const(768)
+SEARCH_LATTICE_BYTES = const(8192)
 ENDPOINT_FINAL_TRAILING_MS = const(600)
 ENDPOINT_PARTIAL_TRAILING_MS = const(1500)
 ENDPOINT_NO_WORD_TRAILING_MS = const(5000)
@@ -451,6 +452,6 @@ ERRORS = {
         "microphone",
         "user",
         "no microphone is set up",
-        "on a PC name a WAV file in STAPES_MICROPHONE; on a board use stapes.WavMicrophone(path): I2S microphones come later",
+        "on a PC name a WAV file in STAPES_MICROPHONE; on a board use stapes.WavMicrophone(path)",
     ),
 }
