@@ -12,7 +12,7 @@ PYTEST_FLAGS ?= -n 2 --dist loadgroup
 
 include firmware/build.mk
 
-.PHONY: help demo test lint format train-first clean
+.PHONY: help demo test bench lint format train-first clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -41,6 +41,9 @@ demo: $(VENV)/.installed-core unix-module  ## a recording through the board firm
 
 test: $(VENV)/.installed-dev unix-module firmware lint  ## every test, the emulated board's included
 	$(BIN)/pytest $(PYTEST_FLAGS) -m "not slow"
+
+bench: $(VENV)/.installed-core firmware  ## what a recording costs on the emulated RP2040
+	@$(BIN)/stapes bench board
 
 lint: $(VENV)/.installed-dev  ## ruff, mypy, codespell
 	@$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/codespell

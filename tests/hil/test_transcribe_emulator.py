@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import stapes_spec as spec
 from stapes_tools.audio import read_recording
 from stapes_tools.device.opening import open_session
 from stapes_tools.grammars import compiled
@@ -13,17 +12,17 @@ REPO = Path(__file__).resolve().parents[2]
 ORDERS = REPO.parent / "shared" / "data" / "barista_dev"
 SAMPLE = REPO / "models" / "samples" / "lights_desk_lamp.flac"
 MODEL = REPO / "models" / "first" / "model.tflite"
-LONGEST_S = 2  # of audio; the emulator takes about half a minute for each second
 
 
 def recording():
-    """Part of the first real order, or a sample where the orders are not at hand."""
-    orders = sorted(ORDERS.glob("*.flac"))
-    path = orders[0] if orders else SAMPLE
-    grammar = ORDERS / "coffee_maker.yaml" if orders else REPO / "models" / "grammars" / "lights.yaml"
-    samples = read_recording(path)
-    first = 2 * spec.AUDIO_SAMPLE_RATE_HZ if orders else 0  # before that there is room noise
-    return samples[first : first + LONGEST_S * spec.AUDIO_SAMPLE_RATE_HZ], compiled(grammar)
+    """The shortest real order, or a sample where the orders are not at hand.
+
+    The emulator takes 15 to 30 seconds for each second of audio.
+    """
+    orders = {path: read_recording(path) for path in sorted(ORDERS.glob("*.flac"))}
+    if orders:
+        return min(orders.values(), key=len), compiled(ORDERS / "coffee_maker.yaml")
+    return read_recording(SAMPLE), compiled(REPO / "models" / "grammars" / "lights.yaml")
 
 
 def recognise(on, samples, graph):
@@ -40,7 +39,7 @@ def test_the_emulated_board_says_what_the_host_says():
     about, found = recognise("emulator", samples, graph)
     assert about["board"] == "rp2"
     assert about["kernels"] == "stapes_kernels"
-    assert len(found.lattice.edges) >= 1
+    assert len(found.text.split()) >= 3, "the recording should hold more than silence"
     assert found.lattice_bytes == expected.lattice_bytes
     events = [[event_as_json(event) for event in transcript.events] for transcript in (found, expected)]
     for shown in events:

@@ -12,6 +12,7 @@ from .transcribe import GRAMMAR, MODEL, REPO, recognise
 
 _ORDERS = REPO.parent / "shared" / "data" / "barista_dev"
 _SAMPLES = REPO / "models" / "samples"
+SAMPLE = _SAMPLES / "coffee_espresso.flac"
 _SPEED = 1.5  # of the speaker's
 
 

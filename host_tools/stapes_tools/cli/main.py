@@ -11,6 +11,7 @@ from stapes.errors import StapesError as PackageError
 
 from ..device.errors import DeviceError
 from ..errors import StapesError
+from .bench import bench
 from .demo import demo
 from .grammar import grammar
 from .lattice import lattice
@@ -22,7 +23,11 @@ EXIT_FAULT = 3
 EXIT_INTERRUPTED = 130
 _DEBUG = "--debug"
 
-_GROUPS = {"Recognise": ("transcribe", "demo"), "Look into files": ("grammar", "lattice", "model")}
+_GROUPS = {
+    "Recognise": ("transcribe", "demo"),
+    "Look into files": ("grammar", "lattice", "model"),
+    "Measure": ("bench",),
+}
 _EXAMPLES = """\
 Examples:
 
@@ -54,7 +59,7 @@ def stapes(debug: bool) -> None:
     """
 
 
-for _verb in (transcribe, demo, grammar, lattice, model):
+for _verb in (transcribe, demo, grammar, lattice, model, bench):
     stapes.add_command(_verb)
 
 

@@ -76,6 +76,11 @@ class Session:
         self._utterance = 0
         self._credit = 0
 
+    @property
+    def stream(self) -> ByteStream:
+        """The bytes that the session reads and writes."""
+        return self._stream
+
     def __enter__(self) -> "Session":
         return self
 

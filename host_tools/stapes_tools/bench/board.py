@@ -1,0 +1,99 @@
+"""What a recording costs on the emulated board: cycles, memory, flash traffic."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import stapes_spec as spec
+
+from ..audio import read_recording
+from ..convert.inspect import describe, totals
+from ..device.emulator import EmulatedBoard
+from ..device.opening import open_session
+from ..device.session import Progress, Session
+from ..transcript import Transcript, transcribe
+
+# Sequential reads of a quad flash at the usual 62.5 MHz. The emulator does not model the flash
+# cache, so the weights' bytes are charged at this rate on top of its cycles.
+FLASH_BYTES_PER_S = 31_000_000
+CLOCKS_HZ = (125_000_000, 133_000_000)  # as MicroPython sets it; the RP2040's rated speed
+
+
+@dataclass(frozen=True)
+class BoardCost:
+    """What one utterance cost on the emulated RP2040.
+
+    Attributes:
+        audio_ms: heard by the board, flushed silence included.
+        steps: of 30 ms.
+        cycles: of the core, awake, from the first sample to the last event; link included.
+        state_bytes: RAM of the recogniser: front end, model, search, lattice.
+        flash_bytes_per_step: weights read from flash, mean over the steps.
+        joint_evaluations: of the whole utterance.
+    """
+
+    audio_ms: int
+    steps: int
+    cycles: int
+    state_bytes: int
+    flash_bytes_per_step: float
+    joint_evaluations: int
+    boot_ms: float
+
+    @property
+    def cycles_per_step(self) -> float:
+        """Mean cycles per step of 30 ms."""
+        return self.cycles / self.steps
+
+    def real_time_factor(self, clock_hz: int) -> float:
+        """Seconds of work per second of audio: cycles at a clock, and reading the weights from flash."""
+        step_s = self.cycles_per_step / clock_hz + self.flash_bytes_per_step / FLASH_BYTES_PER_S
+        return step_s / (spec.FRONTEND_STEP_MS / 1000)
+
+
+def flash_bytes_per_step(model: bytes, steps: int, joint_evaluations: int) -> float:
+    """Return how many bytes of weights and biases one step reads, on average.
+
+    Args:
+        model: a .tflite file.
+        steps, joint_evaluations: of an utterance.
+    """
+    rows = describe(model)
+    encoder = totals(rows, "encoder").constant_bytes
+    joint = totals(rows, "joint").constant_bytes
+    return encoder + joint * joint_evaluations / steps
+
+
+def measure(
+    recording: Path, model: Path, grammar: Path, progress: Progress = lambda _: None
+) -> tuple[BoardCost, Transcript]:
+    """Recognise a recording on the emulated RP2040 and say what it cost.
+
+    Args:
+        recording: 16 kHz mono.
+        model: .tflite.
+        grammar: .stg.
+        progress: called with the samples sent so far.
+    Raises:
+        UserError, BoardError, DeviceError: anything that is wrong.
+    """
+    samples = read_recording(recording)
+    with open_session("emulator", model, grammar) as session:
+        assert isinstance(session, Session) and isinstance(session.stream, EmulatedBoard)
+        board = session.stream
+        about = session.connect()
+        before = board.clock()
+        transcript = transcribe(samples, session, progress=progress)
+        spent = board.clock() - before
+        boot_ms = board.boot_nanoseconds() / 1e6
+    statistics = transcript.statistics
+    steps, joints = statistics["steps"], statistics["joint_evaluations"]
+    cost = BoardCost(
+        audio_ms=steps * spec.FRONTEND_STEP_MS,
+        steps=steps,
+        cycles=spent.cycles,
+        state_bytes=about["bytes"],
+        flash_bytes_per_step=flash_bytes_per_step(model.read_bytes(), steps, joints),
+        joint_evaluations=joints,
+        boot_ms=boot_ms,
+    )
+    return cost, transcript
