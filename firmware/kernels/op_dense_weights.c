@@ -2,8 +2,24 @@
 #include "st_op.h"
 
 #define OPERAND_X (0)
+#define OPERAND_WEIGHTS (1)
 #define OPERAND_BIAS (2)
 #define MAX_SHIFT (30)
+
+st_status_t st_op_dense_operands(st_plan_t *plan, st_record_conv_t *record, st_tensor_t *x, st_tensor_t *weights,
+                                 st_tensor_t *y) {
+    st_status_t status = st_plan_operand(plan, OPERAND_X, x, &record->x);
+    if (status == 0) {
+        status = st_plan_constant(plan, OPERAND_WEIGHTS, 0, weights);
+    }
+    if (status == 0) {
+        status = st_plan_result(plan, y, &record->y);
+    }
+    if (status == 0 && !st_tensor_is_activation(x)) {
+        status = st_op_refuse_type(plan, x);
+    }
+    return status;
+}
 
 /* Multiplier of channel k: x scale * weight scale / y scale. */
 static st_status_t channel(st_plan_t *plan, const st_tensor_t *weights, uint32_t k, uint32_t x_scale,

@@ -10,18 +10,9 @@
 
 static st_status_t prepare(st_plan_t *plan, st_record_conv_t *record, st_tensor_t *w) {
     st_tensor_t x, y;
-    st_status_t status = st_plan_operand(plan, 0, &x, &record->x);
-    if (status == 0) {
-        status = st_plan_constant(plan, 1, 0, w);
-    }
-    if (status == 0) {
-        status = st_plan_result(plan, &y, &record->y);
-    }
+    st_status_t status = st_op_dense_operands(plan, record, &x, w, &y);
     if (status < 0) {
         return status;
-    }
-    if (!st_tensor_is_activation(&x)) {
-        return st_op_refuse_type(plan, &x);
     }
     if (w->rank != 2 || x.elements % (uint32_t)w->dims[1] != 0) {
         return st_op_refuse_type(plan, w);

@@ -83,6 +83,8 @@ st_status_t st_op_refuse_option(st_plan_t *plan);
 st_status_t st_op_activation(st_plan_t *plan, uint32_t field, int32_t y_zero, int32_t *y_low);
 st_status_t st_op_multiplier(st_plan_t *plan, const st_tensor_t *tensor, st_real_t numerator, st_real_t denominator,
                              int32_t max_shift, st_multiplier_t *multiplier);
+st_status_t st_op_dense_operands(st_plan_t *plan, st_record_conv_t *record, st_tensor_t *x, st_tensor_t *weights,
+                                 st_tensor_t *y);
 st_status_t st_op_dense_weights(st_plan_t *plan, st_record_conv_t *record, const st_tensor_t *weights, int32_t axis);
 
 /* One pair per operator. */
