@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check -q
+# pip's own words are shown only when it fails.
+pip_install = mkdir -p build && { $(PIP) install -e ".[$(EXTRAS)]" >build/pip.log 2>&1 || { cat build/pip.log >&2; exit 1; }; }
 BOARD ?= rp2040_pico
 PYTEST_FLAGS ?= -n 2 --dist loadgroup
 
@@ -24,22 +26,25 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # Stamps: one per set of packages, remade when pyproject.toml changes.
+$(VENV)/.installed-core: EXTRAS := emulator
 $(VENV)/.installed-core: pyproject.toml | $(VENV)/bin/python
 	@echo "installing the host tools into $(VENV)"
-	@$(PIP) install -e ".[emulator]" && touch $@
+	@$(pip_install) && touch $@
 
+$(VENV)/.installed-dev: EXTRAS := dev,emulator
 $(VENV)/.installed-dev: $(VENV)/.installed-core
 	@echo "installing the test tools into $(VENV)"
-	@$(PIP) install -e ".[dev,emulator]" && touch $@
+	@$(pip_install) && touch $@
 
+$(VENV)/.installed-train: EXTRAS := train,dev,emulator
 $(VENV)/.installed-train: $(VENV)/.installed-dev
 	@echo "installing the training tools into $(VENV)"
-	@$(PIP) install -e ".[train,dev,emulator]" && touch $@
+	@$(pip_install) && touch $@
 
 demo: $(VENV)/.installed-core unix-module  ## a recording through the board firmware on MicroPython's unix port
 	@$(BIN)/stapes demo
 
-test: $(VENV)/.installed-dev unix-module firmware lint  ## every test, the emulated board's included
+test: $(VENV)/.installed-train unix-module firmware lint  ## every test, the emulated board's included
 	$(BIN)/pytest $(PYTEST_FLAGS) -m "not slow"
 
 bench: $(VENV)/.installed-core firmware  ## what a recording costs on the emulated RP2040
