@@ -45,7 +45,10 @@ class Transcript:
             self.lattice_bytes = bytes(event.lattice.data)
             self.lattice = parse(self.lattice_bytes, path=self.on)
         elif event.kind == kinds.INTENT:
-            self.intent, self.slots = event.intent, dict(event.slots)
+            self.intent = event.intent
+            # MicroPython's dicts have no order: take that of speech.
+            spoken = list(self.lattice.slots)
+            self.slots = dict(sorted(event.slots.items(), key=lambda slot: spoken.index(slot[0])))
         elif event.kind == kinds.STATISTICS:
             self.statistics = dict(event.statistics)
 
