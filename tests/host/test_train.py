@@ -92,7 +92,7 @@ def test_masking_only_zeroes(toy):
 def test_the_exported_parameters_compute_what_the_network_computes(small, toy):
     net = Transducer(small, seed=3)
     features, labels = toy.example(0)
-    x = features[None].astype(np.float32) / 16
+    x = features[None].astype(np.float32) * forward.FEATURE_SCALE
     inside = np.ones((1, 60), bool)
     for _ in range(5):
         net(x, labels[None], inside, training=True)
@@ -126,16 +126,16 @@ def test_edit_distance():
 def test_training_learns_stops_resumes_and_exports(small, toy, recipe, tmp_path):
     settings = replace(
         recipe.training,
-        minutes=0.35,
+        minutes=0.2,
         steps_per_batch=960,
         learning_rate=1e-2,
         warmup_batches=20,
         ema=0.9,
-        checkpoint_minutes=0.2,
+        checkpoint_minutes=0.1,
         ctc_share=0.1,
     )
     reports = []
-    # A clock on which every batch takes 50 ms: 420 batches on any machine.
+    # A clock on which every batch takes 50 ms: 240 batches on any machine.
     trainer = Trainer(Transducer(small, 1), settings, [toy], tmp_path, seed=1, clock=itertools.count(0, 0.05).__next__)
     trainer.run(lambda trainer: reports.append(trainer.batches_done) or {"seen": 1})
     assert reports and trainer.history[-1]["seen"] == 1

@@ -6,6 +6,7 @@ that went into them.
 
 import hashlib
 import json
+import multiprocessing
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -78,6 +79,11 @@ def read_recording(path: Path) -> np.ndarray:
     return samples
 
 
+def worker_pool(processes: int, **options) -> ProcessPoolExecutor:
+    """Fresh processes: a forked one may inherit a lock that a thread of numpy or TensorFlow holds."""
+    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"), **options)
+
+
 def _decode(name: str, text: str, speaker: str, path: Path) -> Row:
     return name, text, speaker, read_recording(path)
 
@@ -91,5 +97,5 @@ def _in_processes(work, tasks: list, processes: int) -> Iterator[Row]:
     if processes <= 1:
         yield from map(work, tasks)
         return
-    with ProcessPoolExecutor(processes) as pool:
+    with worker_pool(processes) as pool:
         yield from pool.map(work, tasks, chunksize=8)

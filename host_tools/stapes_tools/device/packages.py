@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-from .cache import REPO
+from .cache import REPO, cache_dir, lock
 from .errors import DeviceError
 
 HOST_PACKAGES = ["gcc", "libc6-dev"]
@@ -21,8 +21,13 @@ def require(programs: Sequence[str], packages: Sequence[str]) -> None:
     Raises:
         DeviceError: they are missing and cannot be installed here; the text has the command to run.
     """
-    if all(shutil.which(program) for program in programs):
-        return
+    # Another process may be installing them: its compiler is there before its headers.
+    with lock(cache_dir() / "packages.lock"):
+        if not all(shutil.which(program) for program in programs):
+            _install(programs, packages)
+
+
+def _install(programs: Sequence[str], packages: Sequence[str]) -> None:
     command = f"sudo apt-get install {' '.join(packages)}"
     try:
         done = subprocess.run(

@@ -7,7 +7,6 @@ board never differ.
 import functools
 import glob
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,7 +156,7 @@ def mean_log_mel(packs: list[AudioPack], data: Data, seed: int, every: int = 5) 
     path = cache_root() / "priors" / f"{key}.npy"
     if path.exists():
         return np.load(path)
-    with ProcessPoolExecutor(data.processes) as pool:
+    with build.worker_pool(data.processes) as pool:
         rows = list(pool.map(_copy_of, _tasks(packs, data, seed, None)[::every], chunksize=16))
     sums = np.sum(rows, axis=0)
     prior = np.round(sums[:-1] / sums[-1]).astype(np.int16)
@@ -192,7 +191,7 @@ def _write_features(folder: Path, tasks: list, texts: list[str], data: Data, lex
     usable = [bool(spoken_everywhere([text], lexicon)) for text in texts]
     tasks = [task for task, good in zip(tasks, usable, strict=True) if good]
     texts = [text for text, good in zip(texts, usable, strict=True) if good]
-    with open(folder / "features.i8", "wb") as out, ProcessPoolExecutor(data.processes) as pool:
+    with open(folder / "features.i8", "wb") as out, build.worker_pool(data.processes) as pool:
         for text, rows in zip(texts, pool.map(_copy_of, tasks, chunksize=16), strict=True):
             units = phone_labels(text, lexicon)
             if len(units) < len(rows) <= longest:

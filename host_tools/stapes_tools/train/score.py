@@ -11,14 +11,13 @@ import json
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from stapes_tools import kernels
-from stapes_tools.corpora.build import read_recording
+from stapes_tools.corpora.build import read_recording, worker_pool
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.compiler import compile_grammar
 
@@ -36,7 +35,7 @@ class Heard:
 
 def recognise(model: bytes, graph: bytes, recordings: Iterable[np.ndarray], processes: int) -> list[Heard]:
     """Recognise recordings, int16 [n] at 16 kHz each, in parallel processes."""
-    with ProcessPoolExecutor(processes, initializer=_open, initargs=(model, graph)) as pool:
+    with worker_pool(processes, initializer=_open, initargs=(model, graph)) as pool:
         return list(pool.map(_hear, recordings, chunksize=4))
 
 
