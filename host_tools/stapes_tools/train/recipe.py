@@ -18,6 +18,7 @@ class Synthetic:
     grammars: dict[str, int] = field(default_factory=dict)
     transcripts: bool = False
     random_words: int = 0
+    random_sentences: int = 0
 
 
 @dataclass(frozen=True)
