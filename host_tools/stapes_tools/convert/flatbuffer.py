@@ -23,6 +23,7 @@ _TYPES = {
     "int32": tflite.TensorType.INT32,
     "int16": tflite.TensorType.INT16,
     "int8": tflite.TensorType.INT8,
+    "int4": tflite.TensorType.INT4,
 }
 
 

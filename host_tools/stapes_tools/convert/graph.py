@@ -1,10 +1,12 @@
 """A TensorFlow Lite model as plain objects, the form in which the converter builds and reads it.
 
-Only what int8 models for the board need: no sparsity, no control flow. ``flatbuffer.py`` turns
+Only what int8 models (weights also int4) for the board need: no sparsity, no control flow. ``flatbuffer.py`` turns
 it into a file, ``read.py`` turns a file into it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -40,10 +42,33 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...], int]] = {
     ),
 }
 
+# Versions of operators that read weights of dtype int4.
+INT4_VERSIONS = {"CONV_2D": 7}
+
+
+def pack_int4(values: np.ndarray) -> bytes:
+    """Two values per byte in row-major order, the first in the low nibble, two's complement.
+
+    Args:
+        values: int8, -8 to 7; an odd count leaves the last high nibble zero.
+    """
+    nibbles = np.append(values.ravel(), np.zeros(values.size % 2, np.int8)).astype(np.uint8) & 15
+    return (nibbles[0::2] | nibbles[1::2] << 4).tobytes()
+
+
+def unpack_int4(data: bytes, count: int) -> np.ndarray:
+    """The first count values of pack_int4's bytes, int8 [count]."""
+    pairs = np.frombuffer(data, np.uint8)
+    nibbles = np.stack([pairs & 15, pairs >> 4], axis=-1).ravel()[:count].astype(np.int8)
+    return (nibbles ^ 8) - np.int8(8)
+
 
 @dataclass
 class Tensor:
-    """One tensor; data holds a constant's bytes (little endian), None for an activation."""
+    """One tensor; data holds a constant's bytes (little endian), None for an activation.
+
+    dtype is a numpy name, or int4: two per byte (pack_int4).
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -55,8 +80,10 @@ class Tensor:
     variable: bool = False
 
     def array(self) -> np.ndarray:
-        """The constant as an array."""
+        """The constant as an array; int4 as int8."""
         assert self.data is not None, "{} is not a constant".format(self.name)
+        if self.dtype == "int4":
+            return unpack_int4(self.data, prod(self.shape)).reshape(self.shape)
         return np.frombuffer(self.data, self.dtype).reshape(self.shape)
 
 
@@ -91,9 +118,17 @@ class Subgraph:
         data = np.ascontiguousarray(values)
         return self.add(Tensor(name, data.shape, data.dtype.name, data=data.tobytes(), **quantisation))
 
+    def int4_constant(self, name: str, values: np.ndarray, **quantisation) -> int:
+        """Append a constant of int8 values -8 to 7 as int4; returns its index."""
+        return self.add(Tensor(name, values.shape, "int4", data=pack_int4(values), **quantisation))
+
     def operate(self, kind: str, inputs: list[int], outputs: list[int], **options: int) -> None:
-        """Append an operator of the version that int8 needs."""
-        self.operators.append(Operator(kind, inputs, outputs, options, OPTIONS[kind][2]))
+        """Append an operator of the version that its inputs' types need, int8 or int4."""
+        version = INT4_VERSIONS[kind] if self._has_int4(inputs) else OPTIONS[kind][2]
+        self.operators.append(Operator(kind, inputs, outputs, options, version))
+
+    def _has_int4(self, indices: Iterable[int]) -> bool:
+        return any(self.tensors[index].dtype == "int4" for index in indices if index >= 0)
 
 
 @dataclass

@@ -1,33 +1,41 @@
 """From float parameters and calibration features to int8 tensors.
 
-Weights are symmetric, one scale per output channel, values -127 to 127. Activations have one
-scale and zero point each; an activation after a ReLU spends all 256 values on 0 to its maximum.
-A range that clips a few large values may cost less than one that holds them all: of a ladder of
-ranges the one with the least squared error on the calibration set is taken. Biases are int32
-at (input scale x weight scale), and corrected for the mean error of the layer's quantised
-inputs and weights. What all logits have in common, and the softmax removes anyway, is taken out
-of them where that lowers the divergence from the float network. Before all this, channels that
-share a scale are given like ranges (equalise.py).
+Weights are symmetric, one scale per output channel, values -127 to 127, or -7 to 7 in layers of
+4 bits. Activations have one scale and zero point each; an activation after a ReLU spends all 256
+values on 0 to its maximum. A range that clips a few large values may cost less than one that holds
+them all: of a ladder of ranges the one with the least squared error on the calibration set is
+taken. Biases are int32 at (input scale x weight scale), and corrected for the mean error of the
+layer's quantised inputs and weights. What all logits have in common, and the softmax removes
+anyway, is taken out of them where that lowers the divergence from the float network. Before all
+this, channels that share a scale are given like ranges (equalise.py). A network that was trained
+with simulated quantisation brings its scales along (grid.py): its integers are those it was
+trained with.
 
 Reference: B. Jacob et al., Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference, arXiv:1712.05877; M. Nagel et al., Data-Free Quantization
 through Weight Equalization and Bias Correction, arXiv:1906.04721 (section 4.2, with data).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from stapes_tools.convert import forward
 from stapes_tools.convert.equalise import equalise
+from stapes_tools.convert.grid import Grid, check_bits, check_grid, is_complete, is_depthwise
+from stapes_tools.convert.scales import (
+    Scale,
+    Weights,
+    dequantise_weights,
+    quantise_weights,
+    scale_for_range,
+    set_bias,
+    weights_on_grid,
+)
 from stapes_tools.convert.topology import Parameters, Topology, check_parameters
 from stapes_tools.errors import UserError
 
-WEIGHT_MAX = 127
-ACTIVATION_MIN, ACTIVATION_MAX = -128, 127
-# Biases stay below this, so that bias + accumulator cannot overflow an int32.
-_BIAS_LIMIT = 1 << 30
 # Parts of the full range that are tried for every activation.
 _CLIP_LADDER = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 # Values of one activation on which a range is chosen.
@@ -40,33 +48,6 @@ _RIDGES = (10.0, 1.0, 0.1, 0.01, 0.001)
 _LOGIT_DEPTH_NATS = 14.0
 
 
-@dataclass(frozen=True)
-class Scale:
-    """Quantisation of one activation: real = scale x (integer - zero_point)."""
-
-    scale: float
-    zero_point: int
-
-    def quantise(self, values: np.ndarray) -> np.ndarray:
-        integers = np.rint(values / np.float32(self.scale)) + self.zero_point
-        return np.clip(integers, ACTIVATION_MIN, ACTIVATION_MAX).astype(np.int8)
-
-    def dequantise(self, integers: np.ndarray) -> np.ndarray:
-        return (integers.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
-
-    def round_trip(self, values: np.ndarray) -> np.ndarray:
-        return self.dequantise(self.quantise(values))
-
-
-@dataclass
-class Weights:
-    """int8 weights with one scale per output channel (last axis if depthwise, else the first)."""
-
-    integers: np.ndarray
-    scales: np.ndarray
-    bias: np.ndarray
-
-
 @dataclass
 class Quantised:
     """Everything that the file holds: activations by name, layers by name, predictor tables."""
@@ -75,14 +56,6 @@ class Quantised:
     activations: dict[str, Scale] = field(default_factory=dict)
     layers: dict[str, Weights] = field(default_factory=dict)
     tables: list[np.ndarray] = field(default_factory=list)
-
-
-def scale_for_range(low: float, high: float) -> Scale:
-    """The int8 scale that covers low to high, both widened to hold zero exactly."""
-    low, high = min(float(low), 0.0), max(float(high), 0.0)
-    scale = float(np.float32(max(high - low, 1e-6) / (ACTIVATION_MAX - ACTIVATION_MIN)))
-    zero_point = round(ACTIVATION_MIN - low / scale)
-    return Scale(scale, int(np.clip(zero_point, ACTIVATION_MIN, ACTIVATION_MAX)))
 
 
 def _sample(values: np.ndarray) -> np.ndarray:
@@ -108,54 +81,45 @@ def _logit_scale(values: np.ndarray) -> Scale:
     return scale_for_range(low, float(best.max()))
 
 
-def quantise_weights(weight: np.ndarray, bias: np.ndarray, input_scale: float, channel_axis: int = 0) -> Weights:
-    """Per-channel symmetric int8 weights and their int32 biases.
-
-    Args:
-        weight: float32, any rank.
-        bias: float32 [channels].
-        input_scale: of the layer's input.
-        channel_axis: the output channel's axis.
-    """
-    axes = tuple(axis for axis in range(weight.ndim) if axis != channel_axis % weight.ndim)
-    by_weight = np.abs(weight).max(axis=axes) / WEIGHT_MAX
-    by_bias = np.abs(bias) / (input_scale * _BIAS_LIMIT)
-    scales = np.maximum(np.maximum(by_weight, by_bias), 1e-9).astype(np.float32)
-    shape = [1] * weight.ndim
-    shape[channel_axis] = -1
-    integers = np.clip(np.rint(weight / scales.reshape(shape)), -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
-    weights = Weights(integers, scales, np.zeros(len(bias), np.int32))
-    set_bias(weights, bias, input_scale)
-    return weights
-
-
-def set_bias(weights: Weights, bias: np.ndarray, input_scale: float) -> None:
-    """Round a float bias [channels] to the layer's int32 bias."""
-    steps = np.rint(bias / (np.float64(input_scale) * weights.scales))
-    weights.bias = np.clip(steps, -_BIAS_LIMIT, _BIAS_LIMIT).astype(np.int32)
-
-
-def dequantise_weights(weights: Weights, input_scale: float, channel_axis: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The float weight and bias that a quantised layer stands for."""
-    shape = [1] * weights.integers.ndim
-    shape[channel_axis] = -1
-    bias = (weights.bias * np.float64(input_scale) * weights.scales).astype(np.float32)
-    return weights.integers * weights.scales.reshape(shape), bias
-
-
 def _relu(values: np.ndarray, active: bool) -> np.ndarray:
     return np.maximum(values, 0.0) if active else values
+
+
+def _axis(layer: str) -> int:
+    """The output channel's axis of a layer's weights."""
+    return -1 if is_depthwise(layer) else 0
+
+
+def _on_grid(
+    grid: Grid, name: str, layer: tuple[np.ndarray, np.ndarray], input_scale: float, weight_bits: Mapping[str, int]
+) -> Weights:
+    """A layer, (weight, bias), at its given scales."""
+    scales = np.asarray(grid.weight_scales[name], np.float32)
+    try:
+        return weights_on_grid(*layer, scales, input_scale, channel_axis=_axis(name), bits=weight_bits.get(name, 8))
+    except UserError as error:
+        raise UserError("layer {}: {}".format(name, error.what)) from None
 
 
 class _Walk:
     """The float network and the network quantised so far, side by side over the calibration set.
 
-    exact and coarse hold, for every utterance, the same activation in the two networks.
+    exact and coarse hold, for every utterance, the same activation in the two networks. What the
+    grid gives is rounded in both: a network trained with simulated quantisation has no other form.
     """
 
-    def __init__(self, result: Quantised, parameters: Parameters, calibration: Sequence[np.ndarray]):
+    def __init__(
+        self,
+        result: Quantised,
+        parameters: Parameters,
+        calibration: Sequence[np.ndarray],
+        weight_bits: Mapping[str, int],
+        grid: Grid,
+    ):
         self.result = result
-        self.parameters = parameters
+        self.parameters = dict(parameters)
+        self.weight_bits = weight_bits
+        self.grid = grid
         features = [forward.dequantise_features(utterance) for utterance in calibration]
         self.exact = self.coarse = features
         self.exact_stream = self.coarse_stream = features
@@ -166,50 +130,71 @@ class _Walk:
         """Quantise one layer, correct its bias, and take both networks through it."""
         if layer.stream_input:
             self.exact, self.coarse, self.scale = self.exact_stream, self.coarse_stream, self.stream_scale
-        axis = -1 if layer.name.endswith("depthwise") else 0
-        weight, bias = self.parameters[layer.name + ".weight"], self.parameters[layer.name + ".bias"]
-        weights = quantise_weights(weight, bias, self.scale.scale, axis)
-        exact = [layer.linear(self.parameters, x) for x in self.exact]
-        coarse = self._coarse(layer, weights, axis)
-        shift = np.concatenate(coarse).mean(axis=0) - np.concatenate(exact).mean(axis=0)
-        before = dequantise_weights(weights, self.scale.scale, axis)[1]
-        set_bias(weights, bias - shift, self.scale.scale)
-        correction = dequantise_weights(weights, self.scale.scale, axis)[1] - before
-        coarse = [x + correction for x in coarse]
-        self.result.layers[layer.name] = weights
-        self.exact = [_relu(x, layer.relu) for x in exact]
-        self.coarse, self.scale = self._rounded(layer.name, [_relu(x, layer.relu) for x in coarse])
+        given = layer.name in self.grid.weight_scales
+        exact, coarse = self._given(layer) if given else self._chosen(layer)
+        exact, coarse = ([_relu(x, layer.relu) for x in side] for side in (exact, coarse))
+        self.exact, self.coarse, self.scale = self._rounded(layer.name, exact, coarse)
         self.exact_stream = [layer.join(*pair) for pair in zip(self.exact_stream, self.exact, strict=True)]
         self.coarse_stream = [layer.join(*pair) for pair in zip(self.coarse_stream, self.coarse, strict=True)]
         if layer.residual:
-            self.coarse_stream, self.stream_scale = self._rounded(layer.sum_name, self.coarse_stream)
+            self.exact_stream, self.coarse_stream, self.stream_scale = self._rounded(
+                layer.sum_name, self.exact_stream, self.coarse_stream
+            )
         elif layer.name == "front":
             self.stream_scale = self.scale
 
-    def _coarse(self, layer: forward.Layer, weights: Weights, axis: int) -> list[np.ndarray]:
-        weight, bias = dequantise_weights(weights, self.scale.scale, axis)
-        rounded = {layer.name + ".weight": weight, layer.name + ".bias": bias}
-        return [layer.linear(rounded, x) for x in self.coarse]
+    def _given(self, layer: forward.Layer) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Round a layer to the grid; returns its outputs in the two networks, before the ReLU."""
+        weights = _on_grid(self.grid, layer.name, self._float(layer), self.scale.scale, self.weight_bits)
+        self.result.layers[layer.name] = weights
+        rounded = self._named(layer, *dequantise_weights(weights, self.scale.scale, _axis(layer.name)))
+        return [layer.linear(rounded, x) for x in self.exact], [layer.linear(rounded, x) for x in self.coarse]
 
-    def _rounded(self, name: str, coarse: list[np.ndarray]) -> tuple[list[np.ndarray], Scale]:
-        scale = choose_scale(np.concatenate(coarse))
+    def _chosen(self, layer: forward.Layer) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Choose a layer's scales and correct its bias; returns as _given does."""
+        axis = _axis(layer.name)
+        weight, bias = self._float(layer)
+        weights = quantise_weights(weight, bias, self.scale.scale, axis, self.weight_bits.get(layer.name, 8))
+        exact = [layer.linear(self.parameters, x) for x in self.exact]
+        rounded_weight, before = dequantise_weights(weights, self.scale.scale, axis)
+        coarse = [layer.linear(self._named(layer, rounded_weight, before), x) for x in self.coarse]
+        shift = np.concatenate(coarse).mean(axis=0) - np.concatenate(exact).mean(axis=0)
+        set_bias(weights, bias - shift, self.scale.scale)
+        correction = dequantise_weights(weights, self.scale.scale, axis)[1] - before
+        self.result.layers[layer.name] = weights
+        return exact, [x + correction for x in coarse]
+
+    def _float(self, layer: forward.Layer) -> tuple[np.ndarray, np.ndarray]:
+        return self.parameters[layer.name + ".weight"], self.parameters[layer.name + ".bias"]
+
+    def _named(self, layer: forward.Layer, weight: np.ndarray, bias: np.ndarray) -> Parameters:
+        return {layer.name + ".weight": weight, layer.name + ".bias": bias}
+
+    def _rounded(
+        self, name: str, exact: list[np.ndarray], coarse: list[np.ndarray]
+    ) -> tuple[list[np.ndarray], list[np.ndarray], Scale]:
+        given = self.grid.activations.get(name)
+        scale = given or choose_scale(np.concatenate(coarse))
         self.result.activations[name] = scale
-        return [scale.round_trip(x) for x in coarse], scale
+        exact = [scale.round_trip(x) for x in exact] if given else exact
+        return exact, [scale.round_trip(x) for x in coarse], scale
 
 
-def _predictor(result: Quantised, parameters: Parameters) -> np.ndarray:
+def _predictor(result: Quantised, parameters: Parameters, grid: Grid) -> np.ndarray:
     """Quantise the predictor; returns what it then gives for every context, [contexts, joint]."""
     tables = parameters["predictor.table"]
-    scales = [scale_for_range(table.min(), table.max()) for table in tables]
+    names = ["predicted"] if len(tables) == 1 else ["row{}".format(age) for age in range(len(tables))]
+    scales = [
+        grid.activations.get(name) or scale_for_range(table.min(), table.max())
+        for name, table in zip(names, tables, strict=True)
+    ]
+    result.activations |= zip(names, scales, strict=True)
     result.tables = [scale.quantise(table) for scale, table in zip(scales, tables, strict=True)]
     rounded = [scale.round_trip(table) for scale, table in zip(scales, tables, strict=True)]
     if len(tables) == 1:
-        result.activations["predicted"] = scales[0]
         return rounded[0]
-    for age, scale in enumerate(scales):
-        result.activations["row{}".format(age)] = scale
     sums = (rounded[0][:, None] + rounded[1][None]).reshape(-1, tables.shape[2])
-    scale = scale_for_range(sums.min(), sums.max())
+    scale = grid.activations.get("predicted") or scale_for_range(sums.min(), sums.max())
     result.activations["predicted"] = scale
     return scale.round_trip(sums)
 
@@ -268,6 +253,15 @@ def centred_output(
 
 
 @dataclass
+class _Hidden:
+    """The joint's hidden layer in the float and in the quantised network, float32 [n, joint]."""
+
+    exact: np.ndarray
+    coarse: np.ndarray
+    scale: Scale
+
+
+@dataclass
 class _Output:
     """One candidate for the output layer, and what it costs in nats."""
 
@@ -276,33 +270,52 @@ class _Output:
     divergence: float
 
 
-def _output(exact: np.ndarray, coarse: np.ndarray, scale: Scale, weight: np.ndarray, bias: np.ndarray) -> _Output:
-    """Quantise the output layer, and measure it. exact, coarse: the hidden layer, [n, joint]."""
-    weights = quantise_weights(weight, bias, scale.scale)
+def _output(hidden: _Hidden, weight: np.ndarray, bias: np.ndarray, given: Scale | None, bits: int) -> _Output:
+    """Quantise the output layer, and measure it. given: the logits' scale, if it is."""
+    exact, coarse, scale = hidden.exact, hidden.coarse, hidden.scale
+    weights = quantise_weights(weight, bias, scale.scale, bits=bits)
     float_logits = exact @ weight.T + bias
     rounded_weight, rounded_bias = dequantise_weights(weights, scale.scale)
     shift = (coarse @ rounded_weight.T + rounded_bias).mean(axis=0) - float_logits.mean(axis=0)
     set_bias(weights, bias - shift, scale.scale)
     rounded_bias = dequantise_weights(weights, scale.scale)[1]
-    logits = _logit_scale(float_logits)
+    logits = given or _logit_scale(float_logits)
     found = log_softmax(logits.round_trip(coarse @ rounded_weight.T + rounded_bias))
     expected = log_softmax(float_logits)
     return _Output(weights, logits, float((np.exp(expected) * (expected - found)).sum(axis=1).mean()))
 
 
-def _joint(result: Quantised, walk: _Walk, contexts_exact: np.ndarray, contexts_coarse: np.ndarray) -> None:
-    parameters = walk.parameters
-    steps, contexts = _joint_pairs(parameters, walk.exact, result.topology.units)
+def _hidden(walk: _Walk, contexts_exact: np.ndarray, contexts_coarse: np.ndarray) -> _Hidden:
+    steps, contexts = _joint_pairs(walk.parameters, walk.exact, walk.result.topology.units)
     exact = forward.hidden(np.concatenate(walk.exact)[steps], contexts_exact[contexts])
     coarse = forward.hidden(np.concatenate(walk.coarse)[steps], contexts_coarse[contexts])
-    scale = choose_scale(coarse)
-    coarse = scale.round_trip(coarse)
-    weight, bias = parameters["joint.weight"], parameters["joint.bias"]
-    layers = [(weight, bias), *(centred_output(exact, weight, bias, ridge) for ridge in _RIDGES)]
-    best = min((_output(exact, coarse, scale, *layer) for layer in layers), key=lambda output: output.divergence)
-    result.activations["hidden"] = scale
-    result.layers["logits"] = best.weights
-    result.activations["logits"] = best.logits
+    given = walk.grid.activations.get("hidden")
+    scale = given or choose_scale(coarse)
+    return _Hidden(scale.round_trip(exact) if given else exact, scale.round_trip(coarse), scale)
+
+
+def _joint(walk: _Walk, contexts_exact: np.ndarray, contexts_coarse: np.ndarray) -> None:
+    """Quantise the joint. contexts_exact, contexts_coarse: the predictor's outputs, [contexts, joint]."""
+    result, grid, bits = walk.result, walk.grid, walk.weight_bits
+    layer = walk.parameters["joint.weight"], walk.parameters["joint.bias"]
+    given = grid.activations.get("logits")
+    if is_complete(result.topology, grid):
+        result.activations |= {name: grid.activations[name] for name in ("hidden", "logits")}
+        result.layers["logits"] = _on_grid(grid, "logits", layer, grid.activations["hidden"].scale, bits)
+        return
+    hidden = _hidden(walk, contexts_exact, contexts_coarse)
+    result.activations["hidden"] = hidden.scale
+    if "logits" in grid.weight_scales:
+        weights = _on_grid(grid, "logits", layer, hidden.scale.scale, bits)
+        weight, bias = dequantise_weights(weights, hidden.scale.scale)
+        result.layers["logits"] = weights
+        result.activations["logits"] = given or _logit_scale(hidden.exact @ weight.T + bias)
+        return
+    # Centred logits have another range: a range that is given belongs to the logits as they are.
+    layers = [layer, *(centred_output(hidden.exact, *layer, ridge) for ridge in _RIDGES if not given)]
+    outputs = (_output(hidden, *candidate, given, bits.get("logits", 8)) for candidate in layers)
+    best = min(outputs, key=lambda output: output.divergence)
+    result.layers["logits"], result.activations["logits"] = best.weights, best.logits
 
 
 def _check_calibration(topology: Topology, calibration: Sequence[np.ndarray]) -> None:
@@ -318,27 +331,42 @@ def _check_calibration(topology: Topology, calibration: Sequence[np.ndarray]) ->
             )
 
 
-def quantise(topology: Topology, parameters: Parameters, calibration: Sequence[np.ndarray]) -> Quantised:
+def quantise(
+    topology: Topology,
+    parameters: Parameters,
+    calibration: Sequence[np.ndarray],
+    *,
+    weight_bits: Mapping[str, int] | None = None,
+    grid: Grid | None = None,
+) -> Quantised:
     """Quantise a network.
 
     Args:
         topology: its sizes.
         parameters: float32 arrays as topology.py names them, batch normalisation folded.
-        calibration: utterances of features, int8 [T, 120] each, as the front end gives them.
+        calibration: utterances of features, int8 [T, 120] each, as the front end gives them; may be
+            empty if the grid gives every scale.
+        weight_bits: 8 or 4 by layer (grid.layer_channels); layers not named have 8, and depthwise layers must.
+        grid: scales that the network was trained on; None chooses all of them.
     Returns:
         Quantised: integers and scales of every tensor in the file.
     Raises:
-        UserError: parameters or calibration do not fit the topology.
+        UserError: parameters, calibration, bits or grid do not fit the topology.
     """
+    weight_bits = weight_bits or {}
     check_parameters(topology, parameters)
-    _check_calibration(topology, calibration)
-    parameters = equalise(topology, parameters, calibration)
+    check_bits(topology, weight_bits)
+    check_grid(topology, grid or Grid())
+    if calibration or not (grid and is_complete(topology, grid)):
+        _check_calibration(topology, calibration)
+    if grid is None:
+        parameters = equalise(topology, parameters, calibration)
     result = Quantised(topology)
-    walk = _Walk(result, parameters, calibration)
+    walk = _Walk(result, parameters, calibration, weight_bits, grid or Grid())
     for layer in forward.encoder_layers(topology):
         walk.layer(layer)
-    contexts_coarse = _predictor(result, parameters)
+    contexts_coarse = _predictor(result, parameters, walk.grid)
     tables = parameters["predictor.table"]
     exact = tables[0] if len(tables) == 1 else (tables[0][:, None] + tables[1][None]).reshape(-1, topology.joint)
-    _joint(result, walk, exact, contexts_coarse)
+    _joint(walk, contexts_coarse if "predicted" in walk.grid.activations else exact, contexts_coarse)
     return result

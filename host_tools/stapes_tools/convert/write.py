@@ -1,6 +1,6 @@
 """Write a Stapes model file: quantise a network and lay it out as docs/model_file.md says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +9,10 @@ import tflite
 
 from stapes_tools.convert.flatbuffer import serialise
 from stapes_tools.convert.graph import Model, Subgraph, Tensor
+from stapes_tools.convert.grid import Grid, four_bits
 from stapes_tools.convert.metadata import Metadata, encode_metadata, seal
-from stapes_tools.convert.quantize import Quantised, Scale, quantise
+from stapes_tools.convert.quantize import Quantised, quantise
+from stapes_tools.convert.scales import Scale
 from stapes_tools.convert.topology import Block, Parameters, Topology, random_parameters
 from stapes_tools.errors import UserError
 
@@ -41,7 +43,8 @@ class _Layers:
     def weights(self, name: str, shape: tuple[int, ...], input_scale: float, axis: int = 0) -> list[int]:
         """Constants of a layer: [weights, bias], the weights reshaped as the operator wants them."""
         layer = self.result.layers[name]
-        weights = self.subgraph.constant(
+        append = self.subgraph.int4_constant if layer.bits == 4 else self.subgraph.constant
+        weights = append(
             name + ".weight",
             layer.integers.reshape(shape),
             scale=tuple(float(scale) for scale in layer.scales),
@@ -193,6 +196,8 @@ def write_model(
     metadata: Metadata,
     *,
     description: str = "",
+    weight_bits: Mapping[str, int] | None = None,
+    grid: Grid | None = None,
 ) -> int:
     """Quantise a network and write its model file.
 
@@ -202,12 +207,14 @@ def write_model(
         calibration: utterances of features, int8 [T, 120] each.
         metadata: units and front-end settings.
         description: of the model, for people.
+        weight_bits, grid: as quantise takes them.
     Returns:
         int: bytes written.
     Raises:
-        UserError: parameters, calibration or metadata do not fit, or the file cannot be written.
+        UserError: parameters, calibration, bits, grid or metadata do not fit, or the file cannot be written.
     """
-    data = model_bytes(quantise(topology, parameters, calibration), metadata, description)
+    result = quantise(topology, parameters, calibration, weight_bits=weight_bits, grid=grid)
+    data = model_bytes(result, metadata, description)
     try:
         return Path(path).write_bytes(data)
     except OSError as fault:
@@ -232,15 +239,17 @@ def random_topology(small: bool = True, **changes) -> Topology:
     return Topology(**{**sizes, **changes})
 
 
-def random_model(seed: int, small: bool = True, **changes) -> bytes:
+def random_model(seed: int, small: bool = True, bits: int = 8, **changes) -> bytes:
     """A model file with random weights, for tests and for trying sizes.
 
     Args:
         seed: equal seeds give equal files.
         small: see random_topology.
+        bits: of the weights of the encoder's matrices, 8 or 4.
         changes: fields of Topology that differ from that.
     """
     topology = random_topology(small, **changes)
     units = ("<blank>", *("u{}".format(unit) for unit in range(1, topology.units)))
-    result = quantise(topology, random_parameters(topology, seed), random_calibration(seed))
+    weight_bits = four_bits(topology) if bits == 4 else None
+    result = quantise(topology, random_parameters(topology, seed), random_calibration(seed), weight_bits=weight_bits)
     return model_bytes(result, Metadata(units), "random weights, seed {}".format(seed))
