@@ -16,6 +16,7 @@ from .demo import demo
 from .grammar import grammar
 from .lattice import lattice
 from .model import model
+from .train import train
 from .transcribe import transcribe
 
 EXIT_USER = 2
@@ -26,6 +27,7 @@ _DEBUG = "--debug"
 _GROUPS = {
     "Recognise": ("transcribe", "demo"),
     "Look into files": ("grammar", "lattice", "model"),
+    "Train": ("train",),
     "Measure": ("bench",),
 }
 _EXAMPLES = """\
@@ -59,7 +61,7 @@ def stapes(debug: bool) -> None:
     """
 
 
-for _verb in (transcribe, demo, grammar, lattice, model, bench):
+for _verb in (transcribe, demo, grammar, lattice, model, train, bench):
     stapes.add_command(_verb)
 
 

@@ -8,7 +8,8 @@ from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.grammar.units import UNIT_INDEX
 
 # Words of one or two letters that are spoken as words; the frequency list also has letters and abbreviations.
-SHORT_WORDS = frozenset("a i am an as at be by do go he hi if in is it me my no of oh on or so to up us we".split())
+_SHORT = "a i am an as at be by do go he hi if in is it me my no of oh on or so to up us we"
+SHORT_WORDS = frozenset(_SHORT.split())
 _WORD = re.compile(r"[a-z][a-z'-]*")
 
 

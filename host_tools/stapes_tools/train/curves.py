@@ -1,13 +1,26 @@
 """The curves of a training run as a PNG."""
 
+import json
 from pathlib import Path
 
+_LOSSES = {"rnnt": "RNN-T", "ctc": "CTC head", "teacher": "distillation"}
+_RATES = {"per_commands": "synthetic commands, unseen voices", "per_read": "read speech, unseen speakers"}
 
-def draw(history: list[dict], path: Path) -> None:
+
+def draw_history(folder: Path, path: Path) -> None:
+    """Draw every stage found in a run's folder (STAGE/history.json), one after the other."""
+    stages = {}
+    for name in ("dense", "compressed"):
+        if (folder / name / "history.json").exists():
+            stages[name] = json.loads((folder / name / "history.json").read_text())
+    draw(stages, path)
+
+
+def draw(stages: dict[str, list[dict]], path: Path) -> None:
     """Draw losses and held-out phone error rates over the minutes.
 
     Args:
-        history: rows of Trainer.history.
+        stages: rows of Trainer.history by stage, in order; each stage's minutes follow the last's.
         path: of the PNG.
     """
     import matplotlib
@@ -16,17 +29,25 @@ def draw(history: list[dict], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, (losses, rates) = pyplot.subplots(1, 2, figsize=(9, 3.5), dpi=100)
-    minutes = [row["minutes"] for row in history]
-    for name, label in (("rnnt", "RNN-T"), ("ctc", "CTC head")):
-        losses.plot(minutes, [row[name] for row in history], ".-", label=label)
+    start, seen = 0.0, set()
+    for stage, history in stages.items():
+        minutes = [start + row["minutes"] for row in history]
+        for axes, names, factor in ((losses, _LOSSES, 1.0), (rates, _RATES, 100.0)):
+            for colour, (key, label) in enumerate(names.items()):
+                points = [(x, factor * row[key]) for x, row in zip(minutes, history, strict=True) if row.get(key)]
+                if points:
+                    axes.plot(*zip(*points, strict=True), ".-", color=f"C{colour}", label="" if key in seen else label)
+                    seen.add(key)
+        if minutes and len(stages) > 1:
+            for axes in (losses, rates):
+                axes.axvline(minutes[-1], color="0.8", lw=1)
+                axes.text(minutes[-1], 0.99, f"{stage} ", transform=axes.get_xaxis_transform(), ha="right", va="top")
+        start = minutes[-1] if minutes else start
     losses.set(xlabel="minutes", ylabel="nats per phone (training)", yscale="log")
-    measured = [row for row in history if "per_commands" in row]
-    for name, label in (("per_commands", "synthetic commands"), ("per_read", "read speech, unseen speakers")):
-        rates.plot([row["minutes"] for row in measured], [100 * row[name] for row in measured], ".-", label=label)
     rates.set(xlabel="minutes", ylabel="phone error rate, %, float, greedy", ylim=(0, 100))
     for axes in (losses, rates):
         axes.grid(alpha=0.3)
-        axes.legend()
+        axes.legend(loc="lower left")
     figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)

@@ -47,7 +47,7 @@ def recorded(data: Data, corpus: str) -> AudioPack:
     known = {
         "speechocean762": lambda: readers.read_speechocean(folder, "train"),
         "vctk_p239": lambda: readers.read_vctk(folder),
-        "librispeech_251": lambda: readers.read_librispeech(folder, 0.9),
+        "librispeech_251": lambda: readers.read_librispeech(folder, 0.85),
         "wake_phrases": lambda: readers.read_wake_phrases(folder, 120),
     }
     if corpus not in known:

@@ -37,6 +37,14 @@ def read_set(recipe: Recipe, prior: np.ndarray, lexicon: Lexicon) -> FeatureSet:
     return feature_set([pack], recipe.data, None, prior, lexicon)
 
 
+def held_out_sets(recipe: Recipe, prior: np.ndarray, lexicon: Lexicon) -> dict[str, FeatureSet]:
+    """The sets to watch while training; read speech only where the corpus is there."""
+    sets = {"commands": command_set(recipe, prior, lexicon)}
+    if (Path(recipe.data.root) / "speechocean762").is_dir():
+        sets["read"] = read_set(recipe, prior, lexicon)
+    return sets
+
+
 def some(examples: FeatureSet, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """count examples spread evenly over a set."""
     spread = np.linspace(0, len(examples.labels) - 1, min(count, len(examples.labels))).astype(int)

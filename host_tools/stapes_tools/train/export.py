@@ -1,24 +1,21 @@
 """From the Keras model to the float parameters of stapes_tools.convert.topology, and to a model file."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import stapes_spec
+from keras import ops
 
+from stapes_tools.convert.grid import Grid
 from stapes_tools.convert.metadata import Metadata, decode_metadata, encode_metadata, seal
 from stapes_tools.convert.read import metadata_range
-from stapes_tools.convert.topology import Block, Parameters, Topology, check_parameters
+from stapes_tools.convert.topology import Parameters, Topology, check_parameters
 from stapes_tools.convert.write import write_model
-from stapes_tools.grammar.units import UNITS
 from stapes_tools.train.data import FeatureSet
 from stapes_tools.train.net import Transducer
-from stapes_tools.train.recipe import Model
-
-
-def topology_of(model: Model) -> Topology:
-    """The converter's topology for a recipe's sizes."""
-    return Topology(model.channels, (Block(model.width),) * model.blocks, model.joint, len(UNITS))
 
 
 def float_parameters(net: Transducer) -> Parameters:
@@ -33,8 +30,8 @@ def float_parameters(net: Transducer) -> Parameters:
     for index, (depthwise, pointwise, norm) in enumerate(zip(net.depthwise, net.pointwise, net.norms, strict=True)):
         scale, shift = _norm(norm)
         name = f"block{index}"
-        parameters[f"{name}.depthwise.weight"] = np.asarray(depthwise.weight)
-        parameters[f"{name}.depthwise.bias"] = np.asarray(depthwise.bias)
+        parameters[f"{name}.depthwise.weight"] = ops.convert_to_numpy(depthwise.weight)
+        parameters[f"{name}.depthwise.bias"] = ops.convert_to_numpy(depthwise.bias)
         parameters[f"{name}.pointwise.weight"] = (np.asarray(pointwise.get_weights()[0]) * scale).T
         parameters[f"{name}.pointwise.bias"] = shift
     kernel, bias = net.projection.get_weights()
@@ -62,15 +59,21 @@ def export_model(
     *,
     metadata: Metadata,
     description: str,
+    weight_bits: Mapping[str, int] = MappingProxyType({}),
+    grid: Grid | None = None,
 ) -> int:
     """Quantise and write a model file, calibrated on 200 utterances spread over a feature set.
 
+    Args:
+        weight_bits: by layer, 8 where nothing is said.
+        grid: of a network trained with simulated quantisation.
     Returns:
         int: bytes written.
     """
     spread = np.linspace(0, len(examples.labels) - 1, 200).astype(int)
     calibration = [np.array(examples.example(int(index))[0]) for index in spread]
-    return write_model(path, topology, parameters, calibration, metadata, description=description)
+    options = {"description": description, "weight_bits": weight_bits, "grid": grid}
+    return write_model(path, topology, parameters, calibration, metadata, **options)
 
 
 def with_search_settings(data: bytes, blank_penalty: float, language_scale: float) -> bytes:

@@ -59,15 +59,38 @@ def monotonic_rnnt_loss(blank, emit, steps, units):
     Returns:
         float32 [B], in nats.
     """
-    size_t, size_u = ops.shape(blank)[1], ops.shape(blank)[2]
-    inside = ops.arange(size_t)[None, :, None] < steps[:, None, None]
-    may_emit = ops.logical_and(inside, ops.arange(size_u)[None, None, :] < units[:, None, None])
-    stay = ops.where(inside, blank, 0.0)
-    move = ops.where(may_emit, emit, IMPOSSIBLE)
-    stay_c, move_c = ops.stop_gradient(stay), ops.stop_gradient(move)
+    inside, may_emit = _reachable(blank, steps, units)
+    log_z, stay, move = _forward_backward(blank, emit, steps, units)
+    kept = ops.where(inside, blank, 0.0), ops.where(may_emit, emit, 0.0)
+    return _with_occupation_gradient(log_z, [(stay, kept[0]), (move, kept[1])])
 
-    positions = ops.arange(size_u)[None, :]
-    first = ops.where(positions == 0, 0.0, IMPOSSIBLE) + ops.zeros_like(blank[:, 0, :])
+
+def lattice_occupation(blank, emit, steps, units):
+    """Probabilities, given the labels, that a path takes each arc of the lattice.
+
+    Args:
+        blank, emit, steps, units: as monotonic_rnnt_loss takes them.
+    Returns:
+        (stay, move): float32 [B, T, U+1] each, without a gradient; every step's sum is 1.
+    """
+    return _forward_backward(blank, emit, steps, units)[1:]
+
+
+def _reachable(blank, steps, units):
+    """bool masks: [B, T, 1] steps inside the utterance, [B, T, U+1] nodes where a unit is left to emit."""
+    inside = ops.arange(ops.shape(blank)[1])[None, :, None] < steps[:, None, None]
+    left = ops.arange(ops.shape(blank)[2])[None, None, :] < units[:, None, None]
+    return inside, ops.logical_and(inside, left)
+
+
+def _forward_backward(blank, emit, steps, units):
+    """(log Z [B], occupation of the blank arcs, occupation of the emitting arcs), without gradients."""
+    inside, may_emit = _reachable(blank, steps, units)
+    stay_c = ops.stop_gradient(ops.where(inside, blank, 0.0))
+    move_c = ops.stop_gradient(ops.where(may_emit, emit, IMPOSSIBLE))
+
+    positions = ops.arange(ops.shape(blank)[2])[None, :]
+    first = ops.where(positions == 0, 0.0, IMPOSSIBLE) + ops.zeros_like(stay_c[:, 0, :])
     alpha = _scan(lambda a, now: _log_add(a + now[0], _shift(a + now[1], 1)), first, (stay_c, move_c))
     last = ops.where(positions == units[:, None], 0.0, IMPOSSIBLE) + ops.zeros_like(first)
     backward = (ops.flip(stay_c, 1), ops.flip(move_c, 1))
@@ -78,9 +101,7 @@ def monotonic_rnnt_loss(blank, emit, steps, units):
     stay_occupation = ops.where(inside, ops.exp(scaled + stay_c + beta[:, 1:]), 0.0)
     shifted = ops.concatenate([beta[:, 1:, 1:], ops.full_like(beta[:, 1:, :1], IMPOSSIBLE)], axis=2)
     move_occupation = ops.where(may_emit, ops.exp(scaled + move_c + shifted), 0.0)
-    return _with_occupation_gradient(
-        log_z, [(stay_occupation, stay), (move_occupation, ops.where(may_emit, emit, 0.0))]
-    )
+    return log_z, stay_occupation, move_occupation
 
 
 def ctc_loss(log_probs, labels, steps, units):

@@ -5,7 +5,9 @@ import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from stapes_tools.convert.topology import Block, Topology
 from stapes_tools.errors import UserError
+from stapes_tools.grammar.units import UNITS
 
 
 @dataclass(frozen=True)
@@ -46,22 +48,60 @@ class Model:
     joint: int
 
 
-@dataclass(frozen=True)
-class Training:
-    """The optimiser's settings and schedule; shares are of the minutes."""
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """The optimiser's settings over one stage.
+
+    The stage ends after `minutes`, or after `batches` where they are given (then the same recipe
+    gives the same model however fast the machine is); shares are of that length.
+    """
 
     minutes: float
-    steps_per_batch: int
+    batches: int = 0
+    steps_per_batch: int = 1800
     learning_rate: float
-    warmup_batches: int
-    weight_decay: float
-    decay_share: float
+    warmup_batches: int = 300
+    weight_decay: float = 0.01
+    decay_share: float = 0.45
+    short_first_share: float = 0.0
+    masking_share: float = 0.0
+    ema: float = 0.998
+    checkpoint_minutes: float = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(Schedule):
+    """The first stage: CTC alone for ctc_share of the time, then RNN-T plus ctc_weight x CTC."""
+
     ctc_share: float
     ctc_weight: float
-    short_first_share: float
-    masking_share: float
-    ema: float
-    checkpoint_minutes: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compression(Schedule):
+    """The second stage; every method can be switched off.
+
+    zeros: share of the encoder's weights that become zero, 0 for none; in blocks of block_rows
+    outputs x 1 input; the share rises from sparse_start to sparse_end.
+    weight_bits: 8 or 4 for the encoder's matrices, 0 leaves rounding to the converter;
+    straight_through rounds them in the forward pass, grid_penalty pulls them to their levels
+    (absolute cosine). simulate_activations: int8 as the kernels compute them. The grids stay as
+    they are from `freeze` on.
+    teacher_weight: of the distillation loss, 0 for none; teacher: folder of another model whose
+    parameters teach, by default the first stage's own.
+    """
+
+    zeros: float = 0.75
+    block_rows: int = 4
+    sparse_start: float = 0.02
+    sparse_end: float = 0.5
+    weight_bits: int = 4
+    straight_through: bool = True
+    grid_penalty: float = 0.0
+    simulate_activations: bool = True
+    freeze: float = 0.6
+    teacher_weight: float = 0.0
+    teacher: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +112,7 @@ class Recipe:
     data: Data
     model: Model
     training: Training
+    compression: Compression | None = None
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -90,6 +131,8 @@ def read_recipe(path: Path) -> Recipe:
     table["data"]["synthetic"] = [_fill(Synthetic, row, path) for row in table["data"].get("synthetic", [])]
     for key, kind in (("data", Data), ("model", Model), ("training", Training)):
         table[key] = _fill(kind, table.get(key, {}), path)
+    if "compression" in table:
+        table["compression"] = _fill(Compression, table["compression"], path)
     return _fill(Recipe, table, path)
 
 
@@ -104,3 +147,8 @@ def _fill(kind, table: dict, path: Path):
         return kind(**table)
     except TypeError as error:
         raise UserError(f"{path}: [{kind.__name__.lower()}] {str(error).partition(') ')[2]}") from None
+
+
+def topology_of(model: Model) -> Topology:
+    """The network for a recipe's sizes."""
+    return Topology(model.channels, (Block(model.width),) * model.blocks, model.joint, len(UNITS))

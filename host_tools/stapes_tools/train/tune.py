@@ -1,15 +1,9 @@
 """Choose a model's search settings on held-out synthetic commands, and write them into its metadata.
 
-    python -m stapes_tools.train.tune RECIPE.toml MODEL.tflite
-
 Real recordings that judge the model have no part in this.
 """
 
-import argparse
-import os
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,7 +12,7 @@ from stapes_tools.grammar.reader import read_grammar
 from stapes_tools.train import dev
 from stapes_tools.train.data import command_grammar
 from stapes_tools.train.export import with_search_settings
-from stapes_tools.train.recipe import Recipe, read_recipe
+from stapes_tools.train.recipe import Recipe
 from stapes_tools.train.score import accepted, recognise
 
 BLANK_PENALTIES = (0.0, 1.0, 2.0, 3.0, 4.0)
@@ -34,7 +28,7 @@ def acceptance(model: bytes, recipe: Recipe, recordings: Sequence[tuple[str, np.
     return float(np.mean([row is not None and accepted(was, row[1]) for was, row in zip(heard, meant, strict=True)]))
 
 
-def tune(model: bytes, recipe: Recipe, processes: int) -> bytes:
+def tune(model: bytes, recipe: Recipe, processes: int, say: Callable[[str], None]) -> bytes:
     """The model with the settings of the best acceptance: first the penalty, then the scale; ties go to the first."""
     recordings = dev.command_recordings(recipe)
 
@@ -43,27 +37,9 @@ def tune(model: bytes, recipe: Recipe, processes: int) -> bytes:
         for penalty, scale in settings:
             tried = with_search_settings(model, penalty, scale)
             scores[penalty, scale] = acceptance(tried, recipe, recordings, processes)
-            print(
-                f"blank penalty {penalty:g}  language scale {scale:g}  {100 * scores[penalty, scale]:.1f} %", flush=True
-            )
+            say(f"blank penalty {penalty:g}  language scale {scale:g}  {100 * scores[penalty, scale]:.1f} %")
         return max(scores, key=lambda setting: scores[setting])
 
     penalty, _ = best([(penalty, 1.0) for penalty in BLANK_PENALTIES])
     penalty, scale = best([(penalty, scale) for scale in reversed(LANGUAGE_SCALES)])
     return with_search_settings(model, penalty, scale)
-
-
-def main() -> int:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m stapes_tools.train.tune", description=__doc__)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    arguments = parser.parse_args()
-    tuned = tune(arguments.model.read_bytes(), read_recipe(arguments.recipe), arguments.processes)
-    arguments.model.write_bytes(tuned)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

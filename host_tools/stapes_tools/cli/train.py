@@ -1,0 +1,45 @@
+"""`stapes train`: from a recipe to a model."""
+
+import os
+from pathlib import Path
+
+import click
+
+from .render import console
+
+
+@click.command(short_help="Train a model from a recipe; goes on where it was stopped.")
+@click.argument("recipe", type=click.Path(path_type=Path), metavar="RECIPE.toml")
+@click.option("--prepare", is_flag=True, help="Make the training speech and its features, and stop.")
+@click.option("--export", "export_only", is_flag=True, help="Make the model from what is trained so far.")
+@click.option("--threads", default=1, show_default=True, help="Of a training step.")
+@click.option("--backend", type=click.Choice(["tensorflow", "jax", "torch"]), help="Of Keras.  [default: tensorflow]")
+def train(recipe: Path, prepare: bool, export_only: bool, threads: int, backend: str | None) -> None:
+    """Train the acoustic model that RECIPE.toml describes.
+
+    Speech is synthesised, decoded, augmented and turned into features; the network is trained, made
+    sparse and brought to integers; the search is tuned on synthetic commands. Everything goes into
+    the cache as it comes: a run that was stopped goes on where it was. The model, its float
+    parameters and the curves are written beside the recipe; event files for TensorBoard stay in
+    the cache.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if backend:
+        os.environ["KERAS_BACKEND"] = backend
+    from ..train.recipe import read_recipe
+    from ..train.threads import limit_threads
+
+    settings = read_recipe(recipe)
+    limit_threads(threads)
+    from ..train import run
+
+    folder = run.run_folder(settings, recipe.resolve().parent.name)
+    say = console.print
+    say(f"checkpoints and event files: {folder}", soft_wrap=True)
+    prepared = run.prepare(settings, say)
+    if prepare:
+        return
+    job = run.Run(settings, prepared, folder, say)
+    if not export_only:
+        job.train()
+    say(f"{job.export(recipe.parent)}")

@@ -1,0 +1,182 @@
+"""The second stage of training: zeros in blocks, integer grids, and a teacher that keeps the student right.
+
+Starts from float parameters (batch normalisation folded). Zeros grow along a cubic; the grids follow the
+weights and activations until `freeze`, then stay, so that what is exported is exactly what was
+trained.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from keras import ops
+
+from stapes_tools.convert import forward
+from stapes_tools.convert.grid import Grid
+from stapes_tools.convert.quantize import choose_scale
+from stapes_tools.convert.scales import Scale
+from stapes_tools.convert.topology import Parameters, Topology
+from stapes_tools.train import levels, sparsify
+from stapes_tools.train.compact import CompactTransducer, as_matrix, dense_layers, simulated_activations
+from stapes_tools.train.distil import distillation_loss
+from stapes_tools.train.loss import monotonic_rnnt_loss
+from stapes_tools.train.recipe import Compression
+from stapes_tools.train.tasks import per_unit, spread
+
+_UPDATE_BATCHES = 50
+# Steps of calibration features that statistics are taken from.
+_CALIBRATION_ROWS = 4000
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the network does on the calibration set: rms of every matrix's inputs, every activation's scale."""
+
+    input_rms: dict[str, np.ndarray]
+    scales: dict[str, Scale]
+
+
+def observe(topology: Topology, parameters: Parameters, calibration: Sequence[np.ndarray]) -> Statistics:
+    """Run the float network over utterances of features, int8 [T, 120] each."""
+    found: dict[str, list[np.ndarray]] = {name: [] for name in simulated_activations(topology)}
+    inputs: dict[str, list[np.ndarray]] = {name: [] for name in dense_layers(topology)}
+    rng = np.random.default_rng(0)
+    table = parameters["predictor.table"][0]
+    for features in calibration:
+        stream = x = forward.dequantise_features(features)
+        for layer in forward.encoder_layers(topology):
+            x = stream if layer.stream_input else x
+            if layer.name in inputs:
+                inputs[layer.name].append(_windows(x, topology.front_width) if layer.name == "front" else x)
+            x = layer.apply(parameters, x)
+            found[layer.name].append(x)
+            stream = layer.join(stream, x)
+            if layer.residual:
+                found[layer.sum_name].append(stream)
+        labels = rng.integers(0, len(table), len(x))
+        found["hidden"].append(forward.hidden(x, table[labels]))
+    found["predicted"] = [table]
+    rms = {name: np.sqrt(np.mean(np.concatenate(rows) ** 2, axis=0)) for name, rows in inputs.items()}
+    return Statistics(rms, {name: choose_scale(np.concatenate(rows)) for name, rows in found.items()})
+
+
+def _windows(x: np.ndarray, width: int) -> np.ndarray:
+    """[T, width x inputs], oldest first, zeros before the start."""
+    padded = np.concatenate([np.zeros((width - 1, x.shape[1]), x.dtype), x])
+    return np.concatenate([padded[k : k + len(x)] for k in range(width)], axis=1)
+
+
+def calibration_rows(examples, count: int = 60) -> list[np.ndarray]:
+    """Some utterances of a feature set, about _CALIBRATION_ROWS steps."""
+    chosen, total = [], 0
+    for index in np.linspace(0, len(examples.labels) - 1, count).astype(int):
+        rows = np.array(examples.example(int(index))[0])
+        chosen.append(rows)
+        total += len(rows)
+        if total >= _CALIBRATION_ROWS:
+            break
+    return chosen
+
+
+class CompactTask:
+    """Sparsification, quantisation-aware training and distillation, each as the recipe switches it.
+
+    Args:
+        topology: of the network.
+        parameters: where it starts.
+        settings: the recipe's [compression].
+        calibration: utterances of features, int8 [T, 120] each.
+        teacher: float parameters of the teacher, and its topology; None trains without one.
+    """
+
+    parts = ("rnnt", "teacher", "grid")
+
+    def __init__(
+        self,
+        topology: Topology,
+        parameters: Parameters,
+        settings: Compression,
+        calibration: Sequence[np.ndarray],
+        teacher: tuple[Topology, Parameters] | None = None,
+    ):
+        self.settings, self.calibration = settings, calibration
+        self.net = CompactTransducer(topology, parameters, weight_bits=settings.weight_bits or None)
+        self.teacher = CompactTransducer(*teacher, trainable=False) if teacher else None
+        self._update(0.0)
+
+    def losses(self, features, labels, steps, units, knobs):
+        """RNN-T, distillation and grid penalty, weighted by the knobs."""
+        x, _ = spread(features, steps)
+        student = self.net.lattice(self.net.encode(x), labels)
+        rnnt = per_unit(monotonic_rnnt_loss(*student, steps, units), units)
+        distilled = pull = ops.zeros_like(rnnt)
+        if self.teacher is not None:
+            taught = self.teacher.lattice(self.teacher.encode(x), labels)
+            distilled = per_unit(distillation_loss(student, taught, steps, units), units)
+        if self.settings.grid_penalty:
+            pull = self.net.grid_penalty()
+        return knobs[0] * rnnt + knobs[1] * distilled + knobs[2] * pull, ops.stack([rnnt, distilled, pull])
+
+    def knobs(self, progress: float) -> np.ndarray:
+        """Weights of (RNN-T, teacher, grid penalty); the penalty rises linearly."""
+        return np.array((1.0, self.settings.teacher_weight, self.settings.grid_penalty * progress), np.float32)
+
+    def between(self, progress: float, batches_done: int) -> None:
+        """Move masks and grids along."""
+        if batches_done % _UPDATE_BATCHES == 0:
+            self._update(progress)
+
+    def parameters(self, variables: list[np.ndarray]) -> Parameters:
+        """The float parameters, masked."""
+        names = {variable.path: name for name, variable in self.net.kernels.items()}
+        found = {
+            names[variable.path]: np.asarray(value, np.float32)
+            for variable, value in zip(self.net.trainable_variables, variables, strict=True)
+        }
+        for name, mask in self.net.masks.items():
+            found[f"{name}.weight"] = found[f"{name}.weight"] * ops.convert_to_numpy(mask.value)
+        return found
+
+    def _update(self, progress: float) -> None:
+        settings = self.settings
+        frozen = progress >= settings.freeze and float(self.net.scales["front"][0]) != 1.0
+        if frozen:
+            return
+        now = {name: ops.convert_to_numpy(variable.value) for name, variable in self.net.kernels.items()}
+        statistics = observe(self.net.topology, self._masked(now), self.calibration)
+        zeros = sparsify.zeros_wanted(progress, settings.sparse_start, settings.sparse_end, settings.zeros)
+        if settings.zeros:
+            self._set_masks(now, statistics, zeros)
+        if settings.weight_bits or settings.simulate_activations:
+            self._set_grids(self._masked(now), statistics)
+
+    def _masked(self, now: Parameters) -> Parameters:
+        masks = {f"{name}.weight": ops.convert_to_numpy(mask.value) for name, mask in self.net.masks.items()}
+        return {name: value * masks[name] if name in masks else value for name, value in now.items()}
+
+    def _set_masks(self, now: Parameters, statistics: Statistics, zeros: float) -> None:
+        for name, mask in self.net.masks.items():
+            weight = now[f"{name}.weight"]
+            found = sparsify.block_mask(as_matrix(weight), statistics.input_rms[name], zeros, self.settings.block_rows)
+            mask.assign(found.reshape(weight.shape))
+
+    def _set_grids(self, now: Parameters, statistics: Statistics) -> None:
+        for name, steps in self.net.steps.items():
+            if self.settings.weight_bits:
+                steps.assign(levels.weight_steps(as_matrix(now[f"{name}.weight"]), self.settings.weight_bits))
+        for name, variable in self.net.scales.items():
+            scale = statistics.scales[name]
+            variable.assign(np.array([scale.scale, scale.zero_point], np.float32))
+        switches = (self.settings.simulate_activations, self.settings.straight_through)
+        self.net.simulate.assign(np.array(switches, np.float32))
+
+    def grid(self) -> Grid:
+        """The grids as they are now, for the converter; empty where the recipe switches them off."""
+        steps, scales = {}, {}
+        if self.settings.weight_bits:
+            steps = {name: ops.convert_to_numpy(variable.value) for name, variable in self.net.steps.items()}
+        if self.settings.simulate_activations:
+            for name, variable in self.net.scales.items():
+                scale, zero_point = (float(value) for value in ops.convert_to_numpy(variable.value))
+                scales[name] = Scale(scale, int(zero_point))
+        return Grid(steps, scales)

@@ -1,0 +1,163 @@
+"""A recipe from beginning to end: features, dense training, compression, model file.
+
+Each stage leaves its float parameters in the run's folder, so that a run that was stopped goes on
+where it was, and a stage can be repeated alone.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stapes_tools.convert.grid import Grid, four_bits
+from stapes_tools.convert.metadata import Metadata
+from stapes_tools.convert.topology import Parameters, Topology
+from stapes_tools.corpora.build import content_hash
+from stapes_tools.corpora.store import cache_root
+from stapes_tools.errors import UserError
+from stapes_tools.grammar.lexicon import Lexicon
+from stapes_tools.grammar.units import UNITS
+from stapes_tools.train import checkpoint
+from stapes_tools.train.data import FeatureSet, feature_set, mean_log_mel, training_packs
+from stapes_tools.train.recipe import Recipe, Schedule, topology_of
+
+Say = Callable[[str], None]
+STAGES = ("dense", "compressed")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What every stage needs: augmented copies of the training speech, the front end's prior, the lexicon."""
+
+    copies: list[FeatureSet]
+    prior: np.ndarray
+    lexicon: Lexicon
+
+
+def run_folder(recipe: Recipe, name: str) -> Path:
+    """Where a recipe's checkpoints lie; another recipe, another folder."""
+    folder = cache_root() / "train" / f"{name}-{content_hash(repr(recipe))}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def prepare(recipe: Recipe, say: Say, prior: np.ndarray | None = None) -> Prepared:
+    """Synthesise, decode, augment and extract features; what is in the cache is not made again."""
+    lexicon = Lexicon(recipe.data.extra_words)
+    packs = training_packs(recipe, lexicon)
+    if prior is None:
+        prior = mean_log_mel(packs, recipe.data, 0, 10)
+    copies = [feature_set(packs, recipe.data, seed, prior, lexicon) for seed in range(1, recipe.data.copies + 1)]
+    say(f"{sum(pack.hours for pack in packs):.2f} h of speech, {len(copies[0].labels)} utterances")
+    return Prepared(copies, prior, lexicon)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recipe being trained: its speech, the folder of its checkpoints, and where progress is told."""
+
+    recipe: Recipe
+    prepared: Prepared
+    folder: Path
+    say: Say
+
+    def train(self) -> None:
+        """Every stage of the recipe; a finished one only writes its parameters again."""
+        parameters = self.dense()
+        if self.recipe.compression is not None:
+            self.compress(topology_of(self.recipe.model), parameters)
+
+    def dense(self) -> Parameters:
+        """The first stage: all weights, float. Leaves dense.npz."""
+        from stapes_tools.train.net import Transducer
+        from stapes_tools.train.tasks import DenseTask
+
+        net = Transducer(topology_of(self.recipe.model), self.recipe.seed)
+        net(np.zeros((1, 4, 120), np.float32), np.zeros((1, 1), np.int32), np.ones((1, 4), bool))
+        return self._stage("dense", DenseTask(net, self.recipe.training), self.recipe.training)[0]
+
+    def compress(self, topology: Topology, start: Parameters) -> tuple[Parameters, Grid]:
+        """The second stage, from float parameters: zeros and grids. Leaves compressed.npz."""
+        from stapes_tools.convert.equalise import equalise
+        from stapes_tools.train.compress import CompactTask, calibration_rows
+
+        settings = self.recipe.compression
+        if settings is None:
+            raise UserError("the recipe has no [compression]")
+        calibration = calibration_rows(self.prepared.copies[0])
+        teacher = None
+        if settings.teacher_weight:
+            own = not settings.teacher
+            teacher = (topology, start) if own else checkpoint.load_model(Path(settings.teacher), "dense")
+        balanced = equalise(topology, start, calibration)
+        return self._stage("compressed", CompactTask(topology, balanced, settings, calibration, teacher), settings)
+
+    def _stage(self, name: str, task, settings: Schedule) -> tuple[Parameters, Grid]:
+        from stapes_tools.train.logs import EventLog
+        from stapes_tools.train.loop import Trainer
+
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        held_out = self._held_out()
+
+        def save(trainer: Trainer) -> tuple[Parameters, Grid]:
+            parameters, grid = trainer.averaged(), task.grid()
+            checkpoint.save(self.folder / f"{name}.npz", task.net.topology, parameters, self.prepared.prior, grid)
+            return parameters, grid
+
+        def report(trainer: Trainer) -> dict:
+            parameters, _ = save(trainer)
+            return self._rates(task.net.topology, parameters, held_out)
+
+        with EventLog(folder / "events", self.say) as log:
+            trainer = Trainer(task, settings, self.prepared.copies, folder, self.recipe.seed, log=log)
+            trainer.run(report)
+        return save(trainer)
+
+    def _held_out(self) -> dict[str, list]:
+        from stapes_tools.train import dev
+
+        sets = dev.held_out_sets(self.recipe, self.prepared.prior, self.prepared.lexicon)
+        return {label: dev.some(rows, 40) for label, rows in sets.items()}
+
+    def _rates(self, topology: Topology, parameters: Parameters, held_out: dict[str, list]) -> dict[str, float]:
+        from stapes_tools.train.greedy import phone_error_rate
+
+        rates = {label: phone_error_rate(topology, parameters, rows) for label, rows in held_out.items()}
+        self.say("phone error rate: " + "  ".join(f"{label} {100 * rate:.1f} %" for label, rate in rates.items()))
+        return {f"per_{label}": rate for label, rate in rates.items()}
+
+    def export(self, output: Path) -> Path:
+        """Quantise the last stage's parameters, tune the search on synthetic commands, write all to a folder."""
+        from stapes_tools.train.curves import draw_history
+        from stapes_tools.train.export import export_model
+        from stapes_tools.train.tune import tune
+
+        stage = next((name for name in reversed(STAGES) if (self.folder / f"{name}.npz").exists()), None)
+        if stage is None:
+            raise UserError("nothing is trained yet", self.folder, "run it without --export")
+        saved = checkpoint.load(self.folder / f"{stage}.npz")
+        model = output / "model.tflite"
+        export_model(
+            model,
+            saved.topology,
+            saved.parameters,
+            self.prepared.copies[0],
+            metadata=Metadata(UNITS, tuple(int(value) for value in saved.prior)),
+            description=output.resolve().name,
+            weight_bits=self._weight_bits(stage, saved.topology),
+            grid=saved.grid,
+        )
+        model.write_bytes(tune(model.read_bytes(), self.recipe, self.recipe.data.processes, self.say))
+        for name in STAGES:
+            if (self.folder / f"{name}.npz").exists():
+                shutil.copyfile(self.folder / f"{name}.npz", output / f"{name}.npz")
+        draw_history(self.folder, output / "curves.png")
+        return model
+
+    def _weight_bits(self, stage: str, topology: Topology) -> dict[str, int]:
+        settings = self.recipe.compression
+        four = stage == "compressed" and settings is not None and settings.weight_bits == 4
+        return four_bits(topology) if four else {}
