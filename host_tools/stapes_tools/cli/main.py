@@ -11,8 +11,10 @@ from stapes.errors import StapesError as PackageError
 
 from ..device.errors import DeviceError
 from ..errors import StapesError
+from .adapt import adapt
 from .bench import bench
 from .demo import demo
+from .eval import evaluation
 from .grammar import grammar
 from .lattice import lattice
 from .model import model
@@ -27,8 +29,8 @@ _DEBUG = "--debug"
 _GROUPS = {
     "Recognise": ("transcribe", "demo"),
     "Look into files": ("grammar", "lattice", "model"),
-    "Train": ("train",),
-    "Measure": ("bench",),
+    "Train": ("train", "adapt"),
+    "Measure": ("eval", "bench"),
 }
 _EXAMPLES = """\
 Examples:
@@ -61,7 +63,7 @@ def stapes(debug: bool) -> None:
     """
 
 
-for _verb in (transcribe, demo, grammar, lattice, model, train, bench):
+for _verb in (transcribe, demo, grammar, lattice, model, train, adapt, bench):
     stapes.add_command(_verb)
 
 

@@ -32,14 +32,15 @@ def train(recipe: Path, prepare: bool, export_only: bool, threads: int, backend:
     settings = read_recipe(recipe)
     limit_threads(threads)
     from ..train import run
+    from ..train.teller import ConsoleTeller
 
     folder = run.run_folder(settings, recipe.resolve().parent.name)
-    say = console.print
-    say(f"checkpoints and event files: {folder}", soft_wrap=True)
-    prepared = run.prepare(settings, say)
-    if prepare:
-        return
-    job = run.Run(settings, prepared, folder, say)
-    if not export_only:
-        job.train()
-    say(f"{job.export(recipe.parent)}")
+    with ConsoleTeller(console) as tell:
+        tell.say(f"checkpoints and event files: {folder}")
+        prepared = run.prepare(settings, tell)
+        if prepare:
+            return
+        job = run.Run(settings, prepared, folder, tell)
+        if not export_only:
+            job.train()
+        tell.say(str(job.export(recipe.parent)))

@@ -108,7 +108,7 @@ class CompactTask:
         """RNN-T, distillation and grid penalty, weighted by the knobs."""
         x, _ = spread(features, steps)
         student = self.net.lattice(self.net.encode(x), labels)
-        rnnt = per_unit(monotonic_rnnt_loss(*student, steps, units), units)
+        rnnt = per_unit(monotonic_rnnt_loss(student[0], student[1], steps, units), units)
         distilled = pull = ops.zeros_like(rnnt)
         if self.teacher is not None:
             taught = self.teacher.lattice(self.teacher.encode(x), labels)

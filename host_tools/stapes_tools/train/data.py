@@ -15,6 +15,7 @@ import numpy as np
 from stapes_tools.corpora import build, readers, sentences
 from stapes_tools.corpora.augment import Surroundings, augment
 from stapes_tools.corpora.store import AudioPack, cache_root
+from stapes_tools.corpora.synthetic_places import make_noises, make_rooms
 from stapes_tools.corpora.voices import HELD_OUT
 from stapes_tools.corpora.words import broad_vocabulary, phone_labels, spoken_everywhere
 from stapes_tools.errors import UserError
@@ -24,6 +25,8 @@ from stapes_tools.kernels.features import log_mel
 from stapes_tools.train.recipe import Data, Recipe, Synthetic
 
 FEATURE_SIZE = 120
+MADE = "synthetic:"
+_PLACES_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -88,40 +91,56 @@ def command_grammar(recipe: Recipe) -> Path:
     return Path(next(iter(recipe.data.synthetic[0].grammars)))
 
 
-def held_out_commands(recipe: Recipe, count: int) -> list[AudioPack]:
-    """Synthetic commands for tuning: sentences of another seed, by voices that training never hears where there are."""
+def held_out_commands(recipe: Recipe, count: int, offset: int) -> list[AudioPack]:
+    """Synthetic commands that training never hears, mostly by voices that it never hears either.
+
+    Args:
+        count: utterances wanted.
+        offset: added to the seed of the recipe's first entry, whose grammar they come from.
+    """
     entry = recipe.data.synthetic[0]
-    texts = sentences.sample_commands(command_grammar(recipe), count, entry.seed + 1000)
-    voices = {"flite": HELD_OUT[:1], "espeak-ng": HELD_OUT[1:], "piper": None, "hibari": None}
-    shares = {"flite": 0.3, "espeak-ng": 0.3, "piper": 0.2, "hibari": 0.2}
+    texts = sentences.sample_commands(command_grammar(recipe), count, entry.seed + offset)
+    held_out = {
+        engine: [voice for voice in HELD_OUT if voice.startswith(f"{engine}/")] for engine in recipe.data.held_out
+    }
     return [
         build.synthetic_pack(
             texts,
             engine,
-            int(count * shares[engine]),
-            entry.seed + 1000,
+            int(count * share),
+            entry.seed + offset,
             processes=recipe.data.processes,
-            voices=names,
+            voices=held_out[engine] or None,
         )
-        for engine, names in voices.items()
+        for engine, share in recipe.data.held_out.items()
     ]
 
 
-def surroundings(data: Data) -> Surroundings:
-    """Noises and rooms of the recipe."""
-
-    def find(patterns: Sequence[str]) -> list[Path]:
-        paths = [Path(path) for pattern in patterns for path in sorted(glob.glob(str(Path(data.root) / pattern)))]
-        if patterns and not paths:
-            raise UserError(f"no recording matches {', '.join(patterns)} in {data.root}")
-        return paths
-
-    return Surroundings.read(find(data.noises), find(data.rooms))
-
-
 @functools.cache
-def _surroundings_of(root: str, noises: tuple[str, ...], rooms: tuple[str, ...]) -> Surroundings:
-    return surroundings(Data(root, [], list(noises), list(rooms), 0, 0, 0.0, []))
+def surroundings(root: str, noises: tuple[str, ...], rooms: tuple[str, ...]) -> Surroundings:
+    """Noises and rooms of a recipe: recordings by their patterns under root, `synthetic:N` for N made ones."""
+    recorded = Surroundings.read(_find(root, noises), _find(root, rooms))
+    return Surroundings(
+        [*recorded.noises, *make_noises(_made(noises), _PLACES_SEED)],
+        [*recorded.rooms, *make_rooms(_made(rooms), _PLACES_SEED)],
+    )
+
+
+def surroundings_of(data: Data) -> Surroundings:
+    """Noises and rooms of the recipe's [data]."""
+    return surroundings(data.root, tuple(data.noises), tuple(data.rooms))
+
+
+def _made(entries: Sequence[str]) -> int:
+    return sum(int(entry.removeprefix(MADE)) for entry in entries if entry.startswith(MADE))
+
+
+def _find(root: str, entries: Sequence[str]) -> list[Path]:
+    patterns = [entry for entry in entries if not entry.startswith(MADE)]
+    paths = [Path(path) for pattern in patterns for path in sorted(glob.glob(str(Path(root) / pattern)))]
+    if patterns and not paths:
+        raise UserError(f"no recording matches {', '.join(patterns)}", root, "check the recipe's root")
+    return paths
 
 
 def _copy_of(task) -> np.ndarray:
@@ -129,7 +148,7 @@ def _copy_of(task) -> np.ndarray:
     folder, utterance, seed, (root, noises, rooms), prior = task
     samples = _pack(folder).samples(utterance)
     if seed is not None:
-        samples = augment(samples, _surroundings_of(root, noises, rooms), np.random.default_rng(seed))
+        samples = augment(samples, surroundings(root, noises, rooms), np.random.default_rng(seed))
     if prior is None:
         frames = log_mel(samples)
         return np.append(frames.sum(axis=0, dtype=np.int64), len(frames))

@@ -7,25 +7,26 @@ import numpy as np
 from stapes_tools.corpora import build, readers
 from stapes_tools.corpora.augment import augment
 from stapes_tools.grammar.lexicon import Lexicon
-from stapes_tools.train.data import FeatureSet, feature_set, held_out_commands, surroundings
+from stapes_tools.train.data import FeatureSet, feature_set, held_out_commands, surroundings_of
 from stapes_tools.train.recipe import Recipe
 
 AUGMENT_SEED = 1001
-COMMANDS = 200
+# Offsets of the seed: settings are chosen on one set of commands, what to expect is measured on another.
+TUNING, EXPECTING = 1000, 2000
 
 
 def command_set(recipe: Recipe, prior: np.ndarray, lexicon: Lexicon) -> FeatureSet:
     """Synthetic commands, augmented: mostly voices and always sentences that training does not hold."""
-    packs = held_out_commands(recipe, COMMANDS)
+    packs = held_out_commands(recipe, recipe.data.held_out_commands, TUNING)
     return feature_set(packs, recipe.data, AUGMENT_SEED, prior, lexicon)
 
 
-def command_recordings(recipe: Recipe) -> list[tuple[str, np.ndarray]]:
-    """The same commands as (sentence, augmented int16 samples)."""
-    around = surroundings(recipe.data)
+def command_recordings(recipe: Recipe, offset: int) -> list[tuple[str, np.ndarray]]:
+    """Held-out commands as (sentence, augmented int16 samples); those of TUNING are the ones in command_set."""
+    around = surroundings_of(recipe.data)
     return [
         (utterance.text, augment(samples, around, np.random.default_rng([AUGMENT_SEED, number, index])))
-        for number, pack in enumerate(held_out_commands(recipe, COMMANDS))
+        for number, pack in enumerate(held_out_commands(recipe, recipe.data.held_out_commands, offset))
         for index, (utterance, samples) in enumerate(pack)
     ]
 

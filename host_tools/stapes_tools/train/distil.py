@@ -32,10 +32,10 @@ def distillation_loss(student, teacher, steps, units):
     Returns:
         float32 [B], in nats: the sum over the nodes of occupation x Kullback-Leibler divergence.
     """
-    stay, move = lattice_occupation(*teacher, steps, units)
+    stay, move = lattice_occupation(teacher[0], teacher[1], steps, units)
     # In the last column no unit is left to emit: only blank and the rest are told apart there.
     may_emit = ops.arange(ops.shape(student[0])[2])[None, None, :] < units[:, None, None]
-    outcomes = (_outcomes(*teacher, may_emit), _outcomes(*student, may_emit))
+    outcomes = [_outcomes(blank, emit, may_emit) for blank, emit in (teacher, student)]
     divergence = sum(ops.exp(p) * (p - q) for p, q in zip(*outcomes, strict=True))
     weight = ops.stop_gradient(stay + move)
     return ops.sum(weight * divergence, axis=(1, 2))

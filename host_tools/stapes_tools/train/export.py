@@ -72,8 +72,16 @@ def export_model(
     """
     spread = np.linspace(0, len(examples.labels) - 1, 200).astype(int)
     calibration = [np.array(examples.example(int(index))[0]) for index in spread]
-    options = {"description": description, "weight_bits": weight_bits, "grid": grid}
-    return write_model(path, topology, parameters, calibration, metadata, **options)
+    return write_model(
+        path,
+        topology,
+        parameters,
+        calibration,
+        metadata,
+        description=description,
+        weight_bits=weight_bits,
+        grid=grid,
+    )
 
 
 def with_search_settings(data: bytes, blank_penalty: float, language_scale: float) -> bytes:

@@ -57,11 +57,12 @@ class Trainer:
         if (folder / "checkpoint.npz").exists():
             self._load()
 
-    def run(self, report: Callable[["Trainer"], dict]) -> None:
-        """Train until the minutes are used up.
+    def run(self, report: Callable[["Trainer"], dict], watch: Callable[[float], None] = lambda progress: None) -> None:
+        """Train until the stage is done.
 
         Args:
             report: called at every checkpoint; what it returns is added to the history.
+            watch: called after every batch with the progress, 0 to 1.
         """
         rng = np.random.default_rng([self.seed, self.batches_done])
         stream = self._stream()
@@ -73,6 +74,7 @@ class Trainer:
             sums += self._one(batch)
             self.batches_done += 1
             self.seconds = self._clock() - started
+            watch(self.progress)
             due = self.seconds - since >= 60 * self.settings.checkpoint_minutes or self.progress >= 1.0
             if due or self.batches_done in (20, 100, 300):
                 self._record(sums)

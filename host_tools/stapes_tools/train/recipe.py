@@ -9,6 +9,8 @@ from stapes_tools.convert.topology import Block, Topology
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.units import UNITS
 
+HELD_OUT_SHARES = {"flite": 0.3, "espeak-ng": 0.3, "piper": 0.2, "hibari": 0.2}
+
 
 @dataclass(frozen=True)
 class Synthetic:
@@ -36,6 +38,9 @@ class Data:
     longest_s: float
     synthetic: list[Synthetic]
     extra_words: dict[str, str] = field(default_factory=dict)
+    # Engine -> share of the synthetic commands that tuning and the report use.
+    held_out: dict[str, float] = field(default_factory=lambda: dict(HELD_OUT_SHARES))
+    held_out_commands: int = 200
 
 
 @dataclass(frozen=True)
@@ -106,13 +111,19 @@ class Compression(Schedule):
 
 @dataclass(frozen=True)
 class Recipe:
-    """All of a recipe file."""
+    """All of a recipe file.
+
+    [model] and [training] train from scratch; `base`, the folder of another model, adapts that
+    one, from its parameters after `base_stage`.
+    """
 
     seed: int
     data: Data
-    model: Model
-    training: Training
+    model: Model | None = None
+    training: Training | None = None
     compression: Compression | None = None
+    base: str = ""
+    base_stage: str = "dense"
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -122,18 +133,30 @@ def read_recipe(path: Path) -> Recipe:
         UserError: missing, not TOML, an unknown or a missing key.
     """
     try:
-        table = tomllib.loads(path.read_text())
+        return parse_recipe(path.read_text(), path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such recipe") from None
+
+
+def parse_recipe(text: str, path: Path) -> Recipe:
+    """The recipe in text; errors name path."""
+    try:
+        table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not a TOML file: {error}") from None
     table["data"] = dict(table.get("data", {}))
     table["data"]["synthetic"] = [_fill(Synthetic, row, path) for row in table["data"].get("synthetic", [])]
-    for key, kind in (("data", Data), ("model", Model), ("training", Training)):
-        table[key] = _fill(kind, table.get(key, {}), path)
-    if "compression" in table:
-        table["compression"] = _fill(Compression, table["compression"], path)
-    return _fill(Recipe, table, path)
+    parts = {"data": Data, "model": Model, "training": Training, "compression": Compression}
+    for key, kind in parts.items():
+        if key in table:
+            table[key] = _fill(kind, table[key], path)
+    recipe = _fill(Recipe, table, path)
+    needed = ("compression",) if recipe.base else ("model", "training")
+    for key in needed:
+        if getattr(recipe, key) is None:
+            reason = "a model is adapted" if recipe.base else "nothing to start from is named with `base`"
+            raise UserError(f"{path}: [{key}] is missing; {reason}")
+    return recipe
 
 
 def _fill(kind, table: dict, path: Path):

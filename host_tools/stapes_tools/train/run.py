@@ -5,7 +5,6 @@ where it was, and a stage can be repeated alone.
 """
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +21,8 @@ from stapes_tools.grammar.units import UNITS
 from stapes_tools.train import checkpoint
 from stapes_tools.train.data import FeatureSet, feature_set, mean_log_mel, training_packs
 from stapes_tools.train.recipe import Recipe, Schedule, topology_of
+from stapes_tools.train.teller import Teller
 
-Say = Callable[[str], None]
 STAGES = ("dense", "compressed")
 
 
@@ -43,14 +42,17 @@ def run_folder(recipe: Recipe, name: str) -> Path:
     return folder
 
 
-def prepare(recipe: Recipe, say: Say, prior: np.ndarray | None = None) -> Prepared:
+def prepare(recipe: Recipe, tell: Teller) -> Prepared:
     """Synthesise, decode, augment and extract features; what is in the cache is not made again."""
     lexicon = Lexicon(recipe.data.extra_words)
     packs = training_packs(recipe, lexicon)
-    if prior is None:
+    if recipe.base:
+        # The base hears through its own prior.
+        prior = checkpoint.load(Path(recipe.base) / f"{recipe.base_stage}.npz").prior
+    else:
         prior = mean_log_mel(packs, recipe.data, 0, 10)
     copies = [feature_set(packs, recipe.data, seed, prior, lexicon) for seed in range(1, recipe.data.copies + 1)]
-    say(f"{sum(pack.hours for pack in packs):.2f} h of speech, {len(copies[0].labels)} utterances")
+    tell.say(f"{sum(pack.hours for pack in packs):.2f} h of speech, {len(copies[0].labels)} utterances")
     return Prepared(copies, prior, lexicon)
 
 
@@ -61,22 +63,28 @@ class Run:
     recipe: Recipe
     prepared: Prepared
     folder: Path
-    say: Say
+    tell: Teller
 
     def train(self) -> None:
         """Every stage of the recipe; a finished one only writes its parameters again."""
-        parameters = self.dense()
+        if self.recipe.base:
+            topology, parameters = checkpoint.load_model(Path(self.recipe.base), self.recipe.base_stage)
+        else:
+            topology, parameters = self.dense()
         if self.recipe.compression is not None:
-            self.compress(topology_of(self.recipe.model), parameters)
+            self.compress(topology, parameters)
 
-    def dense(self) -> Parameters:
+    def dense(self) -> tuple[Topology, Parameters]:
         """The first stage: all weights, float. Leaves dense.npz."""
         from stapes_tools.train.net import Transducer
         from stapes_tools.train.tasks import DenseTask
 
-        net = Transducer(topology_of(self.recipe.model), self.recipe.seed)
+        model, settings = self.recipe.model, self.recipe.training
+        assert model is not None and settings is not None, "read_recipe sees to it"
+        topology = topology_of(model)
+        net = Transducer(topology, self.recipe.seed)
         net(np.zeros((1, 4, 120), np.float32), np.zeros((1, 1), np.int32), np.ones((1, 4), bool))
-        return self._stage("dense", DenseTask(net, self.recipe.training), self.recipe.training)[0]
+        return topology, self._stage("dense", DenseTask(net, settings), settings)[0]
 
     def compress(self, topology: Topology, start: Parameters) -> tuple[Parameters, Grid]:
         """The second stage, from float parameters: zeros and grids. Leaves compressed.npz."""
@@ -111,9 +119,9 @@ class Run:
             parameters, _ = save(trainer)
             return self._rates(task.net.topology, parameters, held_out)
 
-        with EventLog(folder / "events", self.say) as log:
+        with EventLog(folder / "events", self.tell.say) as log:
             trainer = Trainer(task, settings, self.prepared.copies, folder, self.recipe.seed, log=log)
-            trainer.run(report)
+            trainer.run(report, lambda progress: self.tell.progress(name, progress))
         return save(trainer)
 
     def _held_out(self) -> dict[str, list]:
@@ -126,7 +134,7 @@ class Run:
         from stapes_tools.train.greedy import phone_error_rate
 
         rates = {label: phone_error_rate(topology, parameters, rows) for label, rows in held_out.items()}
-        self.say("phone error rate: " + "  ".join(f"{label} {100 * rate:.1f} %" for label, rate in rates.items()))
+        self.tell.say("phone error rate: " + "  ".join(f"{label} {100 * rate:.1f} %" for label, rate in rates.items()))
         return {f"per_{label}": rate for label, rate in rates.items()}
 
     def export(self, output: Path) -> Path:
@@ -150,12 +158,20 @@ class Run:
             weight_bits=self._weight_bits(stage, saved.topology),
             grid=saved.grid,
         )
-        model.write_bytes(tune(model.read_bytes(), self.recipe, self.recipe.data.processes, self.say))
+        model.write_bytes(tune(model.read_bytes(), self.recipe, self.recipe.data.processes, self.tell.say))
         for name in STAGES:
             if (self.folder / f"{name}.npz").exists():
                 shutil.copyfile(self.folder / f"{name}.npz", output / f"{name}.npz")
         draw_history(self.folder, output / "curves.png")
         return model
+
+    def expected_acceptance(self, model: bytes) -> float:
+        """Share of commands understood, on synthetic ones that neither training nor tuning has met."""
+        from stapes_tools.train import dev
+        from stapes_tools.train.tune import acceptance
+
+        recordings = dev.command_recordings(self.recipe, dev.EXPECTING)
+        return acceptance(model, self.recipe, recordings, self.recipe.data.processes)
 
     def _weight_bits(self, stage: str, topology: Topology) -> dict[str, int]:
         settings = self.recipe.compression

@@ -30,7 +30,7 @@ def acceptance(model: bytes, recipe: Recipe, recordings: Sequence[tuple[str, np.
 
 def tune(model: bytes, recipe: Recipe, processes: int, say: Callable[[str], None]) -> bytes:
     """The model with the settings of the best acceptance: first the penalty, then the scale; ties go to the first."""
-    recordings = dev.command_recordings(recipe)
+    recordings = dev.command_recordings(recipe, dev.TUNING)
 
     def best(settings: list[tuple[float, float]]) -> tuple[float, float]:
         scores = {}

@@ -1,0 +1,141 @@
+"""A recipe from end to end on a handful of utterances: train, stop, adapt, export; and what is refused."""
+
+import os
+import re
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+from stapes_tools.errors import UserError
+from stapes_tools.train.recipe import parse_recipe, read_recipe
+
+pytest.importorskip("tensorflow", reason="needs the train extra")
+
+from stapes_tools.cli.main import main
+from stapes_tools.train import checkpoint, run
+from stapes_tools.train.adapt import adapt, adaptation_recipe
+from stapes_tools.train.teller import QuietTeller
+
+GRAMMAR = """
+context:
+  expressions:
+    light:
+      - "[turn, switch] [on, off] the $room:room light"
+  slots:
+    room: [kitchen, hall]
+"""
+DATA = """
+[data]
+root = "nowhere"
+recorded = []
+noises = ["synthetic:2"]
+rooms = ["synthetic:2"]
+copies = 1
+processes = 1
+longest_s = 15.0
+held_out = { hibari = 1.0 }
+held_out_commands = 4
+
+[[data.synthetic]]
+name = "commands"
+seed = 1
+grammars = { @GRAMMARS@ }
+engines = { hibari = 12 }
+"""
+STAGES = """
+[model]
+channels = 16
+blocks = 2
+width = 5
+joint = 8
+
+[training]
+minutes = 1.0
+batches = 12
+steps_per_batch = 300
+learning_rate = 2e-3
+warmup_batches = 2
+ctc_share = 0.2
+ctc_weight = 0.3
+"""
+COMPRESSION = """
+[compression]
+minutes = 1.0
+batches = 8
+steps_per_batch = 300
+learning_rate = 1e-3
+zeros = 0.75
+teacher_weight = 0.3
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a grammar, a recipe, a trained model and a cache of its own."""
+    folder = tmp_path_factory.mktemp("recipe")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STAPES_CACHE", str(folder / "cache"))
+        (folder / "lights.yaml").write_text(GRAMMAR)
+        filled = DATA.replace("@GRAMMARS@", f'"{folder / "lights.yaml"}" = 8')
+        (folder / "recipe.toml").write_text("seed = 1\n" + filled + STAGES + COMPRESSION)
+        assert main(["train", str(folder / "recipe.toml")]) == 0
+        yield folder
+
+
+def test_a_recipe_becomes_a_model_with_its_parameters_and_curves(folder, capsys):
+    for name in ("model.tflite", "dense.npz", "compressed.npz", "curves.png"):
+        assert (folder / name).stat().st_size > 500, name
+    saved = checkpoint.load(folder / "compressed.npz")
+    assert np.mean(saved.parameters["block0.pointwise.weight"] == 0) == pytest.approx(0.75, abs=0.02)
+    assert checkpoint.load(folder / "dense.npz").parameters["block0.pointwise.weight"].all()
+    assert main(["model", str(folder / "model.tflite")]) == 0
+    assert list((folder / "cache").glob("train/*/dense/events/events.out.tfevents*"))
+
+
+def test_a_finished_run_only_exports_again(folder, capsys):
+    before = (folder / "model.tflite").read_bytes()
+    assert main(["train", str(folder / "recipe.toml")]) == 0
+    assert (folder / "model.tflite").read_bytes() == before
+
+
+def test_a_model_is_adapted_from_a_grammar_alone(folder):
+    (folder / "adapt.toml").write_text(f'seed = 1\nbase = "{folder}"\n' + DATA + COMPRESSION)
+    text, recipe = adaptation_recipe(folder / "adapt.toml", [folder / "lights.yaml"])
+    tell = QuietTeller()
+    done = adapt(text, recipe, folder / "out", tell)
+    assert any("no recordings are used" in line for line in tell.lines)
+    assert 0.0 <= done.expected_acceptance <= 1.0 and done.model.stat().st_size > 500
+    again = read_recipe(folder / "out" / "recipe.toml")
+    assert again.base == str(folder) and list(again.data.synthetic[0].grammars.values()) == [4000]
+    prior = checkpoint.load(folder / "out" / "compressed.npz").prior
+    np.testing.assert_array_equal(prior, checkpoint.load(folder / "dense.npz").prior)
+
+
+def test_nothing_trained_is_nothing_to_export(folder):
+    recipe = read_recipe(folder / "recipe.toml")
+    job = run.Run(recipe, run.Prepared([], np.zeros(40), None), folder / "cache", QuietTeller())
+    with pytest.raises(UserError, match="nothing is trained yet"):
+        job.export(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed = 1\nbase = 'x'\n[data]", r"missing .*'root'"),
+        ("seed = 1\n" + DATA.replace("@GRAMMARS@", ""), r"\[model\] is missing"),
+        ("seed = 1\nbase = 'x'\n" + DATA.replace("@GRAMMARS@", ""), r"\[compression\] is missing; a model is adapted"),
+        ("sead = 1", r"unknown key 'sead' in \[recipe\]; did you mean 'seed'"),
+        ("seed = ", "not a TOML file"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused(text, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        parse_recipe(text, tmp_path / "r.toml")
+
+
+def test_adapting_names_what_is_missing(folder, tmp_path, capsys):
+    assert main(["adapt", str(tmp_path / "none.yaml")]) == 2
+    assert re.search(r"none\.yaml.*", capsys.readouterr().err)
+    assert main(["adapt", str(folder / "lights.yaml"), "--template", str(tmp_path / "t.toml")]) == 2
+    assert "name a template with --template" in capsys.readouterr().err
