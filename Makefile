@@ -12,9 +12,12 @@ pip_install = mkdir -p build && { $(PIP) install -e ".[$(EXTRAS)]" >build/pip.lo
 BOARD ?= rp2040_pico
 PYTEST_FLAGS ?= -n 2 --dist loadgroup
 
+# Debian's speech synthesisers.
+VOICES := espeak-ng flite festival festvox-us-slt-hts festvox-kallpc16k festvox-kdlpc16k
+
 include firmware/build.mk
 
-.PHONY: help demo test bench lint format train-first clean
+.PHONY: help demo test bench lint format train-tools train-general train-coffee clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -56,8 +59,14 @@ lint: $(VENV)/.installed-dev  ## ruff, mypy, codespell
 format: $(VENV)/.installed-dev  ## let ruff format the Python code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-train-first: $(VENV)/.installed-train  ## train models/first again (about an hour)
-	$(BIN)/python -m stapes_tools.train models/first/recipe.toml
+train-tools: $(VENV)/.installed-train  ## what `stapes train` and `stapes adapt` need, synthesisers included
+	@scripts/apt_install $(VOICES)
+
+train-general: train-tools  ## train models/general again (about two hours)
+	$(BIN)/stapes train models/general/recipe.toml
+
+train-coffee: train-tools  ## adapt models/general to coffee orders again (under half an hour)
+	$(BIN)/stapes train models/coffee/recipe.toml --threads 2
 
 clean:  ## remove build output, keep the virtual environment
 	rm -rf build

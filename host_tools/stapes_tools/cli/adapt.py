@@ -1,6 +1,5 @@
 """`stapes adapt`: a model for one's own commands, from their grammar alone."""
 
-import os
 from pathlib import Path
 
 import click
@@ -27,14 +26,14 @@ def adapt(grammars: tuple[Path, ...], output: Path | None, template: Path, minut
     trained on them while its weights become sparse and its numbers integers. No recordings are
     needed. It says in the end which share of commands, by voices it has not heard, it understands.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from ..train.threads import choose_backend
+
+    choose_backend(None, threads)
     from ..train.adapt import adapt as run_adaptation
     from ..train.adapt import adaptation_recipe
     from ..train.teller import ConsoleTeller
-    from ..train.threads import limit_threads
 
     text, recipe = adaptation_recipe(template, grammars, minutes)
-    limit_threads(threads)
     target = output or Path("models") / grammars[0].stem
     with ConsoleTeller(console) as tell:
         done = run_adaptation(text, recipe, target, tell)

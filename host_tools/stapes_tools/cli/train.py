@@ -1,6 +1,5 @@
 """`stapes train`: from a recipe to a model."""
 
-import os
 from pathlib import Path
 
 import click
@@ -23,14 +22,11 @@ def train(recipe: Path, prepare: bool, export_only: bool, threads: int, backend:
     parameters and the curves are written beside the recipe; event files for TensorBoard stay in
     the cache.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if backend:
-        os.environ["KERAS_BACKEND"] = backend
     from ..train.recipe import read_recipe
-    from ..train.threads import limit_threads
+    from ..train.threads import choose_backend
 
     settings = read_recipe(recipe)
-    limit_threads(threads)
+    choose_backend(backend, threads)
     from ..train import run
     from ..train.teller import ConsoleTeller
 

@@ -1,6 +1,24 @@
 """How many threads a training step may use, whichever backend runs it."""
 
 import os
+from importlib.util import find_spec
+
+from stapes_tools.errors import UserError
+
+
+def choose_backend(name: str | None, threads: int) -> None:
+    """Say which Keras backend runs, before Keras is imported, and with how many threads.
+
+    Raises:
+        UserError: Keras, the backend or the synthesisers' packages are not installed.
+    """
+    if name:
+        os.environ["KERAS_BACKEND"] = name
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    for package in ("keras", os.environ.get("KERAS_BACKEND", "tensorflow")):
+        if find_spec(package) is None:
+            raise UserError(f"training needs {package}, which is not installed", advice="run: make train-tools")
+    limit_threads(threads)
 
 
 def limit_threads(threads: int) -> None:
