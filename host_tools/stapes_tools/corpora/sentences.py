@@ -2,18 +2,16 @@
 
 import itertools
 import random
-import re
 from pathlib import Path
 
-import yaml
+from stapes_tools.grammar.reader import read_grammar
 
-_TOKEN = re.compile(r"\[[^\]]*\]|\([^)]*\)|\$[A-Za-z]\w*:\w+|[^\s\[\]()]+")
+# How many sentences are drawn for one that is wanted, so that repeats may be left out.
+_DRAWS = 20
 
 
 def sample_commands(grammar: Path, count: int, seed: int) -> list[str]:
-    """Draw distinct sentences from a grammar in Picovoice Rhino's YAML format.
-
-    Expressions are drawn uniformly, then each choice and slot value uniformly.
+    """Draw distinct sentences from a grammar.
 
     Args:
         grammar: path of the YAML file.
@@ -21,33 +19,15 @@ def sample_commands(grammar: Path, count: int, seed: int) -> list[str]:
         seed: equal seeds give equal sentences.
     Returns:
         list[str]: lower-case sentences.
+    Raises:
+        UserError: the grammar does not read.
     """
-    context = yaml.safe_load(grammar.read_text())["context"]
-    expressions = [text for group in context["expressions"].values() for text in group]
-    slots, macros = context.get("slots", {}), context.get("macros", {})
-    rng = random.Random(f"{seed} {grammar.stem}")
     found: dict[str, None] = {}
-    for _ in range(count * 20):
+    for text, _, _ in read_grammar(grammar).sentences(count * _DRAWS, seed):
+        found.setdefault(text.lower())
         if len(found) == count:
             break
-        found.setdefault(_expand(rng.choice(expressions), slots, macros, rng))
     return list(found)
-
-
-def _expand(expression: str, slots: dict, macros: dict, rng: random.Random) -> str:
-    expression = re.sub(r"@(\w+)(?::\w+)?", lambda found: rng.choice(macros[found[1]]), expression)
-    words = []
-    for token in _TOKEN.findall(expression):
-        if token[0] == "[":
-            words.append(_expand(rng.choice(token[1:-1].split(",")), slots, macros, rng))
-        elif token[0] == "(":
-            if rng.random() < 0.5:
-                words.append(_expand(rng.choice(token[1:-1].split(",")), slots, macros, rng))
-        elif token[0] == "$":
-            words.append(str(rng.choice(slots[token[1:].split(":")[0]])))
-        else:
-            words.append(token)
-    return " ".join(" ".join(words).split()).lower()
 
 
 def random_words(
