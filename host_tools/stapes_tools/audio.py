@@ -18,13 +18,14 @@ _OGG_TAIL_BYTES = 128 * 1024  # two of the longest Ogg pages
 _OGG_LAST_PAGE = 4  # bit of an Ogg page's header type
 
 
-def read_recording(path: str | Path) -> np.ndarray:
+def read_recording(path: str | Path, longest_s: int = spec.LIMITS_MAX_RECORDING_S) -> np.ndarray:
     """Return the samples of a recording.
 
     Nothing is loaded before its length is known to be acceptable.
 
     Args:
         path: a WAV, FLAC or Ogg file.
+        longest_s: seconds; by default what a recogniser takes.
     Returns:
         int16 [n], n >= 1, 16 kHz, mono.
     Raises:
@@ -36,8 +37,9 @@ def read_recording(path: str | Path) -> np.ndarray:
     try:
         _check_whole(path)
         with soundfile.SoundFile(str(path)) as file:
-            _check_format(file, path)
-            return _check_samples(_read(file), file, path)
+            limit = longest_s * spec.AUDIO_SAMPLE_RATE_HZ
+            _check_format(file, path, limit)
+            return _check_samples(_read(file, limit), file, path, limit)
     except soundfile.LibsndfileError as error:
         raise _fault(spec.ERROR_AUDIO_FORMAT, path, str(error).partition(": ")[2].strip(" .")) from None
     except OSError as error:
@@ -70,7 +72,7 @@ def _check_file(path: Path) -> None:
         raise UserError("the file is empty", path, "record again, or copy it again from where it came from")
 
 
-def _check_format(file: soundfile.SoundFile, path: Path) -> None:
+def _check_format(file: soundfile.SoundFile, path: Path, limit: int) -> None:
     """Check what the header says, cheapest mistakes first."""
     if file.format not in _FORMATS:
         raise _fault(spec.ERROR_AUDIO_FORMAT, path, f"it is {file.format}")
@@ -78,12 +80,8 @@ def _check_format(file: soundfile.SoundFile, path: Path) -> None:
         raise _fault(spec.ERROR_AUDIO_RATE, path, f"but at {file.samplerate} Hz")
     if file.channels != 1:
         raise _fault(spec.ERROR_AUDIO_CHANNELS, path, f"it has {file.channels} channels")
-    if _limit() < file.frames < _unknown_frames():
+    if limit < file.frames < _unknown_frames():
         raise _too_long(path, f"{file.frames / file.samplerate:.0f} s")
-
-
-def _limit() -> int:
-    return spec.LIMITS_MAX_RECORDING_S * spec.AUDIO_SAMPLE_RATE_HZ
 
 
 def _unknown_frames() -> int:
@@ -139,19 +137,19 @@ def _ogg_has_last_page(path: Path) -> bool:
     return len(page) >= 27 + page[26] + sum(lengths)
 
 
-def _read(file: soundfile.SoundFile) -> np.ndarray:
-    """Return at most one sample more than is allowed, as int16."""
+def _read(file: soundfile.SoundFile, limit: int) -> np.ndarray:
+    """Return at most one sample more than limit, as int16."""
     if file.subtype in _FLOATS:
-        samples = file.read(_limit() + 1, dtype="float64")
+        samples = file.read(limit + 1, dtype="float64")
         if not np.all(np.isfinite(samples)):
             samples = np.nan_to_num(samples, posinf=1.0, neginf=-1.0)
         return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
-    return file.read(_limit() + 1, dtype="int16")
+    return file.read(limit + 1, dtype="int16")
 
 
-def _check_samples(samples: np.ndarray, file: soundfile.SoundFile, path: Path) -> np.ndarray:
-    if len(samples) > _limit():
-        raise _too_long(path, f"more than {spec.LIMITS_MAX_RECORDING_S} s")
+def _check_samples(samples: np.ndarray, file: soundfile.SoundFile, path: Path, limit: int) -> np.ndarray:
+    if len(samples) > limit:
+        raise _too_long(path, f"more than {limit // file.samplerate} s")
     if file.frames < _unknown_frames() and len(samples) < file.frames:
         raise _cut_short(path, f"{len(samples)} of {file.frames} samples")
     if len(samples) == 0:

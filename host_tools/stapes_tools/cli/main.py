@@ -63,7 +63,7 @@ def stapes(debug: bool) -> None:
     """
 
 
-for _verb in (transcribe, demo, grammar, lattice, model, train, adapt, bench):
+for _verb in (transcribe, demo, grammar, lattice, model, train, adapt, evaluation, bench):
     stapes.add_command(_verb)
 
 

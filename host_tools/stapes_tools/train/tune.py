@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from stapes_tools.evaluate.recognition import recognise
+from stapes_tools.evaluate.scoring import accepted
 from stapes_tools.grammar.compiler import compile_grammar
 from stapes_tools.grammar.reader import read_grammar
 from stapes_tools.train import dev
 from stapes_tools.train.data import command_grammar
 from stapes_tools.train.export import with_search_settings
 from stapes_tools.train.recipe import Recipe
-from stapes_tools.train.score import accepted, recognise
 
 BLANK_PENALTIES = (0.0, 1.0, 2.0, 3.0, 4.0)
 LANGUAGE_SCALES = (0.5, 1.0)

@@ -1,0 +1,150 @@
+"""`stapes eval`: how well a model does on a folder of recordings."""
+
+import importlib.util
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..errors import UserError
+from ..evaluate import report
+from ..evaluate.folder import Folder, read_folder
+from ..evaluate.noise import CLEAN, Condition
+from ..evaluate.run import Row, Setup, Track, evaluate
+from ..grammars import compiled
+from .render import console, messages
+from .transcribe import MODEL
+
+_SNRS = "6,12,24"
+_SNR_RANGE_DB = (-60.0, 100.0)
+_file = click.Path(path_type=Path)
+
+
+@click.command("eval", short_help="Command acceptance and word error rate on a folder of recordings.")
+@click.argument("directory", type=_file, metavar="DIR")
+@click.option("--grammar", type=_file, metavar="FILE", help="What may be said (.yaml, .stg); without: free words only.")
+@click.option("--model", type=_file, default=MODEL, metavar="FILE", help="Acoustic model; default: models/first.")
+@click.option("--noise", type=_file, metavar="FILE", help="A recording of noise: adds a row for each SNR.")
+@click.option("--snr", metavar="DB,…", help=f"Speech over noise, by the loudest frames; default: {_SNRS}.")
+@click.option("--json", "as_object", is_flag=True, help="Print one JSON object and nothing else.")
+@click.option("--wrong", is_flag=True, help="List what was not accepted.")
+@click.option("--processes", type=click.IntRange(1), help="Recognise so many at once; default: one per core.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Take only the first N recordings.")
+@click.option("--plot", type=_file, metavar="FILE.png", help="Draw acceptance against SNR.")
+def evaluation(
+    *,
+    directory: Path,
+    grammar: Path | None,
+    model: Path,
+    noise: Path | None,
+    snr: str | None,
+    as_object: bool,
+    wrong: bool,
+    processes: int | None,
+    limit: int | None,
+    plot: Path | None,
+) -> None:
+    """Recognise the recordings in DIR and score them against its refs.json.
+
+    The integer model runs through the kernels that boards run. refs.json holds {"NAME": {"slots":
+    {...}, "text": "..."}}; a folder of read speech with a Kaldi `text` file or a text.tsv gets word
+    error rates only. See docs/evaluation.md.
+    """
+    _require("jiwer", "wordfreq")
+    folder = read_folder(directory, limit)
+    conditions = conditions_of(noise, snr)
+    if plot:
+        _check_plot(plot, grammar, folder)
+    graph = compiled(grammar, not as_object) if grammar else None
+    setup = Setup(model, graph, str(grammar), conditions, processes or os.cpu_count() or 1)
+    with _progress() as track:
+        rows = list(evaluate(folder, setup, track))
+    if plot:
+        where = f"{directory.resolve().name}, {noise.stem} noise" if noise else directory.resolve().name
+        _draw(rows, plot, f"{model.resolve().parent.name}/{model.name} on {where}")
+    if as_object:
+        click.echo(json.dumps({"rows": [report.as_json(row, wrong) for row in rows]}, ensure_ascii=False))
+    else:
+        _print(rows, folder, model, wrong)
+
+
+def conditions_of(noise: Path | None, snr: str | None) -> list[Condition]:
+    """Return clean speech, then one condition for each SNR of the options.
+
+    Raises:
+        UserError: --snr is not a list of numbers, or there is no noise to go with it.
+    """
+    if noise is None:
+        if snr is not None:
+            raise UserError("--snr has no noise to mix", advice="add --noise FILE")
+        return [CLEAN]
+    return [CLEAN, *(Condition(noise, snr_db) for snr_db in _snrs(_SNRS if snr is None else snr))]
+
+
+def _snrs(text: str) -> list[float]:
+    """Read a list of dB; what is given twice counts once."""
+    low, high = _SNR_RANGE_DB
+    found = []
+    for item in text.split(","):
+        try:
+            value = float(item)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            what = f"{item.strip()!r} in --snr is not a number of dB from {low:g} to {high:g}"
+            raise UserError(what, advice=f"write for instance --snr {_SNRS}")
+        found.append(value)
+    return list(dict.fromkeys(found))
+
+
+def _require(*packages: str) -> None:
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            advice = f"run `make demo` again, or: {Path(sys.executable).name} -m pip install {package}"
+            raise UserError(f"the package {package} is not installed", advice=advice)
+
+
+def _check_plot(plot: Path, grammar: Path | None, folder: Folder) -> None:
+    """Say before the work that the picture cannot be drawn."""
+    _require("matplotlib")
+    if plot.suffix != ".png":
+        raise UserError("the picture's name does not end in .png", plot, "rename it")
+    if not plot.resolve().parent.is_dir():
+        raise UserError("its folder does not exist", plot, "make the folder, or choose another place")
+    if grammar is None or not folder.has_commands:
+        advice = "give --grammar FILE and a folder with refs.json, or leave --plot out"
+        raise UserError("there is no command acceptance to draw", plot, advice)
+
+
+def _draw(rows: list[Row], plot: Path, title: str) -> None:
+    from ..evaluate.plot import draw
+
+    try:
+        draw(rows, plot, title)
+    except OSError as error:
+        raise UserError(f"cannot be written: {error.strerror}", plot, "choose another place") from None
+
+
+@contextmanager
+def _progress() -> Iterator[Track]:
+    """Show bars on standard error, where that is a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
+        yield lambda things, total, what: progress.track(things, total, description=what)
+
+
+def _print(rows: list[Row], folder: Folder, model: Path, wrong: bool) -> None:
+    lines = [line for row in rows for line in report.mistakes(row)] if wrong else []
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(report.table(rows))
+    for line in report.notes(rows, model.name):
+        console.print(line, markup=False, soft_wrap=True, style="dim")
+    if folder.left_out:
+        console.print(f"{folder.left_out} recordings left out: their transcripts hold numbers in digits")

@@ -1,0 +1,1 @@
+"""Evaluation: folders of recordings through the integer model, and figures with confidence intervals."""

@@ -1,0 +1,184 @@
+"""Recordings through the board package on the host's kernels, integers only, in parallel processes."""
+
+import contextlib
+import multiprocessing
+import signal
+import time
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import stapes_spec as spec
+from stapes.errors import StapesError as PackageError
+from stapes.recognizer import Recognizer
+
+from .. import kernels
+from ..device.session import board_fault
+
+_CHUNK = 4  # recordings handed to a process at a time
+_FREE_LATTICE_BYTES = 1 << 18
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the recogniser made of one recording.
+
+    Attributes:
+        text: words of the best path.
+        slots: slot name to words.
+        complete: whether text is a whole sentence of the graph.
+        intent: None when the sentence is not complete.
+        cpu_s: processor time that it took.
+    """
+
+    text: str
+    slots: dict[str, str]
+    complete: bool
+    intent: str | None = None
+    cpu_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A graph and the tables to search it with.
+
+    Attributes:
+        graph: path of a compiled grammar, or its bytes.
+        free: a free lexicon loop: with tables that no board has, and the graph's weights as they are.
+        name: what errors call the graph; by default its path.
+    """
+
+    graph: str | bytes
+    free: bool = False
+    name: str = ""
+
+
+class Sound(Protocol):
+    """What can be heard; crosses to another process."""
+
+    def samples(self) -> np.ndarray:
+        """Return int16 [n], 16 kHz. Raises UserError."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A sound that is in memory."""
+
+    values: np.ndarray
+
+    def samples(self) -> np.ndarray:
+        return self.values
+
+
+class FreeRecognizer(Recognizer):
+    """The board's recogniser with tables as large as the kernels take, for a loop of many words."""
+
+    def _search_config(self):
+        config = super()._search_config()
+        config[spec.CONFIG_INDEX_MAX_TOKENS] = spec.LIMITS_SEARCH_TOKENS
+        config[spec.CONFIG_INDEX_MAX_NODES] = spec.LIMITS_SEARCH_NODES
+        config[spec.CONFIG_INDEX_MAX_EDGES] = spec.LIMITS_SEARCH_EDGES
+        # Only the best path is wanted.
+        config[spec.CONFIG_INDEX_MAX_ALTERNATIVES] = 1
+        # A model's scale was chosen for the uniform weights of grammars; these are log-probabilities.
+        config[spec.CONFIG_INDEX_LANGUAGE_SCALE] = 1 << spec.Q_LOG_PROB_FRACTION_BITS
+        return config
+
+    def _allocate(self):
+        super()._allocate()
+        self._lattice = bytearray(_FREE_LATTICE_BYTES)
+
+
+class Ear:
+    """Recognisers of one model, opened once.
+
+    Args:
+        model: path of a .tflite file, or its bytes.
+        decoders: what to search.
+    Raises:
+        UserError, BoardError: a file is missing or refused.
+    """
+
+    def __init__(self, model: str | bytes, decoders: Sequence[Decoder]):
+        self._recognizers = [_open(model, decoder) for decoder in decoders]
+
+    def hear(self, sound: Sound) -> tuple[Heard, ...]:
+        """Return what each decoder makes of a sound. Raises UserError, BoardError."""
+        samples = array("h", sound.samples().astype("=i2").tobytes())
+        try:
+            return tuple(_recognise(recognizer, samples) for recognizer in self._recognizers)
+        except PackageError as error:
+            raise board_fault(error.code, error.where or "recognition", error.detail) from None
+
+
+def recognise(model: str | bytes, graph: str | bytes, recordings: Iterable[np.ndarray], processes: int) -> list[Heard]:
+    """Recognise recordings, int16 [n] at 16 kHz each, with one graph. Raises as Ear does."""
+    heard = hear_all(model, [Decoder(graph)], map(Samples, recordings), processes)
+    return [result for (result,) in heard]
+
+
+def hear_all(
+    model: str | bytes, decoders: Sequence[Decoder], sounds: Iterable[Sound], processes: int
+) -> Iterator[tuple[Heard, ...]]:
+    """Yield, in order, what each decoder makes of each sound.
+
+    Args:
+        model, decoders: see Ear.
+        sounds: int16 [n] at 16 kHz each.
+        processes: how many hear at once; 1 hears in this one.
+    Raises:
+        UserError, BoardError: a file is missing or refused, or a recording cannot be recognised.
+    """
+    ear = Ear(model, decoders)  # here too: a worker that cannot open its files says nothing of use
+    if processes <= 1:
+        yield from map(ear.hear, sounds)
+        return
+    with _workers(processes, model, decoders) as pool:
+        yield from pool.map(_hear, sounds, chunksize=_CHUNK)
+
+
+def _open(model: str | bytes, decoder: Decoder) -> Recognizer:
+    kind = FreeRecognizer if decoder.free else Recognizer
+    try:
+        return kind(model, decoder.graph, kernels=kernels.install())
+    except PackageError as error:
+        named = decoder.name if error.where == decoder.graph else ""
+        raise board_fault(error.code, named or error.where or "model", error.detail) from None
+
+
+def _recognise(recognizer: Recognizer, samples: array) -> Heard:
+    began = time.process_time()
+    recognizer.reset()
+    recognizer.accept_waveform(samples)
+    recognizer.input_finished()
+    lattice = recognizer.lattice()
+    spent = time.process_time() - began
+    return Heard(lattice.text, dict(lattice.slots), bool(lattice.is_complete), lattice.intent, spent)
+
+
+# --- worker processes ----------------------------------------------------------------------------
+
+_ears: list[Ear] = []  # of a worker: one
+
+
+@contextlib.contextmanager
+def _workers(processes: int, model: str | bytes, decoders: Sequence[Decoder]) -> Iterator[ProcessPoolExecutor]:
+    """Fresh processes: a forked one may inherit a lock that a thread of numpy or TensorFlow holds."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start, initargs=(model, decoders))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start(model: str | bytes, decoders: Sequence[Decoder]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one decides
+    _ears[:] = [Ear(model, decoders)]
+
+
+def _hear(sound: Sound) -> tuple[Heard, ...]:
+    return _ears[0].hear(sound)
