@@ -27,8 +27,6 @@ from ..errors import UserError
 FRAME = 2048
 LONGEST_NOISE_S = 3600
 _FULL_SCALE = 32768.0
-# What libsndfile multiplies by when it writes numbers from -1 to 1 as 16-bit samples.
-_PCM16 = 32767.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,12 @@ def mix(speech: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
         raise ValueError("the noise is silent")
     mixed = clean + added * np.sqrt(energy / (noise_energy * 10.0 ** (snr_db / 10.0)))
     mixed /= 2.0 * np.abs(mixed).max()
-    return np.rint(mixed * _PCM16).astype(np.int16)
+    return _pcm16(mixed)
+
+
+def _pcm16(samples: np.ndarray) -> np.ndarray:
+    """Return int16 [n], as libsndfile writes numbers from -1 to 1: the upper half of 32 rounded bits."""
+    return (np.rint(samples * 0x7FFFFFFF).astype(np.int64) >> 16).astype(np.int16)
 
 
 def stretch_start(name: str, noise_length: int, length: int) -> int:

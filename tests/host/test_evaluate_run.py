@@ -1,0 +1,175 @@
+"""Recordings through the integer model in this process and in others, and the rows made of them."""
+
+import json
+import math
+from array import array
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from bad_files import GRAPH, MODEL
+from stapes.recognizer import Recognizer
+from stapes_tools import kernels
+from stapes_tools.audio import read_recording
+from stapes_tools.errors import BoardError, UserError
+from stapes_tools.evaluate.bootstrap import Interval
+from stapes_tools.evaluate.folder import read_folder
+from stapes_tools.evaluate.loop import compiled_loop, vocabulary
+from stapes_tools.evaluate.noise import CLEAN, Condition
+from stapes_tools.evaluate.recognition import Decoder, Samples, hear_all, recognise
+from stapes_tools.evaluate.run import Setup, check_labels, evaluate
+
+SAMPLES = Path(__file__).resolve().parents[2] / "models" / "samples"
+RECORDINGS = [SAMPLES / "lights_desk_lamp.flac", SAMPLES / "lights_bedroom.flac"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_loop(tmp_path_factory):
+    """A loop of 100 words in a cache of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STAPES_CACHE", str(tmp_path_factory.mktemp("cache")))
+        loop = compiled_loop(100)
+        patch.setattr("stapes_tools.evaluate.run.compiled_loop", lambda: loop)
+        yield loop
+
+
+def directly(samples):
+    """What the board package says, asked without any of the code under test."""
+    recognizer = Recognizer(MODEL, GRAPH, kernels=kernels.install())
+    recognizer.accept_waveform(array("h", samples.tobytes()))
+    recognizer.input_finished()
+    return recognizer.lattice()
+
+
+def test_what_is_heard_is_what_the_board_package_says():
+    recordings = [read_recording(path) for path in RECORDINGS]
+    for heard, samples in zip(recognise(MODEL, GRAPH, recordings, 1), recordings, strict=True):
+        lattice = directly(samples)
+        assert (heard.text, heard.slots, heard.intent) == (lattice.text, lattice.slots, lattice.intent)
+        assert heard.complete == lattice.is_complete and heard.text
+        assert 0 < heard.cpu_s < 5
+
+
+def test_other_processes_hear_the_same(small_loop):
+    sounds = [Samples(read_recording(path)) for path in RECORDINGS * 3]
+    decoders = [Decoder(GRAPH), Decoder(str(small_loop), free=True)]
+    here, there = ([*hear_all(MODEL, decoders, sounds, processes)] for processes in (1, 2))
+    strip = [[(heard.text, heard.slots, heard.intent) for heard in results] for results in here]
+    assert strip == [[(heard.text, heard.slots, heard.intent) for heard in results] for results in there]
+    free = here[0][1]
+    assert free.complete and free.intent == "free" and set(free.text.split()) <= vocabulary(small_loop)
+
+
+def test_a_bad_recording_is_named_by_other_processes_too(tmp_path):
+    rows = {"lamp": {"slots": {}, "text": "on"}}
+    (tmp_path / "refs.json").write_text(json.dumps(rows))
+    soundfile.write(str(tmp_path / "lamp.wav"), np.zeros(1000, np.int16), 16000)
+    folder = read_folder(tmp_path)
+    (tmp_path / "lamp.wav").unlink()
+    model = tmp_path / "m.tflite"
+    model.write_bytes(MODEL)
+    from stapes_tools.evaluate.run import Recording
+
+    sounds = [Recording(folder.utterances[0], CLEAN)]
+    with pytest.raises(UserError, match=r"lamp.wav: there is no such file"):
+        list(hear_all(str(model), [Decoder(GRAPH)], sounds, 2))
+
+
+@pytest.mark.parametrize(
+    ("model", "graph", "said"),
+    [
+        (b"GIF89a" + bytes(4000), GRAPH, "not a TensorFlow Lite model"),
+        (MODEL, b"GIF89a" + bytes(4000), r"lights.yaml: not a compiled Stapes grammar"),
+        ("none.tflite", GRAPH, "none.tflite: .*there is no such file"),
+    ],
+)
+def test_refused_files_are_said_before_any_process_starts(model, graph, said, tmp_path):
+    if isinstance(graph, bytes):
+        (tmp_path / "g.stg").write_bytes(graph)
+    decoder = Decoder(str(tmp_path / "g.stg"), name="lights.yaml")
+    with pytest.raises((UserError, BoardError), match=said):
+        next(hear_all(model, [decoder], [], 2))
+
+
+# --- rows ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two commands: one labelled with what this random model makes of it, one with something else."""
+    rows = {}
+    for number, path in enumerate(RECORDINGS):
+        samples = read_recording(path)
+        soundfile.write(str(tmp_path / f"r{number}.wav"), samples, 16000)
+        lattice = directly(samples)
+        slots = lattice.slots if number == 0 else {next(iter(lattice.slots)): "something else"}
+        rows[f"r{number}"] = {"slots": slots, "text": lattice.text if number == 0 else lattice.text + " xyzzy"}
+    (tmp_path / "refs.json").write_text(json.dumps(rows))
+    (tmp_path / "model.tflite").write_bytes(MODEL)
+    (tmp_path / "lights.stg").write_bytes(GRAPH)
+    soundfile.write(str(tmp_path / "hum.wav"), np.random.default_rng(1).normal(0, 0.1, 16000), 16000)
+    return tmp_path
+
+
+def setup_of(folder, *conditions, grammar="lights.stg"):
+    return Setup(folder / "model.tflite", grammar and folder / grammar, "lights.yaml", conditions or (CLEAN,))
+
+
+def test_a_row(folder):
+    (row,) = evaluate(read_folder(folder), setup_of(folder))
+    assert (row.condition, row.utterances) == (CLEAN, 2)
+    assert row.command_acceptance == Interval(0.5, 0.0, 1.0)
+    words = sum(len(utterance.text.split()) for utterance in read_folder(folder).utterances)
+    assert row.wer.value == 1 / words and row.wer.low == 0.0
+    assert row.wer_free.value > 0.5
+    assert row.out_of_vocabulary > 0
+    assert 0 < row.real_time_factor < 0.5
+    assert row.audio_s == sum(soundfile.info(str(path)).duration for path in RECORDINGS)
+    assert row.model_bytes == len(MODEL)
+    assert [mistake.name for mistake in row.mistakes] == ["r1"]
+    assert row.mistakes[0].said == row.mistakes[0].heard + " xyzzy"
+
+
+def test_a_row_for_each_condition_and_somebody_watches(folder):
+    seen = []
+
+    def track(things, total, what):
+        for count, thing in enumerate(things, 1):
+            seen.append((what, count, total))
+            yield thing
+
+    conditions = [CLEAN, Condition(folder / "hum.wav", 20.0), Condition(folder / "hum.wav", -20.0)]
+    rows = list(evaluate(read_folder(folder), setup_of(folder, *conditions), track))
+    assert [row.condition for row in rows] == conditions
+    assert [row for row in seen if row[0] == "recognising"] == [("recognising", n, 6) for n in range(1, 7)]
+    assert ("reading", 2, 2) in seen
+    texts = [[mistake.heard for mistake in row.mistakes] for row in rows]
+    assert texts[2] != texts[0]
+    again = list(evaluate(read_folder(folder), setup_of(folder, *conditions)))
+    assert [row.mistakes for row in again] == [row.mistakes for row in rows]
+
+
+def test_read_speech_has_no_commands(folder):
+    (folder / "refs.json").unlink()
+    (folder / "text").write_text("r0 SWITCH ON\nr1 SWITCH OFF\n")
+    (row,) = evaluate(read_folder(folder), setup_of(folder, grammar=None))
+    assert row.command_acceptance is None and row.wer is None and row.wer_free is not None
+    assert math.isclose(row.wer_free.value * 4, round(row.wer_free.value * 4))
+    (row,) = evaluate(read_folder(folder), setup_of(folder))
+    assert row.command_acceptance is None and row.wer is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"slots": {"rom": "kitchen"}}, r"refs.json: 'r0' has the slot 'rom', which lights.yaml .*'room'\?"),
+        ({"intent": "dance"}, r"refs.json: 'r0' has the intent 'dance', which lights.yaml does not know; give the"),
+    ],
+)
+def test_labels_that_the_grammar_cannot_give_are_refused(folder, change, said):
+    rows = json.loads((folder / "refs.json").read_text())
+    rows["r0"].update(change)
+    (folder / "refs.json").write_text(json.dumps(rows))
+    with pytest.raises(UserError, match=said):
+        check_labels(read_folder(folder), folder / "lights.stg", "lights.yaml")
