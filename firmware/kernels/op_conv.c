@@ -1,8 +1,10 @@
-/* CONV_2D and DEPTHWISE_CONV_2D: int8, symmetric weights per output channel, int32 bias.
+/* CONV_2D and DEPTHWISE_CONV_2D: int8, symmetric weights per output channel, int32 bias. The weights of
+ * CONV_2D may be int4.
  *
  * Reference: tensorflow/lite/kernels/internal/reference/integer_ops/conv.h, depthwise_conv.h. */
 #include "st_dense.h"
 
+#include "st_dense_int4.h"
 #include "st_fixed.h"
 
 #define OPTIONS_CONV (1)
@@ -79,6 +81,9 @@ static st_status_t prepare(st_plan_t *plan, st_record_conv_t *record, st_tensor_
     }
     if (!st_tensor_is_activation(&y) || !load_shapes(record, &x, w, &y)) {
         return st_op_refuse_type(plan, &y);
+    }
+    if (plan->code == ST_OP_CONV_2D && w->type == ST_TENSOR_INT4) {
+        record->head.kind = ST_OP_CONV_2D_INT4;
     }
     record->x_zero = x.zero_point;
     record->y_zero = y.zero_point;
@@ -180,7 +185,7 @@ static void depthwise_position(const st_memory_t *memory, const st_record_conv_t
     }
 }
 
-static void invoke(const st_memory_t *memory, const st_record_conv_t *op, int depthwise) {
+static void invoke(const st_memory_t *memory, const st_record_conv_t *op, int32_t kind) {
     const int8_t *x = st_read_at(memory, op->x);
     int8_t *y = st_write_at(memory, op->y);
     int32_t *column = st_write_at(memory, op->scratch);
@@ -190,11 +195,15 @@ static void invoke(const st_memory_t *memory, const st_record_conv_t *op, int de
             for (int32_t j = 0; j < op->y_width; j++) {
                 int32_t top = i * op->stride_height - op->pad_height;
                 int32_t left = j * op->stride_width - op->pad_width;
-                if (depthwise) {
+                if (kind == ST_OP_DEPTHWISE_CONV_2D) {
                     depthwise_position(memory, op, x, top, left, y);
                 } else {
                     gather_column(op, x, top, left, column);
-                    st_dense_rows(memory, op, column, depth, y);
+                    if (kind == ST_OP_CONV_2D) {
+                        st_dense_rows(memory, op, column, depth, y);
+                    } else {
+                        st_dense_int4_rows(memory, op, column, depth, y);
+                    }
                 }
                 y += op->y_depth;
             }
@@ -204,9 +213,5 @@ static void invoke(const st_memory_t *memory, const st_record_conv_t *op, int de
 }
 
 void st_op_invoke_conv(const st_memory_t *memory, const st_record_t *record) {
-    invoke(memory, (const st_record_conv_t *)record, 0);
-}
-
-void st_op_invoke_depthwise(const st_memory_t *memory, const st_record_t *record) {
-    invoke(memory, (const st_record_conv_t *)record, 1);
+    invoke(memory, (const st_record_conv_t *)record, record->kind);
 }

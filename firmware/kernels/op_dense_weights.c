@@ -67,7 +67,8 @@ st_status_t st_op_dense_weights(st_plan_t *plan, st_record_conv_t *record, const
     st_tensor_t bias;
     uint32_t channels = (uint32_t)record->y_depth;
     uint32_t count = weights->scales.count;
-    if (weights->type != ST_TENSOR_INT8 || !weights->symmetric || (count != 1 && count != channels) ||
+    int32_t type = record->head.kind == ST_OP_CONV_2D_INT4 ? ST_TENSOR_INT4 : ST_TENSOR_INT8;
+    if (weights->type != type || !weights->symmetric || (count != 1 && count != channels) ||
         (count > 1 && weights->axis != axis) || weights->elements / channels > ST_OP_MAX_DEPTH) {
         return st_op_refuse_type(plan, weights);
     }

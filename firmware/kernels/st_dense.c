@@ -85,43 +85,22 @@ ST_HOT int8_t st_dense_requantize(int32_t sum, int32_t multiplier, int shift, co
     return (int8_t)(st_clamp(scaled, op->y_low - op->y_zero, op->y_high - op->y_zero) + op->y_zero);
 }
 
-/* Multipliers and bias of a layer, at the row that comes next. */
-typedef struct {
-    const int32_t *multipliers;
-    const int8_t *shifts;
-    const uint8_t *bias;
-    uint32_t step;
-} channel_t;
-
-static inline int8_t finish_row(channel_t *channel, int32_t sum, const st_record_conv_t *op) {
-    if (channel->bias) {
-        sum = (int32_t)((uint32_t)sum + st_read_u32(channel->bias));
-        channel->bias += 4;
-    }
-    int8_t y = st_dense_requantize(sum, *channel->multipliers, *channel->shifts, op);
-    channel->multipliers += channel->step;
-    channel->shifts += channel->step;
-    return y;
-}
-
 ST_HOT void st_dense_rows(const st_memory_t *memory, const st_record_conv_t *op, const int32_t *column,
                           uint32_t depth, int8_t *y) {
     const int8_t *weights = (const int8_t *)memory->file + op->weights;
-    channel_t channel = {(const int32_t *)(const void *)(memory->state + op->channels.multipliers),
-                         (const int8_t *)memory->state + op->channels.shifts,
-                         op->bias ? memory->file + op->bias : NULL, op->channels.step};
+    st_dense_channel_t channel = st_dense_channels(memory, op);
     int8_t *end = y + op->y_depth;
     if (is_wordwise(weights, depth)) {
         for (; end - y >= 2; y += 2) {
             int32_t sums[2];
             st_dense_dot_pair(weights, depth, column, sums);
-            y[0] = finish_row(&channel, sums[0], op);
-            y[1] = finish_row(&channel, sums[1], op);
+            y[0] = st_dense_finish(&channel, sums[0], op);
+            y[1] = st_dense_finish(&channel, sums[1], op);
             weights += 2 * depth;
         }
     }
     for (; y != end; y++) {
-        *y = finish_row(&channel, st_dense_dot(weights, column, depth), op);
+        *y = st_dense_finish(&channel, st_dense_dot(weights, column, depth), op);
         weights += depth;
     }
 }

@@ -29,4 +29,32 @@ void st_dense_rows(const st_memory_t *memory, const st_record_conv_t *op, const 
 /* Accumulator of one channel to int8. */
 int8_t st_dense_requantize(int32_t sum, int32_t multiplier, int shift, const st_record_conv_t *op);
 
+/* Multipliers and bias of a layer, at the row that comes next. */
+typedef struct {
+    const int32_t *multipliers;
+    const int8_t *shifts;
+    const uint8_t *bias;
+    uint32_t step;
+} st_dense_channel_t;
+
+/* Those of row 0. */
+static inline st_dense_channel_t st_dense_channels(const st_memory_t *memory, const st_record_conv_t *op) {
+    st_dense_channel_t channel = {(const int32_t *)(const void *)(memory->state + op->channels.multipliers),
+                                  (const int8_t *)memory->state + op->channels.shifts,
+                                  op->bias ? memory->file + op->bias : NULL, op->channels.step};
+    return channel;
+}
+
+/* The row's dot product to its output; goes on to the next row. */
+static inline int8_t st_dense_finish(st_dense_channel_t *channel, int32_t sum, const st_record_conv_t *op) {
+    if (channel->bias) {
+        sum = (int32_t)((uint32_t)sum + st_read_u32(channel->bias));
+        channel->bias += 4;
+    }
+    int8_t y = st_dense_requantize(sum, *channel->multipliers, *channel->shifts, op);
+    channel->multipliers += channel->step;
+    channel->shifts += channel->step;
+    return y;
+}
+
 #endif

@@ -36,10 +36,9 @@ st_status_t st_op_invoke(const st_memory_t *memory, const st_record_t *record) {
             st_op_invoke_concatenation(memory, record);
             return 0;
         case ST_OP_CONV_2D:
-            st_op_invoke_conv(memory, record);
-            return 0;
+        case ST_OP_CONV_2D_INT4:
         case ST_OP_DEPTHWISE_CONV_2D:
-            st_op_invoke_depthwise(memory, record);
+            st_op_invoke_conv(memory, record);
             return 0;
         case ST_OP_RESHAPE:
             st_op_invoke_reshape(memory, record);

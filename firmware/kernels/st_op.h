@@ -1,7 +1,7 @@
 /* Operators: prepare appends a record to the plan, invoke runs it.
  *
- * A record starts with its kind (the schema's BuiltinOperator) and the state offset of the next
- * one. Its words are what invoke needs and nothing else: all checks are prepare's. */
+ * A record starts with its kind (the schema's BuiltinOperator, or what it becomes by its weights' type)
+ * and the state offset of the next one. Its words are what invoke needs and nothing else: all checks are prepare's. */
 #ifndef ST_OP_H
 #define ST_OP_H
 
@@ -17,6 +17,9 @@
 #define ST_OP_GATHER (36)
 #define ST_OP_UNIDIRECTIONAL_SEQUENCE_LSTM (44)
 #define ST_OP_STRIDED_SLICE (45)
+
+/* A record's kind only: CONV_2D with int4 weights. */
+#define ST_OP_CONV_2D_INT4 ((1 << 16) | ST_OP_CONV_2D)
 
 /* Longest dot product: 65536 * 255 * 128 fits int32. */
 #define ST_OP_MAX_DEPTH (65536u)
@@ -100,7 +103,6 @@ st_status_t st_op_prepare_strided_slice(st_plan_t *plan);
 void st_op_invoke_add(const st_memory_t *memory, const st_record_t *record);
 void st_op_invoke_concatenation(const st_memory_t *memory, const st_record_t *record);
 void st_op_invoke_conv(const st_memory_t *memory, const st_record_t *record);
-void st_op_invoke_depthwise(const st_memory_t *memory, const st_record_t *record);
 void st_op_invoke_reshape(const st_memory_t *memory, const st_record_t *record);
 st_status_t st_op_invoke_gather(const st_memory_t *memory, const st_record_t *record);
 void st_op_invoke_lstm(const st_memory_t *memory, const st_record_t *record);

@@ -172,7 +172,8 @@ st_status_t st_plan_scratch(st_plan_t *plan, uint32_t bytes, st_ref_t *ref) {
     return place_block(plan, -1, bytes, plan->index, ref);
 }
 
-static st_status_t load(st_plan_t *plan, int32_t index, st_tensor_t *tensor) {
+/* A tensor of any type. */
+static st_status_t load_any(st_plan_t *plan, int32_t index, st_tensor_t *tensor) {
     st_status_t status = st_tensor_load(&plan->fb, plan->source, index, tensor);
     if (plan->fb.damaged) {
         return refuse_damage(plan);
@@ -180,15 +181,27 @@ static st_status_t load(st_plan_t *plan, int32_t index, st_tensor_t *tensor) {
     return status < 0 ? st_plan_refuse(plan, -status, index) : 0;
 }
 
+/* Elements of half a byte are weights: refuse them anywhere else. */
+static st_status_t refuse_int4(st_plan_t *plan, st_status_t status, const st_tensor_t *tensor) {
+    return status == 0 && tensor->type == ST_TENSOR_INT4
+               ? st_plan_refuse(plan, ST_ERROR_MODEL_TYPE, tensor->index)
+               : status;
+}
+
+/* A tensor that may be an activation. */
+static st_status_t load(st_plan_t *plan, int32_t index, st_tensor_t *tensor) {
+    return refuse_int4(plan, load_any(plan, index, tensor), tensor);
+}
+
 static st_status_t load_operand(st_plan_t *plan, uint32_t k, st_tensor_t *tensor) {
     if (k >= plan->op_inputs.count) {
         return st_plan_refuse(plan, ST_ERROR_MODEL_TYPE, plan->code);
     }
-    return load(plan, st_fb_i32_at(&plan->fb, plan->op_inputs, k), tensor);
+    return load_any(plan, st_fb_i32_at(&plan->fb, plan->op_inputs, k), tensor);
 }
 
 st_status_t st_plan_operand(st_plan_t *plan, uint32_t k, st_tensor_t *tensor, st_ref_t *ref) {
-    st_status_t status = load_operand(plan, k, tensor);
+    st_status_t status = refuse_int4(plan, load_operand(plan, k, tensor), tensor);
     if (status < 0) {
         return status;
     }

@@ -15,9 +15,24 @@
 #define QUANTIZATION_DIMENSION (6)
 #define BUFFER_DATA (0)
 
+/* Bits of an element, 0 for a type that is not served. */
+static uint32_t element_bits(int32_t type) {
+    switch (type) {
+        case ST_TENSOR_INT4:
+            return 4;
+        case ST_TENSOR_INT8:
+            return 8;
+        case ST_TENSOR_INT16:
+            return 16;
+        case ST_TENSOR_INT32:
+            return 32;
+        default:
+            return 0;
+    }
+}
+
 static st_status_t load_shape(st_flatbuffer_t *fb, uint32_t table, st_tensor_t *tensor) {
     st_vector_t shape = st_fb_get_vector(fb, table, TENSOR_SHAPE, 4);
-    uint32_t element_bytes = tensor->type == ST_TENSOR_INT8 ? 1 : (tensor->type == ST_TENSOR_INT16 ? 2 : 4);
     if (shape.count > ST_TENSOR_MAX_RANK) {
         return -ST_ERROR_MODEL_TYPE;
     }
@@ -34,15 +49,12 @@ static st_status_t load_shape(st_flatbuffer_t *fb, uint32_t table, st_tensor_t *
         tensor->dims[i] = dim;
         tensor->elements *= (uint32_t)dim;
     }
-    if (tensor->elements > ST_TENSOR_MAX_BYTES / element_bytes) {
-        return -ST_ERROR_MODEL_MEMORY;
-    }
-    tensor->bytes = tensor->elements * element_bytes;
-    return 0;
+    tensor->bytes = (tensor->elements * element_bits(tensor->type) + 7) / 8;
+    return tensor->bytes > ST_TENSOR_MAX_BYTES ? -ST_ERROR_MODEL_MEMORY : 0;
 }
 
 static int32_t smallest_zero_point(int32_t type) {
-    return type == ST_TENSOR_INT8 ? -128 : -32768;
+    return type == ST_TENSOR_INT4 ? -8 : (type == ST_TENSOR_INT8 ? -128 : -32768);
 }
 
 /* int64 zero points: an element as int32, or INT32_MIN when it does not fit. */
@@ -85,7 +97,7 @@ st_status_t st_tensor_load(st_flatbuffer_t *fb, st_tensor_source_t source, int32
     if (fb->damaged) {
         return -ST_ERROR_MODEL_TRUNCATED;
     }
-    if (tensor->type != ST_TENSOR_INT8 && tensor->type != ST_TENSOR_INT16 && tensor->type != ST_TENSOR_INT32) {
+    if (element_bits(tensor->type) == 0) {
         return -ST_ERROR_MODEL_TYPE;
     }
     if (st_fb_get_table(fb, table, TENSOR_SPARSITY) != 0) {

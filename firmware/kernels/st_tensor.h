@@ -11,6 +11,7 @@
 #define ST_TENSOR_INT32 (2)
 #define ST_TENSOR_INT16 (7)
 #define ST_TENSOR_INT8 (9)
+#define ST_TENSOR_INT4 (17) /* two per byte */
 
 typedef struct {
     int32_t index;

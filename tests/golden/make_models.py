@@ -11,9 +11,14 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "kernels"))
 
-from model_whole import whole  # noqa: E402  (beside the kernels' tests)
+from model_int4 import int4_layers  # noqa: E402  (beside the kernels' tests)
+from model_whole import whole  # noqa: E402
 
-MODELS = {"every_operator": lambda: whole(0), "copied_state": lambda: whole(1, early_state=True)}
+MODELS = {
+    "every_operator": lambda: whole(0),
+    "copied_state": lambda: whole(1, early_state=True),
+    "int4": int4_layers,
+}
 
 
 def main():

@@ -28,8 +28,8 @@ def run_subgraph(recorder, state, model, name, source):
         recorder.expect(state, out, out_size)
 
 
-def steps(file):
-    """Return the trace of one model."""
+def steps(file, names=("encoder", "predictor", "lstm")):
+    """Return the trace of one model's subgraphs."""
 
     def record(recorder):
         source = random.Random(file)
@@ -39,7 +39,7 @@ def steps(file):
         recorder.call("model_init", state, model, info)
         recorder.expect(info)
         recorder.expect(state)
-        for name in ("encoder", "predictor", "lstm"):
+        for name in names:
             run_subgraph(recorder, state, model, name, source)
         recorder.call("model_reset", state, model)
         recorder.expect(state)
@@ -75,5 +75,6 @@ def faults(recorder):
 TRACES = {
     "model_every_operator": steps("every_operator.tflite"),
     "model_copied_state": steps("copied_state.tflite"),
+    "model_int4": steps("int4.tflite", ["encoder"]),
     "model_faults": faults,
 }

@@ -27,6 +27,8 @@ RANDOM = {
     "signed": {"depthwise_relu": True, "pointwise_relu": False},
     "sum_relu": {"pointwise_relu": False, "sum_relu": True},
     "odd": {"channels": 7, "joint": 5, "units": 3, "front_width": 2, "blocks": (Block(2),)},
+    "int4": {"bits": 4},
+    "int4_odd": {"bits": 4, "channels": 7, "joint": 5, "units": 3, "front_width": 2, "blocks": (Block(2),)},
 }
 SHIPPED = sorted((ROOT / "models").glob("**/*.tflite"))
 SAMPLES = sorted((ROOT / "models" / "samples").glob("*.flac"))

@@ -9,6 +9,7 @@ import stapes_spec as spec
 from ai_edge_litert import schema_py_generated as schema
 
 INT8, INT16, INT32 = schema.TensorType.INT8, schema.TensorType.INT16, schema.TensorType.INT32
+INT4 = schema.TensorType.INT4
 NUMPY = {INT8: np.int8, INT16: np.int16, INT32: np.int32}
 OP = schema.BuiltinOperator
 ACTIVATION = schema.ActivationFunctionType
@@ -32,7 +33,7 @@ class Graph:
         tensor.type = type_
         tensor.name = f"t{len(self.subgraph.tensors)}"
         tensor.isVariable = variable
-        tensor.buffer = 0 if data is None else self.builder.buffer(np.asarray(data, NUMPY[type_]).tobytes())
+        tensor.buffer = 0 if data is None else self.builder.buffer(_encoded(data, type_))
         if scale is not None:
             quantization = schema.QuantizationParametersT()
             scales = np.atleast_1d(np.asarray(scale, np.float32))
@@ -80,6 +81,15 @@ class Graph:
 
     def gather(self, table, indices, y, axis=0):
         self.op(OP.GATHER, [table, indices], [y], *_options("GatherOptions", {"axis": axis}))
+
+
+def _encoded(data, type_):
+    """The bytes of a constant; INT4: two values per byte, the first in the low nibble."""
+    if type_ != INT4:
+        return np.asarray(data, NUMPY[type_]).tobytes()
+    nibbles = [int(value) & 15 for value in np.ravel(data)]
+    nibbles += [0] * (len(nibbles) % 2)
+    return bytes(low | high << 4 for low, high in zip(nibbles[0::2], nibbles[1::2], strict=True))
 
 
 def _conv_fields(fields):

@@ -27,6 +27,15 @@ def weights(rng, shape):
     return rng.integers(-127, 128, shape) if rng.random() < 0.8 else rng.choice([-127, 127], shape)
 
 
+def int4_weights(rng, shape):
+    """All 16 values, -8 too; now and then only the extremes, or mostly zeros."""
+    kind = rng.random()
+    if kind < 0.2:
+        return rng.choice([-8, 7], shape)
+    values = rng.integers(-8, 8, shape)
+    return values * (rng.random(shape) < 0.25) if kind < 0.4 else values
+
+
 def activation(rng):
     return int(rng.choice([mb.ACTIVATION.NONE, mb.ACTIVATION.RELU]))
 
@@ -70,7 +79,7 @@ def _window(rng):
     return [int(n) for n in size], image, out, fields
 
 
-def conv(rng, depthwise=False):
+def conv(rng, depthwise=False, bits=8):
     """CONV_2D or DEPTHWISE_CONV_2D."""
     kernel, image, out, fields = _window(rng)
     if depthwise and fields["strideH"] != fields["strideW"]:
@@ -79,6 +88,8 @@ def conv(rng, depthwise=False):
         reach = (kernel[1] - 1) * fields["dilationWFactor"] + 1
         out[1] = out[1] if fields["padding"] == 0 else (image[1] - reach) // fields["strideW"] + 1
     batches, depth = int(rng.integers(1, 3)), int(rng.integers(1, 14))
+    if bits == 4 and rng.random() < 0.5:
+        depth = 8 * int(rng.integers(1, 6))
     repeat = int(rng.integers(1, 3))
     rows = depth * repeat if depthwise else int(rng.integers(1, 10))
     per_channel = bool(rng.random() < 0.7)
@@ -89,7 +100,11 @@ def conv(rng, depthwise=False):
     shape = [batches, *image, depth]
     x = graph.tensor(shape, scale=x_scale, zero_point=zero_point(rng))
     w_shape = [1, *kernel, rows] if depthwise else [rows, *kernel, depth]
-    w = graph.tensor(w_shape, scale=w_scale, axis=3 if depthwise else 0, data=weights(rng, w_shape))
+    if bits == 4:
+        w_scale, y_scale = w_scale * 16, y_scale * 2
+        w = graph.tensor(w_shape, mb.INT4, scale=w_scale, data=int4_weights(rng, w_shape))
+    else:
+        w = graph.tensor(w_shape, scale=w_scale, axis=3 if depthwise else 0, data=weights(rng, w_shape))
     bias = graph.tensor([rows], mb.INT32, scale=w_scale * x_scale, data=rng.integers(-20000, 20000, rows))
     y = graph.tensor([batches, *out, rows], scale=y_scale, zero_point=zero_point(rng))
     if depthwise:
@@ -101,6 +116,26 @@ def conv(rng, depthwise=False):
 
 def depthwise(rng):
     return conv(rng, depthwise=True)
+
+
+def conv_int4(rng):
+    """CONV_2D with INT4 weights; half of the models have rows of whole words."""
+    return conv(rng, bits=4)
+
+
+def conv_int4_wide(rng):
+    """1x1 or 1xW CONV_2D with INT4 weights and long rows, as in our models: 8 to 480 weights each."""
+    width, depth, rows = int(rng.integers(1, 4)), 8 * int(rng.integers(1, 21)), int(rng.integers(1, 9))
+    x_scale, w_scale, y_scale = dense(rng, True, width * depth, rows)
+    builder = mb.Builder()
+    graph = builder.graph()
+    x = graph.tensor([1, 1, width, depth], scale=x_scale, zero_point=zero_point(rng))
+    w_scale, w_shape = w_scale * 16, [rows, 1, width, depth]
+    w = graph.tensor(w_shape, mb.INT4, scale=w_scale, data=int4_weights(rng, w_shape))
+    bias = graph.tensor([rows], mb.INT32, scale=w_scale * x_scale, data=rng.integers(-20000, 20000, rows))
+    y = graph.tensor([1, 1, 1, rows], scale=y_scale, zero_point=zero_point(rng))
+    graph.conv(x, w, bias, y, fusedActivationFunction=activation(rng))
+    return finish(builder, graph, [x], [y]), [[1, 1, width, depth]]
 
 
 def fully_connected(rng):
@@ -190,4 +225,17 @@ def gather(rng):
     return finish(builder, graph, [indices], [y]), shape[axis], count
 
 
-SAMPLES = {f.__name__: f for f in (conv, depthwise, fully_connected, add, concatenation, strided_slice, reshape)}
+SAMPLES = {
+    f.__name__: f
+    for f in (
+        conv,
+        conv_int4,
+        conv_int4_wide,
+        depthwise,
+        fully_connected,
+        add,
+        concatenation,
+        strided_slice,
+        reshape,
+    )
+}

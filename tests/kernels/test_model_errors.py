@@ -158,6 +158,8 @@ def test_unserved_options(native, reference, change):
         _tensor(0, "type", schema.TensorType.FLOAT32),
         _tensor(1, "type", schema.TensorType.UINT8),
         _tensor(3, "type", schema.TensorType.INT16),
+        _tensor(0, "type", schema.TensorType.INT4),
+        _tensor(3, "type", schema.TensorType.INT4),
         _tensor(3, "shape", [1, 1, 1, 3]),
         _tensor(3, "shape", [1, 2, 1, 1]),
         _tensor(0, "shape", [1, 1, 1, 0]),

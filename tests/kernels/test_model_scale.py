@@ -21,6 +21,10 @@ int32_t st_dense_dot_naive(const int8_t *weights, const int32_t *column, uint32_
 int32_t st_dense_dot_words(const int8_t *weights, const int32_t *column, uint32_t depth);
 void st_dense_dot_pair(const int8_t *weights, uint32_t depth, const int32_t *column, int32_t *sums);
 int32_t st_dense_dot(const int8_t *weights, const int32_t *column, uint32_t depth);
+int32_t st_dense_int4_dot_naive(const uint8_t *weights, uint32_t first, const int32_t *column, uint32_t depth);
+const uint32_t *st_dense_int4_pack(int32_t *column, uint32_t depth);
+int32_t st_dense_int4_dot(const uint8_t *weights, uint32_t depth, const uint32_t *pairs);
+void st_dense_int4_dot_pair(const uint8_t *weights, uint32_t depth, const uint32_t *pairs, int32_t *sums);
 """
 FLOATS = st.floats(width=32, min_value=2.0**-126, max_value=2.0**127, allow_subnormal=False)
 
@@ -123,3 +127,64 @@ def test_two_rows_at_once_equal_the_naive_product(c):
             ffi.from_buffer("int8_t[]", weights), depth, ffi.from_buffer("int32_t[]", column), sums
         )
         assert list(sums) == (weights.reshape(2, depth).astype(np.int64) @ column).tolist()
+
+
+def int4_bytes(weights):
+    """Two values per byte, the first in the low nibble."""
+    nibbles = np.append(weights, np.zeros(len(weights) % 2, np.int8)).astype(np.uint8) & 15
+    return np.ascontiguousarray(nibbles[0::2] | nibbles[1::2] << 4)
+
+
+@pytest.mark.parametrize("first", [0, 1, 7, 64])
+@pytest.mark.parametrize("depth", [1, 2, 5, 33, 65536])
+def test_naive_int4_product(c, depth, first):
+    ffi, library = c
+    rng = np.random.default_rng(depth)
+    weights = rng.integers(-8, 8, first + depth, dtype=np.int8)
+    column = rng.integers(-255, 256, depth, dtype=np.int32)
+    found = library.st_dense_int4_dot_naive(
+        ffi.from_buffer("uint8_t[]", int4_bytes(weights)), first, ffi.from_buffer("int32_t[]", column), depth
+    )
+    assert found == int(weights[first:].astype(np.int64) @ column)
+
+
+# What makes the packed sums largest, in either half, of either sign; and what leaves them nothing to round.
+INT4_COLUMNS = {
+    "random": lambda rng, depth: rng.integers(-255, 256, depth),
+    "least": lambda rng, depth: np.full(depth, -255),
+    "greatest": lambda rng, depth: np.full(depth, 255),
+    "extremes": lambda rng, depth: rng.choice([-255, 255], depth),
+    "upper": lambda rng, depth: np.where(np.arange(depth) % 8 < 4, 255, -255),
+    "lower": lambda rng, depth: np.where(np.arange(depth) % 8 < 4, -255, 255),
+    "zero": lambda rng, depth: np.zeros(depth),
+}
+INT4_WEIGHTS = {
+    "random": lambda rng, count: rng.integers(-8, 8, count),
+    "least": lambda rng, count: np.full(count, -8),
+    "greatest": lambda rng, count: np.full(count, 7),
+    "extremes": lambda rng, count: rng.choice([-8, 7], count),
+    "zero": lambda rng, count: np.zeros(count),
+}
+
+
+@pytest.mark.parametrize("weights", INT4_WEIGHTS)
+@pytest.mark.parametrize("column", INT4_COLUMNS)
+def test_wide_int4_products_equal_the_naive_one(c, column, weights):
+    ffi, library = c
+    rng = np.random.default_rng(5)
+    sums = ffi.new("int32_t[2]")
+    for depth in (8, 16, 24, 96, 256, 360, 65536):
+        values = INT4_WEIGHTS[weights](rng, 2 * depth).astype(np.int8)
+        inputs = INT4_COLUMNS[column](rng, depth).astype(np.int32)
+        data = int4_bytes(values)
+        rows = ffi.from_buffer("uint8_t[]", data)
+        expected = (values.reshape(2, depth).astype(np.int64) @ inputs).tolist()
+        naive = [
+            library.st_dense_int4_dot_naive(rows, k * depth, ffi.from_buffer("int32_t[]", inputs), depth)
+            for k in range(2)
+        ]
+        packed = inputs.copy()
+        pairs = library.st_dense_int4_pack(ffi.from_buffer("int32_t[]", packed), depth)
+        library.st_dense_int4_dot_pair(rows, depth, pairs, sums)
+        singles = [library.st_dense_int4_dot(rows + k * depth // 2, depth, pairs) for k in range(2)]
+        assert expected == naive == list(sums) == singles

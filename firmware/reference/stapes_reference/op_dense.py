@@ -1,14 +1,15 @@
 """CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED: the twin of op_conv.c, op_dense_weights.c,
-op_fully_connected.c and st_dense.c."""
+op_fully_connected.c, st_dense.c and st_dense_int4.c."""
 
 import struct
 
 from . import scale
 from .fixed import clamp, multiply_by_quantized_multiplier, wrap_i32
 from .plan import align8
-from .tensor import INT8, INT32
+from .tensor import INT4, INT8, INT32
 
 CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED = 3, 4, 9
+CONV_2D_INT4 = 1 << 16 | CONV_2D  # a record's kind only
 MAX_DEPTH = 65536
 MAX_STEP = 1024
 MAX_SHIFT = 30
@@ -104,6 +105,8 @@ def _prepare_conv(plan, op):
         plan.refuse_type(x)
     if not y.is_activation() or not _load_shapes(op, x, w, y):
         plan.refuse_type(y)
+    if plan.code == CONV_2D and w.type == INT4:
+        op.kind = CONV_2D_INT4
     op.x_zero, op.y_zero, op.y_high = x.zero_point, y.zero_point, 127
     _load_window(plan, op)
     if op.pad_height < 0 or op.pad_width < 0:
@@ -141,7 +144,8 @@ def _channel(plan, weights, k, x, y):
 def _load_weights(plan, op, x, w, y):
     count = w.scales[1]
     axis = 3 if op.kind == DEPTHWISE_CONV_2D else 0
-    if w.type != INT8 or not w.symmetric or count not in (1, op.y_depth):
+    kind = INT4 if op.kind == CONV_2D_INT4 else INT8
+    if w.type != kind or not w.symmetric or count not in (1, op.y_depth):
         plan.refuse_type(w)
     if (count > 1 and w.axis != axis) or w.elements // op.y_depth > MAX_DEPTH:
         plan.refuse_type(w)
@@ -186,6 +190,24 @@ def dot(memory, at, column):
     return sum([w * x for w, x in zip(weights, column)])
 
 
+def dot_int4(memory, at, first, column):
+    """Return the dot product of int4 weights, from element first on after at in the file, with a list."""
+    skipped = first // 2
+    count = (first + len(column) + 1) // 2 - skipped
+    nibbles = []
+    for byte in struct.unpack_from("%dB" % count, memory.file, at + skipped):
+        nibbles += [byte & 15, byte >> 4]
+    return sum([((w ^ 8) - 8) * x for w, x in zip(nibbles[first % 2 :], column)])
+
+
+def _pack_int4(column):
+    """Return what the kernel makes of a column for its wide dot product: st_dense_int4.c says why."""
+    pairs = []
+    for i in range(0, len(column), 8):
+        pairs += [column[i + k + 4] + (column[i + k] << 16) for k in range(4)]
+    return pairs + [0x8000, -8 * sum(column)]
+
+
 def requantize(total, value, shift, op):
     """Return an accumulator as int8."""
     scaled = multiply_by_quantized_multiplier(wrap_i32(total), value, shift)
@@ -215,6 +237,10 @@ def _dense_position(memory, op, rows):
         column.extend(row or [0] * op.x_depth)
     memory.write(op.scratch, "i", column)
     depth = len(column)
+    if op.kind == CONV_2D_INT4:
+        if depth % 8 == 0 and op.weights % 4 == 0:
+            memory.write(op.scratch, "i", _pack_int4(column))
+        return [dot_int4(memory, op.weights, c * depth, column) for c in range(op.y_depth)]
     return [dot(memory, op.weights + c * depth, column) for c in range(op.y_depth)]
 
 

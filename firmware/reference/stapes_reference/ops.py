@@ -24,6 +24,7 @@ _INVOKE = {
     0: (op_add.invoke, op_add.RECORD_BYTES // 4),
     op_copy.CONCATENATION: (op_copy.invoke_concatenation, 5 + 2 * op_copy.MAX_INPUTS),
     op_dense.CONV_2D: (op_dense.invoke, op_dense.RECORD_WORDS),
+    op_dense.CONV_2D_INT4: (op_dense.invoke, op_dense.RECORD_WORDS),
     op_dense.DEPTHWISE_CONV_2D: (op_dense.invoke, op_dense.RECORD_WORDS),
     op_copy.RESHAPE: (op_copy.invoke_reshape, 6),
     op_copy.GATHER: (op_copy.invoke_gather, 10),

@@ -7,7 +7,7 @@ import struct
 
 import stapes_spec as spec
 
-from .tensor import RefusedError, Tensor
+from .tensor import INT4, RefusedError, Tensor
 
 MAX_BLOCKS = 32
 MAX_OPERATORS = 512
@@ -147,8 +147,8 @@ class Plan:
         """Return a reference to memory for the duration of this operator."""
         return self._place_block(-1, size, self.index)
 
-    def load(self, index):
-        """Return a tensor; raises RefusedError."""
+    def _load_any(self, index):
+        """Return a tensor of any type; raises RefusedError."""
         try:
             tensor = self._tensor(index)
         except RefusedError as refused:
@@ -159,14 +159,21 @@ class Plan:
             self.refuse_damage()
         return tensor
 
-    def _load_operand(self, k):
+    def load(self, index):
+        """Return a tensor that may be an activation: elements of half a byte are weights."""
+        tensor = self._load_any(index)
+        if tensor.type == INT4:
+            self.refuse_type(tensor)
+        return tensor
+
+    def _operand_index(self, k):
         if k >= self.op_inputs[1]:
             self.refuse(spec.ERROR_MODEL_TYPE, self.code)
-        return self.load(self.fb.i32_at(self.op_inputs, k))
+        return self.fb.i32_at(self.op_inputs, k)
 
     def operand(self, k):
         """Return operand k and a reference to where it is."""
-        tensor = self._load_operand(k)
+        tensor = self.load(self._operand_index(k))
         if tensor.data:
             return tensor, REF_FILE | tensor.data
         block = self._find_block(tensor.index)
@@ -183,7 +190,7 @@ class Plan:
         """Return operand k, which must be a constant; None when it is absent and optional."""
         if optional and (k >= self.op_inputs[1] or self.fb.i32_at(self.op_inputs, k) == -1):
             return None
-        tensor = self._load_operand(k)
+        tensor = self._load_any(self._operand_index(k))
         return tensor if tensor.data else self.refuse_type(tensor)
 
     def _is_in_place(self, k):

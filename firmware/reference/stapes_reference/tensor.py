@@ -6,8 +6,9 @@ from . import scale
 
 MAX_RANK = 4
 MAX_BYTES = 1 << 24
-INT32, INT16, INT8 = 2, 7, 9
-ELEMENT_BYTES = {INT32: 4, INT16: 2, INT8: 1}
+INT32, INT16, INT8, INT4 = 2, 7, 9, 17
+ELEMENT_BITS = {INT32: 32, INT16: 16, INT8: 8, INT4: 4}
+_SMALLEST_ZERO_POINT = {INT8: -128, INT4: -8}
 
 # Field numbers of the schema's tables Tensor, QuantizationParameters and Buffer.
 _SHAPE, _TYPE, _BUFFER, _QUANTIZATION, _IS_VARIABLE, _SPARSITY = 0, 1, 2, 4, 5, 6
@@ -35,7 +36,7 @@ class Tensor:
         self.variable = fb.get_i8(table, _IS_VARIABLE) != 0
         if fb.damaged:
             raise RefusedError(spec.ERROR_MODEL_TRUNCATED)
-        if self.type not in ELEMENT_BYTES or fb.get_table(table, _SPARSITY) != 0:
+        if self.type not in ELEMENT_BITS or fb.get_table(table, _SPARSITY) != 0:
             raise RefusedError(spec.ERROR_MODEL_TYPE)
         self._load_shape(fb, table)
         self._load_quantization(fb, table)
@@ -57,9 +58,9 @@ class Tensor:
             self.dims.append(dim)
             self.elements *= dim
         self.rank = len(self.dims)
-        if self.elements > MAX_BYTES // ELEMENT_BYTES[self.type]:
+        self.bytes = (self.elements * ELEMENT_BITS[self.type] + 7) // 8
+        if self.bytes > MAX_BYTES:
             raise RefusedError(spec.ERROR_MODEL_MEMORY)
-        self.bytes = self.elements * ELEMENT_BYTES[self.type]
 
     def _load_quantization(self, fb, table):
         quantization = fb.get_table(table, _QUANTIZATION)
@@ -70,7 +71,7 @@ class Tensor:
         values = [_zero_point(fb, zero_points[0] + 8 * i) for i in range(zero_points[1])]
         self.zero_point = values[0] if values else 0
         self.symmetric = not any(values)
-        low = -128 if self.type == INT8 else -32768
+        low = _SMALLEST_ZERO_POINT.get(self.type, -32768)
         if not low <= self.zero_point <= -1 - low:
             raise RefusedError(spec.ERROR_MODEL_TYPE)
         if fb.get_i8(quantization, _DETAILS_TYPE) != 0:
@@ -105,5 +106,3 @@ def _zero_point(fb, at):
     """Return an int64 zero point, -2^31 when it does not fit int32."""
     low, high = fb.i32(at), fb.i32(at + 4)
     return low if high == (-1 if low < 0 else 0) else -0x80000000
-
-
