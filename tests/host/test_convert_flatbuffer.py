@@ -9,16 +9,19 @@ from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stapes_tools.convert.flatbuffer import serialise
+from stapes_tools.convert.grid import four_bits
 from stapes_tools.convert.inspect import describe, totals
 from stapes_tools.convert.metadata import Metadata, decode_metadata, encode_metadata, is_sealed, seal
+from stapes_tools.convert.quantize import quantise
 from stapes_tools.convert.read import metadata_range, read_model
 from stapes_tools.convert.split import extract_subgraph
-from stapes_tools.convert.topology import Block
-from stapes_tools.convert.write import random_model
+from stapes_tools.convert.topology import Block, random_parameters
+from stapes_tools.convert.write import model_bytes, random_calibration, random_model, random_topology
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.units import units_crc
 
 MODEL = random_model(1)
+MODEL_INT4 = random_model(1, bits=4)
 
 
 def _parsed(data):
@@ -160,10 +163,10 @@ def test_damaged_files_are_refused():
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.integers(8, len(MODEL) - 1), st.integers(0, 255))
-def test_a_changed_byte_never_breaks_the_reader(position, value):
-    damaged = bytearray(MODEL)
-    damaged[position] = value
+@given(st.sampled_from([MODEL, MODEL_INT4]), st.data())
+def test_a_changed_byte_never_breaks_the_reader(model, data):
+    damaged = bytearray(model)
+    damaged[data.draw(st.integers(8, len(model) - 1))] = data.draw(st.integers(0, 255))
     try:
         describe(bytes(damaged))
     except UserError as error:
@@ -184,3 +187,45 @@ def test_costs_are_counted():
     dilated = describe(random_model(1, blocks=(Block(3, 4),)))
     state = next(row for row in dilated if row.output == "next_state1")
     assert state.shape == (1, 1, 8, 24)
+
+
+def test_weight_types_and_zeros_are_counted():
+    topology = random_topology()
+    parameters = random_parameters(topology, 1)
+    mask = np.random.default_rng(0).random(parameters["front.weight"].shape) < 0.75
+    parameters["front.weight"][mask] = 0.0
+    bits = {**four_bits(topology), "projection": 8}
+    result = quantise(topology, parameters, random_calibration(1), weight_bits=bits)
+    data = model_bytes(result, Metadata(tuple("u{}".format(k) for k in range(topology.units))))
+    rows = {row.output: row for row in describe(data) if row.weights}
+    assert {name: row.weight_bits for name, row in rows.items()} == {
+        **{name: bits.get(name, 8) for name in result.layers},
+        "predicted": 8,
+    }
+    for name, weights in result.layers.items():
+        assert rows[name].zero_weights == np.count_nonzero(weights.integers == 0)
+        assert rows[name].weight_dtype == "int{}".format(weights.bits)
+        stored = (weights.integers.size * weights.bits + 7) // 8
+        assert rows[name].constant_bytes == stored + 4 * len(weights.bias)
+    assert rows["front"].zero_weights >= np.count_nonzero(mask)
+    table, zero = result.tables[0], result.activations["predicted"].zero_point
+    assert rows["predicted"].zero_weights == np.count_nonzero(table == zero)
+    assert totals(rows.values()).zero_weights == sum(row.zero_weights for row in rows.values())
+
+
+def test_reading_and_writing_int4_again_changes_nothing():
+    assert seal(serialise(read_model(MODEL_INT4))) == MODEL_INT4
+    assert random_model(1, bits=4) == MODEL_INT4
+    part = read_model(extract_subgraph(MODEL_INT4, "encoder")).subgraphs[0]
+    assert part == read_model(MODEL_INT4).subgraph("encoder")
+
+
+def test_schema_sees_int4_weights():
+    model = _parsed(MODEL_INT4)
+    encoder, operator = model.subgraphs[0], schema.BuiltinOperator
+    versions = {(code.builtinCode, code.version) for code in model.operatorCodes}
+    assert versions >= {(operator.CONV_2D, 3), (operator.CONV_2D, 7), (operator.DEPTHWISE_CONV_2D, 3)}
+    weights = next(tensor for tensor in encoder.tensors if tensor.name == b"front.weight")
+    assert weights.type == schema.TensorType.INT4
+    assert len(model.buffers[weights.buffer].data) == 24 * 3 * 120 // 2
+    assert weights.quantization.quantizedDimension == 0 and not np.any(weights.quantization.zeroPoint)

@@ -46,6 +46,16 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...], int]] = {
 INT4_VERSIONS = {"CONV_2D": 7}
 
 
+def element_bits(dtype: str) -> int:
+    """Bits of a tensor's element in the file; 0 for a type of the schema that numpy does not have."""
+    if dtype == "int4":
+        return 4
+    try:
+        return 8 * np.dtype(dtype).itemsize if dtype else 0
+    except TypeError:
+        return 0
+
+
 def pack_int4(values: np.ndarray) -> bytes:
     """Two values per byte in row-major order, the first in the low nibble, two's complement.
 

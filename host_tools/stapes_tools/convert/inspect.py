@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
-from stapes_tools.convert.graph import Operator, Subgraph
+import numpy as np
+
+from stapes_tools.convert.graph import Operator, Subgraph, Tensor, element_bits
 from stapes_tools.convert.read import read_model
 
 _WEIGHT_INPUT = 1
@@ -15,8 +17,9 @@ class Row:
     """One operator.
 
     shape and dtype are its first output's; weights counts the elements of its weight tensor (a
-    GATHER's table included), constant_bytes all its constants; multiplications counts multiplications
-    by a weight in one invocation, zeros included.
+    GATHER's table included), zero_weights those of them that stand for 0.0, weight_dtype is their type
+    ("" without weights); constant_bytes counts all its constants; multiplications counts
+    multiplications by a weight in one invocation, zeros included.
     """
 
     subgraph: str
@@ -25,8 +28,15 @@ class Row:
     shape: tuple[int, ...]
     dtype: str
     weights: int
+    weight_dtype: str
+    zero_weights: int
     constant_bytes: int
     multiplications: int
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits of a weight in the file; 0 without weights."""
+        return element_bits(self.weight_dtype)
 
 
 @dataclass(frozen=True)
@@ -34,16 +44,25 @@ class Totals:
     """Sums over rows."""
 
     weights: int
+    zero_weights: int
     constant_bytes: int
     multiplications: int
 
 
-def _weights(subgraph: Subgraph, operator: Operator) -> int:
+def _weights(subgraph: Subgraph, operator: Operator) -> Tensor | None:
     position = 0 if operator.kind == "GATHER" else _WEIGHT_INPUT
     if operator.kind == "STRIDED_SLICE" or len(operator.inputs) <= position or operator.inputs[position] < 0:
-        return 0
+        return None
     tensor = subgraph.tensors[operator.inputs[position]]
-    return prod(tensor.shape) if tensor.data is not None else 0
+    return tensor if tensor.data is not None else None
+
+
+def _zero_weights(tensor: Tensor) -> int:
+    """How many values equal the zero point; 0 for a type, or sparse data, that cannot be read."""
+    bits, count = element_bits(tensor.dtype), prod(tensor.shape)
+    if bits == 0 or len(tensor.data or b"") != (count * bits + 7) // 8:
+        return 0
+    return count - int(np.count_nonzero(tensor.array() != (tensor.zero_point or (0,))[0]))
 
 
 def _multiplications(subgraph: Subgraph, operator: Operator) -> int:
@@ -60,6 +79,7 @@ def _multiplications(subgraph: Subgraph, operator: Operator) -> int:
 
 def _row(subgraph: Subgraph, operator: Operator) -> Row:
     output = subgraph.tensors[operator.outputs[0]]
+    weights = _weights(subgraph, operator)
     constants = {index for index in operator.inputs if index >= 0 and subgraph.tensors[index].data is not None}
     return Row(
         subgraph.name,
@@ -67,7 +87,9 @@ def _row(subgraph: Subgraph, operator: Operator) -> Row:
         output.name,
         output.shape,
         output.dtype,
-        _weights(subgraph, operator),
+        prod(weights.shape) if weights else 0,
+        weights.dtype if weights else "",
+        _zero_weights(weights) if weights else 0,
         sum(len(subgraph.tensors[index].data or b"") for index in constants),
         _multiplications(subgraph, operator),
     )
@@ -77,7 +99,7 @@ def describe(data: bytes) -> list[Row]:
     """One row per operator of a .tflite file, in the order of execution.
 
     Args:
-        data: the whole file; any int8 model, not only ours.
+        data: the whole file; any int8 or int4 model, not only ours.
     Raises:
         UserError: the file is not a .tflite or is damaged.
     """
@@ -89,6 +111,7 @@ def totals(rows: Iterable[Row], subgraph: str | None = None) -> Totals:
     chosen = [row for row in rows if subgraph is None or row.subgraph == subgraph]
     return Totals(
         sum(row.weights for row in chosen),
+        sum(row.zero_weights for row in chosen),
         sum(row.constant_bytes for row in chosen),
         sum(row.multiplications for row in chosen),
     )
