@@ -85,17 +85,14 @@ def test_corpora_are_read_with_their_speakers(tmp_path):
     assert [row[:2] for row in read_wake_phrases(tmp_path / "wake", 1)] == [("alexa-1", "alexa")]
 
 
-def test_what_is_missing_or_wrong_is_named(tmp_path, monkeypatch):
+def test_what_is_missing_or_wrong_is_named(tmp_path):
     with pytest.raises(CorpusError, match=r"text\.tsv: no such file"):
         list(read_librispeech(tmp_path, 0.9))
-    with pytest.raises(CorpusError, match="missing or damaged"):
+    with pytest.raises(CorpusError, match="there is no such file"):
         read_recording(tmp_path / "none.flac")
     soundfile.write(tmp_path / "slow.flac", _tone(rate=8000), 8000)
-    with pytest.raises(CorpusError, match="not 16 kHz mono"):
+    with pytest.raises(CorpusError, match="8000 Hz"):
         read_recording(tmp_path / "slow.flac")
-    monkeypatch.setattr(voices.shutil, "which", lambda program: None)
-    with pytest.raises(voices.EngineMissingError, match="apt-get install flite"):
-        voices.synthesise("hello", "flite/slt", 1)
 
 
 def test_recordings_are_decoded_once(tmp_path, monkeypatch):

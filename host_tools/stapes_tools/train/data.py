@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stapes_tools.corpora import build, readers, sentences
-from stapes_tools.corpora.augment import Surroundings, augment
+from stapes_tools.corpora import build, layouts, readers, sentences
+from stapes_tools.corpora.augment import Surroundings, VoiceSpread, augment
+from stapes_tools.corpora.executors import Executor
 from stapes_tools.corpora.store import AudioPack, cache_root
 from stapes_tools.corpora.synthetic_places import make_noises, make_rooms
 from stapes_tools.corpora.voices import HELD_OUT
@@ -48,14 +49,13 @@ def recorded(data: Data, corpus: str) -> AudioPack:
     """The training part of one corpus of the recipe."""
     folder = Path(data.root) / corpus
     known = {
-        "speechocean762": lambda: readers.read_speechocean(folder, "train"),
-        "vctk_p239": lambda: readers.read_vctk(folder),
-        "librispeech_251": lambda: readers.read_librispeech(folder, 0.85),
-        "wake_phrases": lambda: readers.read_wake_phrases(folder, 120),
+        "speechocean762": lambda: readers.speechocean_lines(folder, "train"),
+        "vctk_p239": lambda: readers.table_lines(folder),
+        "librispeech_251": lambda: readers.recognised_lines(folder, 0.85),
+        "wake_phrases": lambda: readers.word_lines(folder, 120),
     }
-    if corpus not in known:
-        raise UserError(f"unknown corpus {corpus!r}; known: {', '.join(known)}")
-    return build.recorded_pack(corpus, known[corpus]())
+    read = known.get(corpus) or layouts.trainable(corpus, Path(data.root)).lines
+    return build.corpus_pack(folder.name, read(), Lexicon(data.extra_words), data.on_bad)
 
 
 def synthetic_sentences(data: Data, entry: Synthetic, lexicon: Lexicon) -> list[str]:
@@ -65,24 +65,27 @@ def synthetic_sentences(data: Data, entry: Synthetic, lexicon: Lexicon) -> list[
         texts += sentences.sample_commands(Path(grammar), count, entry.seed)
     if entry.transcripts:
         root = Path(data.root)
-        rows = [
-            *readers.read_speechocean(root / "speechocean762", "train"),
-            *readers.read_vctk(root / "vctk_p239"),
+        lines = [
+            *readers.speechocean_lines(root / "speechocean762", "train"),
+            *readers.table_lines(root / "vctk_p239"),
         ]
+        rows = readers.recordings(lines, skip_bad=data.on_bad == "skip")
         texts += spoken_everywhere((row[1] for row in rows), lexicon)
     if entry.random_words:
         texts += sentences.random_words(broad_vocabulary(entry.random_words), entry.random_sentences, entry.seed)
     return spoken_everywhere(texts, lexicon)
 
 
-def training_packs(recipe: Recipe, lexicon: Lexicon) -> list[AudioPack]:
-    """Every pack the recipe asks for, made or found in the cache."""
+def training_packs(recipe: Recipe, lexicon: Lexicon, executor: Executor | None = None) -> list[AudioPack]:
+    """Every pack the recipe asks for, made (by executor, or the recipe's processes) or found in the cache."""
     data = recipe.data
     packs = []
     for entry in data.synthetic:
         texts = synthetic_sentences(data, entry, lexicon)
         for engine, count in entry.engines.items():
-            packs.append(build.synthetic_pack(texts, engine, count, entry.seed, processes=data.processes))
+            packs.append(
+                build.synthetic_pack(texts, engine, count, entry.seed, processes=data.processes, executor=executor)
+            )
     return packs + [recorded(data, corpus) for corpus in data.recorded]
 
 
@@ -145,10 +148,10 @@ def _find(root: str, entries: Sequence[str]) -> list[Path]:
 
 def _copy_of(task) -> np.ndarray:
     """Worker: one utterance's augmented samples, then its features (prior given) or its log-mel sums (no prior)."""
-    folder, utterance, seed, (root, noises, rooms), prior = task
+    folder, utterance, seed, (root, noises, rooms, *voices), prior = task
     samples = _pack(folder).samples(utterance)
     if seed is not None:
-        samples = augment(samples, surroundings(root, noises, rooms), np.random.default_rng(seed))
+        samples = augment(samples, surroundings(root, noises, rooms), np.random.default_rng(seed), *voices)
     if prior is None:
         frames = log_mel(samples)
         return np.append(frames.sum(axis=0, dtype=np.int64), len(frames))
@@ -161,7 +164,8 @@ def _pack(folder: Path) -> AudioPack:
 
 
 def _tasks(packs: list[AudioPack], data: Data, copy_seed: int | None, prior: np.ndarray | None) -> list:
-    where = (data.root, tuple(data.noises), tuple(data.rooms))
+    voices = VoiceSpread(data.pitch_semitones, data.formants)
+    where = (data.root, tuple(data.noises), tuple(data.rooms), voices)
     return [
         (pack.folder, utterance, None if copy_seed is None else [copy_seed, number, index], where, prior)
         for number, pack in enumerate(packs)
@@ -169,9 +173,14 @@ def _tasks(packs: list[AudioPack], data: Data, copy_seed: int | None, prior: np.
     ]
 
 
+def _voices(data: Data) -> tuple[float, ...]:
+    """What the names of cached features say about changed voices: nothing where there are none."""
+    return (data.pitch_semitones, data.formants) if data.pitch_semitones or data.formants else ()
+
+
 def mean_log_mel(packs: list[AudioPack], data: Data, seed: int, every: int = 5) -> np.ndarray:
     """int16 [40], Q5.10: the mean log-mel of augmented training speech, the front end's prior; cached."""
-    key = build.content_hash([pack.folder.name for pack in packs], data.noises, data.rooms, seed, every)
+    key = build.content_hash([pack.folder.name for pack in packs], data.noises, data.rooms, seed, every, *_voices(data))
     path = cache_root() / "priors" / f"{key}.npy"
     if path.exists():
         return np.load(path)
@@ -192,7 +201,7 @@ def feature_set(
     Utterances with an unknown word, longer than the recipe allows or with more units than steps are left out.
     """
     texts = [utterance.text for pack in packs for utterance in pack.utterances]
-    settings = (data.noises, data.rooms, data.longest_s, data.extra_words)
+    settings = (data.noises, data.rooms, data.longest_s, data.extra_words, *_voices(data))
     key = build.content_hash([pack.folder.name for pack in packs], seed, prior.tolist(), settings)
     folder = cache_root() / "features" / key
     if not (folder / "index.npz").exists():

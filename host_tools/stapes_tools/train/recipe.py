@@ -41,6 +41,23 @@ class Data:
     # Engine -> share of the synthetic commands that tuning and the report use.
     held_out: dict[str, float] = field(default_factory=lambda: dict(HELD_OUT_SHARES))
     held_out_commands: int = 200
+    # What a bad line of a corpus does: "skip" it with a warning, or "stop".
+    on_bad: str = field(default="skip", repr=False)
+    # Of augmentation: standard deviations of pitch, in semitones, and of the formants' factor; 0 is off.
+    pitch_semitones: float = field(default=0.0, repr=False)
+    formants: float = field(default=0.0, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.on_bad not in ("skip", "stop"):
+            raise UserError(f"[data] on_bad is {self.on_bad!r}", advice='write "skip" or "stop"')
+        if not (0 <= self.pitch_semitones <= 6 and 0 <= self.formants <= 0.15):
+            advice = "keep pitch_semitones from 0 to 6 and formants from 0 to 0.15"
+            raise UserError("[data] changes voices beyond what is speech", advice=advice)
+
+    def __repr__(self) -> str:
+        """As of any dataclass, but for the newer keys at their defaults: a run's folder is named by a hash of it."""
+        shown = [item.name for item in fields(self) if item.repr or getattr(self, item.name) != item.default]
+        return f"Data({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""One file per speech synthesiser; `stapes_tools.corpora.voices` puts them behind one call."""

