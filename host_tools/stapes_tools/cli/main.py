@@ -13,6 +13,7 @@ from ..device.errors import DeviceError
 from ..errors import StapesError
 from .adapt import adapt
 from .bench import bench
+from .corpus import corpus
 from .demo import demo
 from .eval import evaluation
 from .grammar import grammar
@@ -29,7 +30,7 @@ _DEBUG = "--debug"
 _GROUPS = {
     "Recognise": ("transcribe", "demo"),
     "Look into files": ("grammar", "lattice", "model"),
-    "Train": ("train", "adapt"),
+    "Train": ("corpus", "train", "adapt"),
     "Measure": ("eval", "bench"),
 }
 _EXAMPLES = """\
@@ -63,7 +64,7 @@ def stapes(debug: bool) -> None:
     """
 
 
-for _verb in (transcribe, demo, grammar, lattice, model, train, adapt, evaluation, bench):
+for _verb in (transcribe, demo, grammar, lattice, model, corpus, train, adapt, evaluation, bench):
     stapes.add_command(_verb)
 
 
