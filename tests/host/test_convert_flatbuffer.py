@@ -229,3 +229,44 @@ def test_schema_sees_int4_weights():
     assert weights.type == schema.TensorType.INT4
     assert len(model.buffers[weights.buffer].data) == 24 * 3 * 120 // 2
     assert weights.quantization.quantizedDimension == 0 and not np.any(weights.quantization.zeroPoint)
+
+
+def _positions(data):
+    """Where every tensor's scale and zero-point vectors and every operator's options lie in the file."""
+    file = schema.Model.GetRootAsModel(data, 0)
+    found = {"scale": [], "zero point": [], "quantisation": [], "options": []}
+    for k in range(file.SubgraphsLength()):
+        part = file.Subgraphs(k)
+        for index in range(part.TensorsLength()):
+            table = part.Tensors(index).Quantization()
+            if table is not None and table.ScaleLength():
+                scale, zero_point = (table._tab.Vector(table._tab.Offset(field)) for field in (8, 10))
+                found["scale"].append((table.ScaleAsNumpy().tobytes(), scale))
+                found["zero point"].append((table.ZeroPointAsNumpy().tobytes(), zero_point))
+                key = (table.ScaleAsNumpy().tobytes(), table.ZeroPointAsNumpy().tobytes(), table.QuantizedDimension())
+                found["quantisation"].append((key, table._tab.Pos))
+        for index in range(part.OperatorsLength()):
+            options = part.Operators(index).BuiltinOptions()
+            found["options"].append((part.Operators(index).BuiltinOptionsType(), options.Pos))
+    return found
+
+
+def test_equal_vectors_and_tables_are_written_once():
+    for what, pairs in _positions(MODEL_INT4).items():
+        places = {}
+        for key, place in pairs:
+            places.setdefault(key, set()).add(place)
+        assert len(pairs) > 15
+        if what == "options":
+            assert len({place for _, place in pairs}) < len(pairs) / 2
+        else:
+            assert all(len(found) == 1 for found in places.values()), what
+            assert len(places) < len(pairs), what
+
+
+def test_bias_scales_can_be_left_out():
+    bare = random_model(1, bits=4, bias_scales=False)
+    encoder = read_model(bare).subgraph("encoder")
+    biases = [tensor for tensor in encoder.tensors if tensor.name.endswith(".bias")]
+    assert len(biases) == 6 and all(tensor.scale == () and tensor.data is not None for tensor in biases)
+    assert len(MODEL_INT4) - len(bare) > 4 * sum(tensor.shape[0] for tensor in biases)

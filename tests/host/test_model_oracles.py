@@ -28,6 +28,7 @@ RANDOM = {
     "sum_relu": {"pointwise_relu": False, "sum_relu": True},
     "odd": {"channels": 7, "joint": 5, "units": 3, "front_width": 2, "blocks": (Block(2),)},
     "int4": {"bits": 4},
+    "no_bias_scales": {"bits": 4, "bias_scales": False},
     "int4_odd": {"bits": 4, "channels": 7, "joint": 5, "units": 3, "front_width": 2, "blocks": (Block(2),)},
 }
 SHIPPED = sorted((ROOT / "models").glob("**/*.tflite"))

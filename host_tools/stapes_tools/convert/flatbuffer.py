@@ -6,6 +6,8 @@ so that a board which maps the file at an aligned address reads whole words in p
 Reference: tensorflow/lite/schema/schema.fbs, version 3.
 """
 
+from collections.abc import Callable, Hashable
+
 import flatbuffers
 import numpy as np
 import stapes_spec
@@ -44,19 +46,25 @@ class _Buffers:
 
 
 class _Builder(flatbuffers.Builder):
-    """A builder that writes equal vectors of numbers and equal strings once: the zero points of
-    per-channel weights alone would otherwise take eight bytes per channel and layer."""
+    """A builder that writes equal vectors of numbers, equal strings and equal tables once.
+
+    All that need one share its offset: the zero points of per-channel weights alone would otherwise
+    take eight bytes per channel and layer.
+    """
 
     def __init__(self):
         super().__init__(1 << 16)
-        self._vectors: dict[tuple[str, bytes], int] = {}
+        self._shared: dict[Hashable, int] = {}
+
+    def shared(self, key: Hashable, write: Callable[[], int]) -> int:
+        """The offset of what write() appended when it was first asked for with this key."""
+        if key not in self._shared:
+            self._shared[key] = write()
+        return self._shared[key]
 
     def numbers(self, values, dtype: str) -> int:
         array = np.asarray(values, dtype)
-        key = (dtype, array.tobytes())
-        if key not in self._vectors:
-            self._vectors[key] = self.CreateNumpyVector(array)
-        return self._vectors[key]
+        return self.shared((dtype, array.tobytes()), lambda: self.CreateNumpyVector(array))
 
     def text(self, value: str) -> int:
         return self.CreateSharedString(value)
@@ -88,6 +96,11 @@ def _buffer_table(builder: _Builder, contents: list[bytes]) -> int:
 
 
 def _quantisation(builder: _Builder, tensor: Tensor) -> int:
+    key = ("quantisation", tensor.scale, tensor.zero_point, tensor.quantized_dimension)
+    return builder.shared(key, lambda: _new_quantisation(builder, tensor))
+
+
+def _new_quantisation(builder: _Builder, tensor: Tensor) -> int:
     scale = builder.numbers(tensor.scale, "float32")
     zero_point = builder.numbers(tensor.zero_point, "int64")
     tflite.QuantizationParametersStart(builder)
@@ -114,6 +127,11 @@ def _tensor(builder: _Builder, tensor: Tensor, buffers: _Buffers) -> int:
 
 
 def _options(builder: _Builder, operator: Operator) -> int:
+    key = ("options", operator.kind, tuple(sorted(operator.options.items())))
+    return builder.shared(key, lambda: _new_options(builder, operator))
+
+
+def _new_options(builder: _Builder, operator: Operator) -> int:
     table, fields, _version = OPTIONS[operator.kind]
     unknown = set(operator.options) - set(fields)
     assert not unknown, "{} has no option {}".format(operator.kind, sorted(unknown))

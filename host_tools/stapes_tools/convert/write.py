@@ -33,8 +33,9 @@ def _fused(relu: bool) -> int:
 class _Layers:
     """Appends layers to one subgraph; every method returns the index of its output tensor."""
 
-    def __init__(self, result: Quantised, name: str):
+    def __init__(self, result: Quantised, name: str, bias_scales: bool = True):
         self.result = result
+        self.bias_scales = bias_scales
         self.subgraph = Subgraph(name)
 
     def scale(self, name: str) -> Scale:
@@ -51,14 +52,9 @@ class _Layers:
             zero_point=(0,) * len(layer.scales),
             quantized_dimension=axis,
         )
-        bias_scales = np.float32(input_scale) * layer.scales
-        bias = self.subgraph.constant(
-            name + ".bias",
-            layer.bias,
-            scale=tuple(float(scale) for scale in bias_scales),
-            zero_point=(0,) * len(layer.scales),
-        )
-        return [weights, bias]
+        scales = np.float32(input_scale) * layer.scales if self.bias_scales else ()
+        quantisation = {"scale": tuple(float(scale) for scale in scales), "zero_point": (0,) * len(scales)}
+        return [weights, self.subgraph.constant(name + ".bias", layer.bias, **quantisation)]
 
     def remember(self, x: int, source: str, history: int, state: int) -> int:
         """Put a state of history steps before x; the slice that drops the oldest is an output."""
@@ -104,9 +100,9 @@ class _Layers:
         return y
 
 
-def _encoder(result: Quantised) -> Subgraph:
+def _encoder(result: Quantised, bias_scales: bool) -> Subgraph:
     topology = result.topology
-    layers = _Layers(result, "encoder")
+    layers = _Layers(result, "encoder", bias_scales)
     subgraph = layers.subgraph
     x = _activation(subgraph, "features", (1, 1, 1, topology.feature_size), layers.scale("features"))
     subgraph.inputs.append(x)
@@ -154,11 +150,11 @@ def _predictor(result: Quantised) -> Subgraph:
     return subgraph
 
 
-def _joint(result: Quantised) -> Subgraph:
+def _joint(result: Quantised, bias_scales: bool) -> Subgraph:
     """The output layer is a 1x1 CONV_2D and not FULLY_CONNECTED, which LiteRT's reference kernels round
     otherwise than TensorFlow Lite Micro does (docs/model_file.md)."""
     topology = result.topology
-    layers = _Layers(result, "joint")
+    layers = _Layers(result, "joint", bias_scales)
     subgraph = layers.subgraph
     shape = (1, 1, 1, topology.joint)
     encoded = _activation(subgraph, "encoded", shape, layers.scale("projection"))
@@ -169,13 +165,15 @@ def _joint(result: Quantised) -> Subgraph:
     return subgraph
 
 
-def model_bytes(result: Quantised, metadata: Metadata, description: str = "") -> bytes:
+def model_bytes(result: Quantised, metadata: Metadata, description: str = "", *, bias_scales: bool = True) -> bytes:
     """Lay a quantised network out as a model file.
 
     Args:
         result: from quantize.quantise.
         metadata: units and front-end settings; as many units as the topology has.
         description: of the model, for people.
+        bias_scales: write the scales of biases. They are input scale x weight scale and no
+            interpreter reads them (docs/model_file.md), but other tools may; they take 4 bytes per channel.
     Returns:
         bytes: the .tflite file; equal input gives equal bytes.
     Raises:
@@ -184,7 +182,7 @@ def model_bytes(result: Quantised, metadata: Metadata, description: str = "") ->
     if len(metadata.units) != result.topology.units:
         raise UserError("{} unit names for {} units".format(len(metadata.units), result.topology.units))
     entry = encode_metadata(metadata, result.topology.context_size)
-    subgraphs = [_encoder(result), _predictor(result), _joint(result)]
+    subgraphs = [_encoder(result, bias_scales), _predictor(result), _joint(result, bias_scales)]
     return seal(serialise(Model(subgraphs, description, {stapes_spec.MODEL_METADATA_NAME: entry})))
 
 
@@ -198,6 +196,7 @@ def write_model(
     description: str = "",
     weight_bits: Mapping[str, int] | None = None,
     grid: Grid | None = None,
+    bias_scales: bool = True,
 ) -> int:
     """Quantise a network and write its model file.
 
@@ -208,13 +207,14 @@ def write_model(
         metadata: units and front-end settings.
         description: of the model, for people.
         weight_bits, grid: as quantise takes them.
+        bias_scales: as model_bytes takes it.
     Returns:
         int: bytes written.
     Raises:
         UserError: parameters, calibration, bits, grid or metadata do not fit, or the file cannot be written.
     """
     result = quantise(topology, parameters, calibration, weight_bits=weight_bits, grid=grid)
-    data = model_bytes(result, metadata, description)
+    data = model_bytes(result, metadata, description, bias_scales=bias_scales)
     try:
         return Path(path).write_bytes(data)
     except OSError as fault:
@@ -239,17 +239,18 @@ def random_topology(small: bool = True, **changes) -> Topology:
     return Topology(**{**sizes, **changes})
 
 
-def random_model(seed: int, small: bool = True, bits: int = 8, **changes) -> bytes:
+def random_model(seed: int, small: bool = True, bits: int = 8, bias_scales: bool = True, **changes) -> bytes:
     """A model file with random weights, for tests and for trying sizes.
 
     Args:
         seed: equal seeds give equal files.
         small: see random_topology.
         bits: of the weights of the encoder's matrices, 8 or 4.
+        bias_scales: see model_bytes.
         changes: fields of Topology that differ from that.
     """
     topology = random_topology(small, **changes)
     units = ("<blank>", *("u{}".format(unit) for unit in range(1, topology.units)))
     weight_bits = four_bits(topology) if bits == 4 else None
     result = quantise(topology, random_parameters(topology, seed), random_calibration(seed), weight_bits=weight_bits)
-    return model_bytes(result, Metadata(units), "random weights, seed {}".format(seed))
+    return model_bytes(result, Metadata(units), "random weights, seed {}".format(seed), bias_scales=bias_scales)
