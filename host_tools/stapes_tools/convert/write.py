@@ -172,8 +172,8 @@ def model_bytes(result: Quantised, metadata: Metadata, description: str = "", *,
         result: from quantize.quantise.
         metadata: units and front-end settings; as many units as the topology has.
         description: of the model, for people.
-        bias_scales: write the scales of biases. They are input scale x weight scale and no
-            interpreter reads them (docs/model_file.md), but other tools may; they take 4 bytes per channel.
+        bias_scales: write the scales of biases, 4 bytes per channel. They are input scale x weight scale:
+            interpreters do without (docs/model_file.md), other tools may not.
     Returns:
         bytes: the .tflite file; equal input gives equal bytes.
     Raises:
