@@ -34,7 +34,7 @@ def commands(monkeypatch, tmp_path):
     soundfile.write(wave, (8000 * np.sin(np.arange(800))).astype(np.int16), 8000)
 
     def run(command, **options):
-        noted.append([part for part in command if not part.startswith("/tmp")])
+        noted.append(command[: command.index("-o") + 1] if "-o" in command else command)
         if "-o" in command:
             Path(command[command.index("-o") + 1]).write_bytes(wave.read_bytes())
         return subprocess.CompletedProcess(command, 0, wave.read_bytes(), b"")
