@@ -58,6 +58,8 @@ def evaluation(
     """
     _require("jiwer", "wordfreq")
     folder = read_folder(directory, limit)
+    if folder.left_out:
+        messages.print(f"left out because their transcripts hold numbers in digits: {folder.left_out}")
     conditions = conditions_of(noise, snr)
     if plot:
         _check_plot(plot, grammar, folder)
@@ -71,7 +73,7 @@ def evaluation(
     if as_object:
         click.echo(json.dumps({"rows": [report.as_json(row, wrong) for row in rows]}, ensure_ascii=False))
     else:
-        _print(rows, folder, model, wrong)
+        _print(rows, model, wrong)
 
 
 def conditions_of(noise: Path | None, snr: str | None) -> list[Condition]:
@@ -139,12 +141,10 @@ def _progress() -> Iterator[Track]:
         yield lambda things, total, what: progress.track(things, total, description=what)
 
 
-def _print(rows: list[Row], folder: Folder, model: Path, wrong: bool) -> None:
+def _print(rows: list[Row], model: Path, wrong: bool) -> None:
     lines = [line for row in rows for line in report.mistakes(row)] if wrong else []
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
     console.print(report.table(rows))
     for line in report.notes(rows, model.name):
         console.print(line, markup=False, soft_wrap=True, style="dim")
-    if folder.left_out:
-        console.print(f"{folder.left_out} recordings left out: their transcripts hold numbers in digits")
