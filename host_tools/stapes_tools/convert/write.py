@@ -100,7 +100,7 @@ class _Layers:
         return y
 
 
-def _encoder(result: Quantised, bias_scales: bool) -> Subgraph:
+def _encoder(result: Quantised, bias_scales: bool = True) -> Subgraph:
     topology = result.topology
     layers = _Layers(result, "encoder", bias_scales)
     subgraph = layers.subgraph
@@ -150,7 +150,7 @@ def _predictor(result: Quantised) -> Subgraph:
     return subgraph
 
 
-def _joint(result: Quantised, bias_scales: bool) -> Subgraph:
+def _joint(result: Quantised, bias_scales: bool = True) -> Subgraph:
     """The output layer is a 1x1 CONV_2D and not FULLY_CONNECTED, which LiteRT's reference kernels round
     otherwise than TensorFlow Lite Micro does (docs/model_file.md)."""
     topology = result.topology
