@@ -14,6 +14,7 @@ from stapes_tools.train.recipe import Compression
 
 pytest.importorskip("tensorflow", reason="needs the train extra")
 
+import tensorflow as tf
 from stapes_tools.convert import forward
 from stapes_tools.convert.grid import four_bits
 from stapes_tools.convert.quantize import quantise
@@ -26,8 +27,6 @@ from stapes_tools.train.compress import CompactTask, observe
 from stapes_tools.train.distil import distillation_loss
 from stapes_tools.train.loop import Trainer
 from test_train import toy_set
-
-import tensorflow as tf
 
 SMALL = Topology(16, (Block(5), Block(3, 2)), 8, 40)
 SETTINGS = Compression(

@@ -30,9 +30,7 @@ def sample_commands(grammar: Path, count: int, seed: int) -> list[str]:
     return list(found)
 
 
-def random_words(
-    vocabulary: dict[str, float], count: int, seed: int, shortest: int = 2, longest: int = 7
-) -> list[str]:
+def random_words(vocabulary: dict[str, float], count: int, seed: int, shortest: int = 2, longest: int = 7) -> list[str]:
     """Make phonetically broad nonsense sentences.
 
     Args:
@@ -43,6 +41,4 @@ def random_words(
     """
     rng = random.Random(f"{seed} words")
     words, weights = list(vocabulary), list(itertools.accumulate(vocabulary.values()))
-    return [
-        " ".join(rng.choices(words, cum_weights=weights, k=rng.randint(shortest, longest))) for _ in range(count)
-    ]
+    return [" ".join(rng.choices(words, cum_weights=weights, k=rng.randint(shortest, longest))) for _ in range(count)]

@@ -13,6 +13,7 @@ import numpy as np
 from stapes_tools.convert.grid import Grid, four_bits
 from stapes_tools.convert.metadata import Metadata
 from stapes_tools.convert.topology import Parameters, Topology
+from stapes_tools.corpora import progress
 from stapes_tools.corpora.build import content_hash
 from stapes_tools.corpora.store import cache_root
 from stapes_tools.errors import UserError
@@ -44,6 +45,11 @@ def run_folder(recipe: Recipe, name: str) -> Path:
 
 def prepare(recipe: Recipe, tell: Teller) -> Prepared:
     """Synthesise, decode, augment and extract features; what is in the cache is not made again."""
+    with progress.told(tell.progress):
+        return _prepare(recipe, tell)
+
+
+def _prepare(recipe: Recipe, tell: Teller) -> Prepared:
     lexicon = Lexicon(recipe.data.extra_words)
     packs = training_packs(recipe, lexicon)
     if recipe.base:
@@ -121,7 +127,7 @@ class Run:
 
         with EventLog(folder / "events", self.tell.say) as log:
             trainer = Trainer(task, settings, self.prepared.copies, folder, self.recipe.seed, log=log)
-            trainer.run(report, lambda progress: self.tell.progress(name, progress))
+            trainer.run(report, lambda share: self.tell.progress(name, share))
         return save(trainer)
 
     def _held_out(self) -> dict[str, list]:
