@@ -66,6 +66,8 @@ batches = 8
 steps_per_batch = 300
 learning_rate = 1e-3
 zeros = 0.75
+sparse_start = -1.0
+sparse_end = 0.0
 teacher_weight = 0.3
 """
 

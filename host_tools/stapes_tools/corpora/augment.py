@@ -21,6 +21,10 @@ from stapes_tools.corpora.effects import (
 from stapes_tools.corpora.voice_change import change_voice
 
 
+# Counts changes of what augment() does: part of the name of everything made with it.
+AUGMENTATION = 2
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What recordings are mixed with: float32 noises and room impulse responses, 16 kHz."""
@@ -74,7 +78,7 @@ def augment(
     Pitch and formants as voices says, speed (with pitch and formants) 0.85 to 1.15, a room in 40 %
     of cases, a spectral tilt and sometimes a band limit, silence of 0.1 to 1 s before and after, a
     level of -34 to -14 dB full scale (RMS of the loud parts), noise at 0 to 30 dB in two thirds of
-    the cases, a quiet noise floor always, and clipped peaks now and then.
+    the cases, a noise floor down to digital silence always, and clipped peaks now and then.
 
     Args:
         samples: int16 [n], 16 kHz; n > 0.
@@ -98,7 +102,7 @@ def augment(
     level = loudness(x)
     if surroundings.noises and rng.random() < 0.65:
         x = x + _noise(x.size, surroundings.noises, rng) * (level * 10 ** (-rng.uniform(0, 30) / 20))
-    floor = level * 10 ** (-rng.uniform(30, 60) / 20)
+    floor = level * 10 ** (-rng.uniform(30, 85) / 20)
     x = x + _colour(rng.standard_normal(x.size).astype(np.float32), rng) * floor
     if rng.random() < 0.05:
         x = x * (10 ** (rng.uniform(0, 12) / 20) / max(float(np.abs(x).max()), 1e-5))

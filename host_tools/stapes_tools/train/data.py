@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from stapes_tools.corpora import build, layouts, readers, sentences
-from stapes_tools.corpora.augment import Surroundings, VoiceSpread, augment
+from stapes_tools.corpora.augment import AUGMENTATION, Surroundings, VoiceSpread, augment
 from stapes_tools.corpora.executors import Executor
+from stapes_tools.corpora.progress import tracked
 from stapes_tools.corpora.store import AudioPack, cache_root
 from stapes_tools.corpora.synthetic_places import make_noises, make_rooms
 from stapes_tools.corpora.voices import HELD_OUT
@@ -201,7 +202,7 @@ def feature_set(
     Utterances with an unknown word, longer than the recipe allows or with more units than steps are left out.
     """
     texts = [utterance.text for pack in packs for utterance in pack.utterances]
-    settings = (data.noises, data.rooms, data.longest_s, data.extra_words, *_voices(data))
+    settings = (AUGMENTATION, data.noises, data.rooms, data.longest_s, data.extra_words, *_voices(data))
     key = build.content_hash([pack.folder.name for pack in packs], seed, prior.tolist(), settings)
     folder = cache_root() / "features" / key
     if not (folder / "index.npz").exists():
@@ -220,7 +221,7 @@ def _write_features(folder: Path, tasks: list, texts: list[str], data: Data, lex
     tasks = [task for task, good in zip(tasks, usable, strict=True) if good]
     texts = [text for text, good in zip(texts, usable, strict=True) if good]
     with open(folder / "features.i8", "wb") as out, build.worker_pool(data.processes) as pool:
-        for text, rows in zip(texts, pool.map(_copy_of, tasks, chunksize=16), strict=True):
+        for text, rows in zip(tracked(texts, "features"), pool.map(_copy_of, tasks, chunksize=16), strict=True):
             units = phone_labels(text, lexicon)
             if len(units) < len(rows) <= longest:
                 out.write(np.asarray(rows, np.int8).tobytes())

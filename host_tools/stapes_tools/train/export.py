@@ -81,6 +81,8 @@ def export_model(
         description=description,
         weight_bits=weight_bits,
         grid=grid,
+        # No interpreter reads them, and the file must stay below 400 KB.
+        bias_scales=False,
     )
 
 

@@ -161,6 +161,7 @@ def parse_recipe(text: str, path: Path) -> Recipe:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not a TOML file: {error}") from None
+    _refuse_strangers(Recipe, table, path)
     table["data"] = dict(table.get("data", {}))
     table["data"]["synthetic"] = [_fill(Synthetic, row, path) for row in table["data"].get("synthetic", [])]
     parts = {"data": Data, "model": Model, "training": Training, "compression": Compression}
@@ -176,13 +177,17 @@ def parse_recipe(text: str, path: Path) -> Recipe:
     return recipe
 
 
-def _fill(kind, table: dict, path: Path):
+def _refuse_strangers(kind, table: dict, path: Path) -> None:
     names = {item.name for item in fields(kind)}
     for key in table:
         if key not in names:
             near = difflib.get_close_matches(key, names, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UserError(f"{path}: unknown key {key!r} in [{kind.__name__.lower()}]{hint}")
+
+
+def _fill(kind, table: dict, path: Path):
+    _refuse_strangers(kind, table, path)
     try:
         return kind(**table)
     except TypeError as error:

@@ -16,7 +16,7 @@ from stapes_tools.train.data import command_grammar
 from stapes_tools.train.export import with_search_settings
 from stapes_tools.train.recipe import Recipe
 
-BLANK_PENALTIES = (0.0, 1.0, 2.0, 3.0, 4.0)
+BLANK_PENALTIES = (1.0, 2.0, 2.5, 3.0, 3.5, 4.0)
 LANGUAGE_SCALES = (0.5, 1.0)
 
 
