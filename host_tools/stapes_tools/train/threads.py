@@ -1,6 +1,8 @@
 """How many threads a training step may use, whichever backend runs it."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 from stapes_tools.errors import UserError
@@ -26,7 +28,8 @@ def limit_threads(threads: int) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend == "tensorflow":
-        import tensorflow as tf
+        with _quietly():
+            import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
@@ -36,3 +39,16 @@ def limit_threads(threads: int) -> None:
         torch.set_num_threads(threads)
     else:
         os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}"
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """TensorFlow's C++ parts speak of the processor's features when they are loaded, whatever the log level."""
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
