@@ -20,7 +20,6 @@ from stapes_tools.corpora.effects import (
 )
 from stapes_tools.corpora.voice_change import change_voice
 
-
 # Counts changes of what augment() does: part of the name of everything made with it.
 AUGMENTATION = 2
 
@@ -70,21 +69,38 @@ class VoiceSpread:
 AS_SPOKEN = VoiceSpread()
 
 
+@dataclass(frozen=True)
+class Noisiness:
+    """How often there is noise, 0 to 1, and how loud: speech over noise, uniform between two bounds in dB."""
+
+    share: float = 0.65
+    lowest_snr_db: float = 0.0
+    highest_snr_db: float = 30.0
+
+
+USUAL = Noisiness()
+
+
 def augment(
-    samples: np.ndarray, surroundings: Surroundings, rng: np.random.Generator, voices: VoiceSpread = AS_SPOKEN
+    samples: np.ndarray,
+    surroundings: Surroundings,
+    rng: np.random.Generator,
+    voices: VoiceSpread = AS_SPOKEN,
+    noisiness: Noisiness = USUAL,
 ) -> np.ndarray:
     """Vary one recording.
 
     Pitch and formants as voices says, speed (with pitch and formants) 0.85 to 1.15, a room in 40 %
     of cases, a spectral tilt and sometimes a band limit, silence of 0.1 to 1 s before and after, a
-    level of -34 to -14 dB full scale (RMS of the loud parts), noise at 0 to 30 dB in two thirds of
-    the cases, a noise floor down to digital silence always, and clipped peaks now and then.
+    level of -34 to -14 dB full scale (RMS of the loud parts), noise as noisiness says, a noise floor
+    down to digital silence always, and clipped peaks now and then.
 
     Args:
         samples: int16 [n], 16 kHz; n > 0.
         surroundings: noises and rooms to choose from.
         rng: source of all choices.
         voices: how far to change the voice. The default draws nothing from rng.
+        noisiness: how much noise is added.
     Returns:
         int16 [m].
     """
@@ -100,8 +116,10 @@ def augment(
     x = np.concatenate([np.zeros(before, np.float32), x, np.zeros(after, np.float32)])
     x = x * (10 ** (rng.uniform(-34, -14) / 20) / loud)
     level = loudness(x)
-    if surroundings.noises and rng.random() < 0.65:
-        x = x + _noise(x.size, surroundings.noises, rng) * (level * 10 ** (-rng.uniform(0, 30) / 20))
+    if surroundings.noises and rng.random() < noisiness.share:
+        noise = _noise(x.size, surroundings.noises, rng)
+        snr_db = rng.uniform(noisiness.lowest_snr_db, noisiness.highest_snr_db)
+        x = x + noise * (level * 10 ** (-snr_db / 20))
     floor = level * 10 ** (-rng.uniform(30, 85) / 20)
     x = x + _colour(rng.standard_normal(x.size).astype(np.float32), rng) * floor
     if rng.random() < 0.05:

@@ -7,13 +7,13 @@ board never differ.
 import functools
 import glob
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from stapes_tools.corpora import build, layouts, readers, sentences
-from stapes_tools.corpora.augment import AUGMENTATION, Surroundings, VoiceSpread, augment
+from stapes_tools.corpora.augment import AUGMENTATION, USUAL, Noisiness, Surroundings, VoiceSpread, augment
 from stapes_tools.corpora.executors import Executor
 from stapes_tools.corpora.progress import tracked
 from stapes_tools.corpora.store import AudioPack, cache_root
@@ -149,10 +149,10 @@ def _find(root: str, entries: Sequence[str]) -> list[Path]:
 
 def _copy_of(task) -> np.ndarray:
     """Worker: one utterance's augmented samples, then its features (prior given) or its log-mel sums (no prior)."""
-    folder, utterance, seed, (root, noises, rooms, *voices), prior = task
+    folder, utterance, seed, (root, noises, rooms, *changes), prior = task
     samples = _pack(folder).samples(utterance)
     if seed is not None:
-        samples = augment(samples, surroundings(root, noises, rooms), np.random.default_rng(seed), *voices)
+        samples = augment(samples, surroundings(root, noises, rooms), np.random.default_rng(seed), *changes)
     if prior is None:
         frames = log_mel(samples)
         return np.append(frames.sum(axis=0, dtype=np.int64), len(frames))
@@ -166,7 +166,8 @@ def _pack(folder: Path) -> AudioPack:
 
 def _tasks(packs: list[AudioPack], data: Data, copy_seed: int | None, prior: np.ndarray | None) -> list:
     voices = VoiceSpread(data.pitch_semitones, data.formants)
-    where = (data.root, tuple(data.noises), tuple(data.rooms), voices)
+    noisiness = Noisiness(data.noise_share, *data.snr_db)
+    where = (data.root, tuple(data.noises), tuple(data.rooms), voices, noisiness)
     return [
         (pack.folder, utterance, None if copy_seed is None else [copy_seed, number, index], where, prior)
         for number, pack in enumerate(packs)
@@ -174,14 +175,18 @@ def _tasks(packs: list[AudioPack], data: Data, copy_seed: int | None, prior: np.
     ]
 
 
-def _voices(data: Data) -> tuple[float, ...]:
-    """What the names of cached features say about changed voices: nothing where there are none."""
-    return (data.pitch_semitones, data.formants) if data.pitch_semitones or data.formants else ()
+def _changes(data: Data) -> tuple:
+    """What the names of cached features say about changed voices and noise: nothing where all is as usual."""
+    voices = (data.pitch_semitones, data.formants) if data.pitch_semitones or data.formants else ()
+    noisiness = (data.noise_share, *data.snr_db)
+    return (*voices, *(() if noisiness == astuple(USUAL) else noisiness))
 
 
 def mean_log_mel(packs: list[AudioPack], data: Data, seed: int, every: int = 5) -> np.ndarray:
     """int16 [40], Q5.10: the mean log-mel of augmented training speech, the front end's prior; cached."""
-    key = build.content_hash([pack.folder.name for pack in packs], data.noises, data.rooms, seed, every, *_voices(data))
+    key = build.content_hash(
+        [pack.folder.name for pack in packs], data.noises, data.rooms, seed, every, *_changes(data)
+    )
     path = cache_root() / "priors" / f"{key}.npy"
     if path.exists():
         return np.load(path)
@@ -202,7 +207,7 @@ def feature_set(
     Utterances with an unknown word, longer than the recipe allows or with more units than steps are left out.
     """
     texts = [utterance.text for pack in packs for utterance in pack.utterances]
-    settings = (AUGMENTATION, data.noises, data.rooms, data.longest_s, data.extra_words, *_voices(data))
+    settings = (AUGMENTATION, data.noises, data.rooms, data.longest_s, data.extra_words, *_changes(data))
     key = build.content_hash([pack.folder.name for pack in packs], seed, prior.tolist(), settings)
     folder = cache_root() / "features" / key
     if not (folder / "index.npz").exists():

@@ -46,6 +46,9 @@ class Data:
     # Of augmentation: standard deviations of pitch, in semitones, and of the formants' factor; 0 is off.
     pitch_semitones: float = field(default=0.0, repr=False)
     formants: float = field(default=0.0, repr=False)
+    # Of augmentation: share of noisy utterances, and the bounds of speech over noise in dB.
+    noise_share: float = field(default=0.65, repr=False)
+    snr_db: tuple[float, float] = field(default=(0.0, 30.0), repr=False)
 
     def __post_init__(self) -> None:
         if self.on_bad not in ("skip", "stop"):
@@ -53,6 +56,9 @@ class Data:
         if not (0 <= self.pitch_semitones <= 6 and 0 <= self.formants <= 0.15):
             advice = "keep pitch_semitones from 0 to 6 and formants from 0 to 0.15"
             raise UserError("[data] changes voices beyond what is speech", advice=advice)
+        if not (0 <= self.noise_share <= 1 and len(self.snr_db) == 2 and -20 <= self.snr_db[0] <= self.snr_db[1]):
+            advice = "write a noise_share from 0 to 1 and snr_db = [LOWEST, HIGHEST], from -20 dB"
+            raise UserError("[data] noise is out of range", advice=advice)
 
     def __repr__(self) -> str:
         """As of any dataclass, but for the newer keys at their defaults: a run's folder is named by a hash of it."""
