@@ -1,5 +1,5 @@
 # What is built for boards. Included by the top Makefile, which sets VENV, BIN and BOARD.
-MODEL ?= models/first/model.tflite
+MODEL ?= models/coffee/model.tflite
 GRAMMAR ?= models/grammars/coffee.yaml
 
 .PHONY: unix-module natmods firmware

@@ -6,12 +6,13 @@ import pytest
 from stapes_tools.audio import read_recording
 from stapes_tools.device.opening import open_session
 from stapes_tools.grammars import compiled
+from stapes_tools.models import default_model
 from stapes_tools.transcript import event_as_json, transcribe
 
 REPO = Path(__file__).resolve().parents[2]
 ORDERS = REPO.parent / "shared" / "data" / "barista_dev"
 SAMPLE = REPO / "models" / "samples" / "lights_desk_lamp.flac"
-MODEL = REPO / "models" / "first" / "model.tflite"
+MODEL = default_model(Path("coffee"))
 
 
 def recording():

@@ -40,7 +40,7 @@ def _random(changes):
 
 
 MODELS = [pytest.param(_random(changes), id=name) for name, changes in RANDOM.items()]
-MODELS += [pytest.param(path.read_bytes, id=path.stem) for path in SHIPPED]
+MODELS += [pytest.param(path.read_bytes, id=path.parent.name) for path in SHIPPED]
 
 
 def _agree(data, part, steps):

@@ -26,7 +26,7 @@ def example():
 def run_example(folder, microphone):
     image = folder / "rom.img"
     files = {
-        "commands.tflite": (REPO / "models" / "first" / "model.tflite").read_bytes(),
+        "commands.tflite": (REPO / "models" / "coffee" / "model.tflite").read_bytes(),
         "coffee.stg": compile_grammar(REPO / "models" / "grammars" / "coffee.yaml"),
     }
     image.write_bytes(build_romfs(files))

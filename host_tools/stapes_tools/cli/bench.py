@@ -8,9 +8,10 @@ import click
 from ..audio import read_recording
 from ..bench.board import CLOCKS_HZ, BoardCost, measure
 from ..grammars import compiled
+from ..models import default_model
 from .demo import SAMPLE
 from .render import LiveView, console, waiting
-from .transcribe import GRAMMAR, MODEL
+from .transcribe import GRAMMAR, MODEL_HELP
 
 
 @click.group(short_help="Measure what recognition costs.")
@@ -20,14 +21,16 @@ def bench() -> None:
 
 @bench.command(short_help="Cycles, memory and flash traffic of a recording on the emulated RP2040.")
 @click.argument("recording", type=click.Path(path_type=Path), default=SAMPLE, metavar="[FILE]")
-@click.option("--model", type=click.Path(path_type=Path), default=MODEL, help="Acoustic model (.tflite).")
+@click.option("--model", type=click.Path(path_type=Path), help=MODEL_HELP)
 @click.option("--grammar", type=click.Path(path_type=Path), default=GRAMMAR, help="What may be said (.yaml or .stg).")
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object and nothing else.")
-def board(recording: Path, model: Path, grammar: Path, as_object: bool) -> None:
+def board(recording: Path, model: Path | None, grammar: Path, as_object: bool) -> None:
     """Run FILE, by default a sample order, through the firmware on an emulated RP2040."""
     view = LiveView(len(read_recording(recording)), show=not as_object)
     with waiting("starting the emulated board", not as_object), view:
-        cost, transcript = measure(recording, model, compiled(grammar, not as_object), view.progress)
+        cost, transcript = measure(
+            recording, model or default_model(grammar), compiled(grammar, not as_object), view.progress
+        )
     figures = figures_of(cost)
     if as_object:
         click.echo(json.dumps({"text": transcript.text, **figures}))

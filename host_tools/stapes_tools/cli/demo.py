@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from ..errors import UserError
+from ..models import REPO, default_model
 from .render import print_transcript
-from .transcribe import GRAMMAR, MODEL, REPO, recognise
+from .transcribe import GRAMMAR, recognise
 
 _ORDERS = REPO.parent / "shared" / "data" / "barista_dev"
 _SAMPLES = REPO / "models" / "samples"
@@ -22,7 +23,7 @@ def demo(chosen_at_random: bool) -> None:
     """Play a recording into the board package under MicroPython's unix port, live."""
     recording, grammar = choose(chosen_at_random)
     click.echo(f"Playing {shown(recording)} into the board package on MicroPython's unix port.\n")
-    transcript = recognise(recording, "unix", model=MODEL, grammar=grammar, show=True, speed=_SPEED)
+    transcript = recognise(recording, "unix", model=default_model(grammar), grammar=grammar, show=True, speed=_SPEED)
     print_transcript(transcript)
     click.echo(_next_steps(recording, grammar))
 

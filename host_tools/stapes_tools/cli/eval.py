@@ -18,8 +18,9 @@ from ..evaluate.folder import Folder, read_folder
 from ..evaluate.noise import CLEAN, Condition
 from ..evaluate.run import Row, Setup, Track, evaluate
 from ..grammars import compiled
+from ..models import GENERAL, default_model
 from .render import console, messages
-from .transcribe import MODEL
+from .transcribe import MODEL_HELP
 
 _SNRS = "6,12,24"
 _SNR_RANGE_DB = (-60.0, 100.0)
@@ -29,7 +30,7 @@ _file = click.Path(path_type=Path)
 @click.command("eval", short_help="Command acceptance and word error rate on a folder of recordings.")
 @click.argument("directory", type=_file, metavar="DIR")
 @click.option("--grammar", type=_file, metavar="FILE", help="What may be said (.yaml, .stg); without: free words only.")
-@click.option("--model", type=_file, default=MODEL, metavar="FILE", help="Acoustic model; default: models/first.")
+@click.option("--model", type=_file, metavar="FILE", help=MODEL_HELP)
 @click.option("--noise", type=_file, metavar="FILE", help="A recording of noise: adds a row for each SNR.")
 @click.option("--snr", metavar="DB,…", help=f"Speech over noise, by the loudest frames; default: {_SNRS}.")
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object and nothing else.")
@@ -41,7 +42,7 @@ def evaluation(
     *,
     directory: Path,
     grammar: Path | None,
-    model: Path,
+    model: Path | None,
     noise: Path | None,
     snr: str | None,
     as_object: bool,
@@ -64,6 +65,7 @@ def evaluation(
     if plot:
         _check_plot(plot, grammar, folder)
     graph = compiled(grammar, not as_object) if grammar else None
+    model = model or default_model(grammar or Path(GENERAL))
     setup = Setup(model, graph, str(grammar), conditions, processes or os.cpu_count() or 1)
     with _progress() as track:
         rows = list(evaluate(folder, setup, track))

@@ -12,21 +12,19 @@ from ..device.opening import check_target, is_port, open_session
 from ..errors import UserError
 from ..grammars import compiled
 from ..lattice.formats import as_json, form_of, write_lattice
+from ..models import REPO, default_model
 from ..transcript import Transcript, event_as_json
 from ..transcript import transcribe as run
 from .render import LiveView, messages, print_transcript, waiting
 
-REPO = Path(__file__).resolve().parents[3]
-MODEL = REPO / "models" / "first" / "model.tflite"
 GRAMMAR = REPO / "models" / "grammars" / "coffee.yaml"
+MODEL_HELP = "Acoustic model (.tflite); default: models/coffee for coffee grammars, else models/general."
 
 
 @click.command(short_help="Recognise a recording and show words, lattice, intent and slots.")
 @click.argument("recording", type=click.Path(path_type=Path), metavar="FILE")
 @click.option("--on", default="unix", show_default=True, metavar="BOARD", help="unix, host, emulator or a serial port.")
-@click.option(
-    "--model", type=click.Path(path_type=Path), default=MODEL, help="Acoustic model (.tflite); default: models/first."
-)
+@click.option("--model", type=click.Path(path_type=Path), help=MODEL_HELP)
 @click.option(
     "--grammar",
     type=click.Path(path_type=Path),
@@ -46,7 +44,7 @@ def transcribe(
     *,
     recording: Path,
     on: str,
-    model: Path,
+    model: Path | None,
     grammar: Path,
     as_object: bool,
     lattice: Path | None,
@@ -61,7 +59,7 @@ def transcribe(
     _refuse_files_for_port(context, on)
     if lattice:
         form_of(lattice)  # an unknown suffix is said before the work, not after it
-    transcript = recognise(recording, on, model=model, grammar=grammar, show=not as_object)
+    transcript = recognise(recording, on, model=model or default_model(grammar), grammar=grammar, show=not as_object)
     if lattice:
         write_lattice(transcript.lattice, lattice)
     if as_object:

@@ -30,7 +30,7 @@ def draw(stages: dict[str, list[dict]], path: Path) -> None:
 
     figure, (losses, rates) = pyplot.subplots(1, 2, figsize=(9, 3.5), dpi=100)
     start, seen = 0.0, set()
-    for stage, history in stages.items():
+    for place, (stage, history) in enumerate(stages.items()):
         minutes = [start + row["minutes"] for row in history]
         for axes, names, factor in ((losses, _LOSSES, 1.0), (rates, _RATES, 100.0)):
             for colour, (key, label) in enumerate(names.items()):
@@ -41,7 +41,8 @@ def draw(stages: dict[str, list[dict]], path: Path) -> None:
         if minutes and len(stages) > 1:
             for axes in (losses, rates):
                 axes.axvline(minutes[-1], color="0.8", lw=1)
-                axes.text(minutes[-1], 0.99, f"{stage} ", transform=axes.get_xaxis_transform(), ha="right", va="top")
+                across, height = axes.get_xaxis_transform(), 0.99 - 0.07 * place
+                axes.text(minutes[-1], height, f"{stage} ", transform=across, ha="right", va="top")
         start = minutes[-1] if minutes else start
     losses.set(xlabel="minutes", ylabel="nats per phone (training)", yscale="log")
     rates.set(xlabel="minutes", ylabel="phone error rate, %, float, greedy", ylim=(0, 100))
