@@ -17,7 +17,7 @@ VOICES := espeak-ng flite festival festvox-us-slt-hts festvox-kallpc16k festvox-
 
 include firmware/build.mk
 
-.PHONY: help demo test bench lint format train-tools train-general train-coffee clean
+.PHONY: help demo test bench lint format train-tools train-general train-coffee ablations clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -67,6 +67,12 @@ train-general: train-tools  ## train models/general again (about two hours)
 
 train-coffee: train-tools  ## adapt models/general to coffee orders again (under half an hour)
 	$(BIN)/stapes train models/coffee/recipe.toml --threads 2
+
+# Scored on real orders where they are at hand.
+ORDERS := ../shared/data/barista_dev
+ablations: train-tools  ## what each method of models/coffee is worth (two hours; goes on where it was stopped)
+	$(BIN)/python -m stapes_tools.train.ablate models/coffee/ablations.toml build/ablations \
+	  $(if $(wildcard $(ORDERS)/refs.json),--score $(ORDERS) --grammar $(ORDERS)/coffee_maker.yaml)
 
 clean:  ## remove build output, keep the virtual environment
 	rm -rf build
