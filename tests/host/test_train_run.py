@@ -141,3 +141,14 @@ def test_adapting_names_what_is_missing(folder, tmp_path, capsys):
     assert re.search(r"none\.yaml.*", capsys.readouterr().err)
     assert main(["adapt", str(folder / "lights.yaml"), "--template", str(tmp_path / "t.toml")]) == 2
     assert "name a template with --template" in capsys.readouterr().err
+
+
+def test_every_missing_synthesiser_is_named_before_the_work(folder, tmp_path, monkeypatch, capsys):
+    recipe = (folder / "recipe.toml").read_text().replace("{ hibari = 12 }", "{ hibari = 12, flite = 1, festival = 1 }")
+    (tmp_path / "recipe.toml").write_text(recipe)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["train", str(tmp_path / "recipe.toml")]) == 2
+    error = capsys.readouterr().err
+    assert (
+        "synthesisers are not installed: flite, festival; run: apt-get install flite; apt-get install festival" in error
+    )

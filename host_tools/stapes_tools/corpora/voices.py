@@ -6,6 +6,7 @@ A voice is a string `engine/name`, for instance `espeak-ng/en-us+f3`, `flite/slt
 
 import difflib
 import random
+from collections.abc import Iterable
 from math import gcd
 
 import numpy as np
@@ -14,7 +15,16 @@ from stapes_tools.corpora.engines import espeak, festival, flite, hibari, kokoro
 from stapes_tools.corpora.engines.base import Engine, EngineMissingError
 from stapes_tools.errors import UserError
 
-__all__ = ["ENGINES", "HELD_OUT", "SAMPLE_RATE", "EngineMissingError", "check_voice", "list_voices", "synthesise"]
+__all__ = [
+    "ENGINES",
+    "HELD_OUT",
+    "SAMPLE_RATE",
+    "EngineMissingError",
+    "check_engines",
+    "check_voice",
+    "list_voices",
+    "synthesise",
+]
 
 SAMPLE_RATE = 16000
 _PEAK = 16000.0  # of 32768
@@ -32,6 +42,20 @@ def list_voices(engine: str) -> list[str]:
         UserError: there is no such engine.
     """
     return [f"{engine}/{name}" for name in _engine(engine).voices]
+
+
+def check_engines(names: Iterable[str]) -> None:
+    """Refuse work that would stop half-way for want of a synthesiser.
+
+    Raises:
+        UserError: there is no such engine.
+        EngineMissingError: some are not installed; all of them and their install commands are named.
+    """
+    gone = [engine for engine in map(_engine, dict.fromkeys(names)) if not engine.is_installed]
+    if gone:
+        commands = dict.fromkeys(engine.install for engine in gone)
+        what = f"not installed: {', '.join(engine.name for engine in gone)}"
+        raise EngineMissingError(f"synthesisers are {what}", advice=f"run: {'; '.join(commands)}")
 
 
 def check_voice(voice: str) -> None:

@@ -18,7 +18,7 @@ from stapes_tools.corpora.executors import Executor
 from stapes_tools.corpora.progress import tracked
 from stapes_tools.corpora.store import AudioPack, cache_root
 from stapes_tools.corpora.synthetic_places import make_noises, make_rooms
-from stapes_tools.corpora.voices import HELD_OUT
+from stapes_tools.corpora.voices import HELD_OUT, check_engines
 from stapes_tools.corpora.words import broad_vocabulary, phone_labels, spoken_everywhere
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.lexicon import Lexicon
@@ -80,6 +80,7 @@ def synthetic_sentences(data: Data, entry: Synthetic, lexicon: Lexicon) -> list[
 def training_packs(recipe: Recipe, lexicon: Lexicon, executor: Executor | None = None) -> list[AudioPack]:
     """Every pack the recipe asks for, made (by executor, or the recipe's processes) or found in the cache."""
     data = recipe.data
+    check_engines(engine for entry in data.synthetic for engine in (*entry.engines, *data.held_out))
     packs = []
     for entry in data.synthetic:
         texts = synthetic_sentences(data, entry, lexicon)
