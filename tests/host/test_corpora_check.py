@@ -214,7 +214,7 @@ def test_recipes_know_the_new_keys(tmp_path, request):
     pytest.importorskip("stapes_tools.train.recipe")
     from stapes_tools.train.recipe import read_recipe
 
-    text = (request.config.rootpath / "models" / "first" / "recipe.toml").read_text()
+    text = (request.config.rootpath / "models" / "general" / "recipe.toml").read_text()
     (tmp_path / "a.toml").write_text(text)
     plain = read_recipe(tmp_path / "a.toml")
     assert (plain.data.on_bad, plain.data.pitch_semitones, plain.data.formants) == ("skip", 0.0, 0.0)

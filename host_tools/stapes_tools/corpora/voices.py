@@ -102,5 +102,5 @@ def _resample(samples: np.ndarray, rate: int) -> np.ndarray:
 
 def _engine(name: str) -> Engine:
     if name not in ENGINES:
-        raise UserError(f"there is no synthesiser {name!r}", advice=f"choose one of {', '.join(ENGINES)}")
+        raise UserError(f"there is no synthesiser {name!r}", advice=f"choose one of {', '.join(sorted(ENGINES))}")
     return ENGINES[name]

@@ -80,7 +80,7 @@ def synthetic_sentences(data: Data, entry: Synthetic, lexicon: Lexicon) -> list[
 def training_packs(recipe: Recipe, lexicon: Lexicon, executor: Executor | None = None) -> list[AudioPack]:
     """Every pack the recipe asks for, made (by executor, or the recipe's processes) or found in the cache."""
     data = recipe.data
-    check_engines(engine for entry in data.synthetic for engine in (*entry.engines, *data.held_out))
+    check_engines(engine for entry in data.synthetic for engine in entry.engines)
     packs = []
     for entry in data.synthetic:
         texts = synthetic_sentences(data, entry, lexicon)

@@ -31,8 +31,10 @@ def limit_threads(threads: int) -> None:
         with _quietly():
             import tensorflow as tf
 
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        # Where TensorFlow has computed something already, it keeps the threads that it has.
+        with contextlib.suppress(RuntimeError):
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
     elif backend == "torch":
         import torch
 
