@@ -132,7 +132,7 @@ def test_bad_sentences_are_named_and_skipped_or_stopped_on(capfd, tmp_path, hum)
         (("empty.txt", "out"), "empty.txt: there is no sentence in it; write one a line"),
         (("a.txt", "out", "--engine", "gone"), "the synthesiser gone is not installed; run: apt-get install gone"),
         (("a.txt", "out", "--voice", "hum/lo"), "there is no voice 'hum/lo'; hum has hum/low"),
-        (("a.txt", "out", "--voice", "sing/lo"), "there is no synthesiser 'sing'; choose one of hum, gone"),
+        (("a.txt", "out", "--voice", "sing/lo"), "there is no synthesiser 'sing'; choose one of gone, hum"),
         (("a.txt", "a.txt/out"), "a.txt/out: cannot be made"),
     ],
 )
