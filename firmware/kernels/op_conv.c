@@ -6,6 +6,7 @@
 
 #include "st_dense_int4.h"
 #include "st_fixed.h"
+#include "st_zero_skip.h"
 
 #define OPTIONS_CONV (1)
 #define OPTIONS_DEPTHWISE (2)
@@ -113,7 +114,7 @@ st_status_t st_op_prepare_conv(st_plan_t *plan) {
     }
     if (status == 0) {
         uint32_t count = depthwise ? (uint32_t)record.y_depth : weights.elements / (uint32_t)record.y_depth;
-        status = st_plan_scratch(plan, 4 * count, &record.scratch);
+        status = st_op_dense_scratch(plan, &record, count);
     }
     if (status == 0) {
         record.head.next = ST_ALIGN8(plan->used);
@@ -141,6 +142,39 @@ static void gather_column(const st_record_conv_t *op, const int8_t *x, int32_t t
             }
             column += op->x_depth;
         }
+    }
+}
+
+/* The same as unsigned bytes. */
+static void gather_bytes(const st_record_conv_t *op, const int8_t *x, int32_t top, int32_t left, uint8_t *column) {
+    for (int32_t i = 0; i < op->kernel_height; i++) {
+        for (int32_t j = 0; j < op->kernel_width; j++) {
+            const int8_t *row = input_row(op, x, top + i * op->dilation_height, left + j * op->dilation_width);
+            if (row) {
+                st_zero_skip_lift(row, (uint32_t)op->x_depth, column);
+            } else {
+                memset(column, op->x_zero + 128, (size_t)op->x_depth);
+            }
+            column += op->x_depth;
+        }
+    }
+}
+
+static void packed_position(const st_memory_t *memory, const st_record_conv_t *op, const int8_t *x, int32_t top,
+                            int32_t left, int8_t *y) {
+    uint32_t depth = (uint32_t)(op->kernel_height * op->kernel_width * op->x_depth);
+    st_zero_skip_t packed = st_zero_skip_open(memory->file, op, depth);
+    uint32_t *sums = st_write_at(memory, op->scratch);
+    uint8_t *column = (uint8_t *)(sums + ST_ZERO_SKIP_ROWS * packed.blocks);
+    gather_bytes(op, x, top, left, column);
+    if (op->head.kind == ST_OP_ZERO_SKIP_INT8) {
+        st_zero_skip_sums8(&packed, column, sums);
+    } else {
+        st_zero_skip_sums4(&packed, column, sums);
+    }
+    st_dense_channel_t channel = st_dense_channels(memory, op);
+    for (int32_t c = 0; c < op->y_depth; c++) {
+        y[c] = st_dense_finish(&channel, (int32_t)sums[c], op);
     }
 }
 
@@ -185,33 +219,45 @@ static void depthwise_position(const st_memory_t *memory, const st_record_conv_t
     }
 }
 
-static void invoke(const st_memory_t *memory, const st_record_conv_t *op, int32_t kind) {
-    const int8_t *x = st_read_at(memory, op->x);
-    int8_t *y = st_write_at(memory, op->y);
+static void dense_position(const st_memory_t *memory, const st_record_conv_t *op, const int8_t *x, int32_t top,
+                           int32_t left, int8_t *y) {
     int32_t *column = st_write_at(memory, op->scratch);
     uint32_t depth = (uint32_t)(op->kernel_height * op->kernel_width * op->x_depth);
+    gather_column(op, x, top, left, column);
+    if (op->head.kind == ST_OP_CONV_2D) {
+        st_dense_rows(memory, op, column, depth, y);
+    } else {
+        st_dense_int4_rows(memory, op, column, depth, y);
+    }
+}
+
+static void position(const st_memory_t *memory, const st_record_conv_t *op, const int8_t *x, int32_t top,
+                     int32_t left, int8_t *y) {
+    switch (op->head.kind) {
+        case ST_OP_DEPTHWISE_CONV_2D:
+            depthwise_position(memory, op, x, top, left, y);
+            break;
+        case ST_OP_ZERO_SKIP_INT8:
+        case ST_OP_ZERO_SKIP_INT4:
+            packed_position(memory, op, x, top, left, y);
+            break;
+        default:
+            dense_position(memory, op, x, top, left, y);
+    }
+}
+
+void st_op_invoke_conv(const st_memory_t *memory, const st_record_t *record) {
+    const st_record_conv_t *op = (const st_record_conv_t *)record;
+    const int8_t *x = st_read_at(memory, op->x);
+    int8_t *y = st_write_at(memory, op->y);
     for (int32_t batch = 0; batch < op->batches; batch++) {
         for (int32_t i = 0; i < op->y_height; i++) {
             for (int32_t j = 0; j < op->y_width; j++) {
-                int32_t top = i * op->stride_height - op->pad_height;
-                int32_t left = j * op->stride_width - op->pad_width;
-                if (kind == ST_OP_DEPTHWISE_CONV_2D) {
-                    depthwise_position(memory, op, x, top, left, y);
-                } else {
-                    gather_column(op, x, top, left, column);
-                    if (kind == ST_OP_CONV_2D) {
-                        st_dense_rows(memory, op, column, depth, y);
-                    } else {
-                        st_dense_int4_rows(memory, op, column, depth, y);
-                    }
-                }
+                position(memory, op, x, i * op->stride_height - op->pad_height,
+                         j * op->stride_width - op->pad_width, y);
                 y += op->y_depth;
             }
         }
         x += op->x_height * op->x_width * op->x_depth;
     }
-}
-
-void st_op_invoke_conv(const st_memory_t *memory, const st_record_t *record) {
-    invoke(memory, (const st_record_conv_t *)record, record->kind);
 }

@@ -1,5 +1,5 @@
 /* Weights, bias and multipliers of a convolution or a fully-connected layer. */
-#include "st_op.h"
+#include "st_zero_skip.h"
 
 #define OPERAND_X (0)
 #define OPERAND_WEIGHTS (1)
@@ -10,7 +10,8 @@ st_status_t st_op_dense_operands(st_plan_t *plan, st_record_conv_t *record, st_t
                                  st_tensor_t *y) {
     st_status_t status = st_plan_operand(plan, OPERAND_X, x, &record->x);
     if (status == 0) {
-        status = st_plan_constant(plan, OPERAND_WEIGHTS, 0, weights);
+        status = plan->packed ? st_plan_shape(plan, OPERAND_WEIGHTS, weights)
+                              : st_plan_constant(plan, OPERAND_WEIGHTS, 0, weights);
     }
     if (status == 0) {
         status = st_plan_result(plan, y, &record->y);
@@ -63,12 +64,24 @@ static st_status_t load_channels(st_plan_t *plan, const st_tensor_t *weights, st
     return status;
 }
 
+st_status_t st_op_dense_scratch(st_plan_t *plan, st_record_conv_t *record, uint32_t depth) {
+    uint32_t bytes = plan->packed ? st_zero_skip_scratch_bytes((uint32_t)record->y_depth, depth) : 4 * depth;
+    return st_plan_scratch(plan, bytes, &record->scratch);
+}
+
+/* FULLY_CONNECTED has int4 weights only when they are packed. */
+static int is_served(const st_plan_t *plan, const st_record_conv_t *record, int32_t type) {
+    if (plan->packed) {
+        return type == ST_TENSOR_INT8 || type == ST_TENSOR_INT4;
+    }
+    return type == (record->head.kind == ST_OP_CONV_2D_INT4 ? ST_TENSOR_INT4 : ST_TENSOR_INT8);
+}
+
 st_status_t st_op_dense_weights(st_plan_t *plan, st_record_conv_t *record, const st_tensor_t *weights, int32_t axis) {
     st_tensor_t bias;
     uint32_t channels = (uint32_t)record->y_depth;
     uint32_t count = weights->scales.count;
-    int32_t type = record->head.kind == ST_OP_CONV_2D_INT4 ? ST_TENSOR_INT4 : ST_TENSOR_INT8;
-    if (weights->type != type || !weights->symmetric || (count != 1 && count != channels) ||
+    if (!is_served(plan, record, weights->type) || !weights->symmetric || (count != 1 && count != channels) ||
         (count > 1 && weights->axis != axis) || weights->elements / channels > ST_OP_MAX_DEPTH) {
         return st_op_refuse_type(plan, weights);
     }
@@ -81,5 +94,11 @@ st_status_t st_op_dense_weights(st_plan_t *plan, st_record_conv_t *record, const
     }
     record->weights = weights->data;
     record->bias = bias.data;
+    if (plan->packed) {
+        status = st_zero_skip_prepare(plan, record, weights);
+        if (status < 0) {
+            return status;
+        }
+    }
     return load_channels(plan, weights, &record->channels);
 }

@@ -52,7 +52,7 @@ st_status_t st_op_prepare_fully_connected(st_plan_t *plan) {
         status = st_op_dense_weights(plan, &record, &weights, 0);
     }
     if (status == 0) {
-        status = st_plan_scratch(plan, 4 * (uint32_t)record.x_depth, &record.scratch);
+        status = st_op_dense_scratch(plan, &record, (uint32_t)record.x_depth);
     }
     if (status == 0) {
         record.head.next = ST_ALIGN8(plan->used);

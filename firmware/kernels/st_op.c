@@ -3,7 +3,24 @@
 #define ACTIVATION_NONE (0)
 #define ACTIVATION_RELU (1)
 
+#define OPTIONS_CONV (1)
+#define OPTIONS_FULLY_CONNECTED (8)
+
+/* Our operator with packed weights goes by the stock operator whose options it has. */
+static void unpack_code(st_plan_t *plan) {
+    st_vector_t name = plan->custom_code;
+    if (plan->code != ST_OP_CUSTOM || name.count != sizeof(ST_ZERO_SKIP_OPERATOR) - 1 ||
+        memcmp(plan->fb.data + name.at, ST_ZERO_SKIP_OPERATOR, name.count) != 0) {
+        return;
+    }
+    if (plan->options_type == OPTIONS_CONV || plan->options_type == OPTIONS_FULLY_CONNECTED) {
+        plan->packed = 1;
+        plan->code = plan->options_type == OPTIONS_CONV ? ST_OP_CONV_2D : ST_OP_FULLY_CONNECTED;
+    }
+}
+
 st_status_t st_op_prepare(st_plan_t *plan) {
+    unpack_code(plan);
     switch (plan->code) {
         case ST_OP_ADD:
             return st_op_prepare_add(plan);
@@ -37,6 +54,8 @@ st_status_t st_op_invoke(const st_memory_t *memory, const st_record_t *record) {
             return 0;
         case ST_OP_CONV_2D:
         case ST_OP_CONV_2D_INT4:
+        case ST_OP_ZERO_SKIP_INT8:
+        case ST_OP_ZERO_SKIP_INT4:
         case ST_OP_DEPTHWISE_CONV_2D:
             st_op_invoke_conv(memory, record);
             return 0;

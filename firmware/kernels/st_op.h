@@ -15,11 +15,14 @@
 #define ST_OP_FULLY_CONNECTED (9)
 #define ST_OP_RESHAPE (22)
 #define ST_OP_GATHER (36)
+#define ST_OP_CUSTOM (32)
 #define ST_OP_UNIDIRECTIONAL_SEQUENCE_LSTM (44)
 #define ST_OP_STRIDED_SLICE (45)
 
-/* A record's kind only: CONV_2D with int4 weights. */
+/* A record's kind only: CONV_2D with int4 weights, and with packed ones of 8 and 4 bits. */
 #define ST_OP_CONV_2D_INT4 ((1 << 16) | ST_OP_CONV_2D)
+#define ST_OP_ZERO_SKIP_INT8 ((2 << 16) | ST_OP_CONV_2D)
+#define ST_OP_ZERO_SKIP_INT4 ((3 << 16) | ST_OP_CONV_2D)
 
 /* Longest dot product: 65536 * 255 * 128 fits int32. */
 #define ST_OP_MAX_DEPTH (65536u)
@@ -55,13 +58,13 @@ typedef struct {
     uint32_t step;
 } st_channels_t;
 
-/* CONV_2D, DEPTHWISE_CONV_2D, and FULLY_CONNECTED as a 1x1 convolution. Heights and widths in
+/* CONV_2D, also with packed weights, DEPTHWISE_CONV_2D, and FULLY_CONNECTED as a 1x1 convolution. Heights and widths in
  * elements; weights and bias are positions in the file. */
 typedef struct {
     st_record_t head;
     st_ref_t x;
     st_ref_t y;
-    st_ref_t scratch; /* int32: a column of inputs, or the accumulators */
+    st_ref_t scratch; /* int32: a column of inputs, or the accumulators; st_zero_skip_scratch_bytes */
     uint32_t weights;
     uint32_t bias; /* 0 when absent */
     st_channels_t channels;
@@ -88,6 +91,7 @@ st_status_t st_op_multiplier(st_plan_t *plan, const st_tensor_t *tensor, st_real
                              int32_t max_shift, st_multiplier_t *multiplier);
 st_status_t st_op_dense_operands(st_plan_t *plan, st_record_conv_t *record, st_tensor_t *x, st_tensor_t *weights,
                                  st_tensor_t *y);
+st_status_t st_op_dense_scratch(st_plan_t *plan, st_record_conv_t *record, uint32_t depth);
 st_status_t st_op_dense_weights(st_plan_t *plan, st_record_conv_t *record, const st_tensor_t *weights, int32_t axis);
 
 /* One pair per operator. */

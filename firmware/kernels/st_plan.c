@@ -14,6 +14,7 @@
 #define OPERATOR_OPTIONS_TYPE (3)
 #define OPERATOR_OPTIONS (4)
 #define OPCODE_DEPRECATED (0)
+#define OPCODE_CUSTOM (1)
 #define OPCODE_BUILTIN (3)
 
 #define MAX_OPERANDS (64)
@@ -237,6 +238,11 @@ st_status_t st_plan_constant(st_plan_t *plan, uint32_t k, int optional, st_tenso
     return tensor->data ? 0 : st_plan_refuse(plan, ST_ERROR_MODEL_TYPE, tensor->index);
 }
 
+st_status_t st_plan_shape(st_plan_t *plan, uint32_t k, st_tensor_t *tensor) {
+    st_status_t status = load_operand(plan, k, tensor);
+    return status == 0 && tensor->data ? st_plan_refuse(plan, ST_ERROR_MODEL_TYPE, tensor->index) : status;
+}
+
 /* Whether output k >= 1 may be written over the input that it becomes: nobody reads that any more. */
 static int is_in_place(st_plan_t *plan, uint32_t k) {
     return last_read(plan, st_fb_i32_at(&plan->fb, plan->inputs, recurrent_input(plan, k))) < plan->index;
@@ -273,6 +279,8 @@ static st_status_t plan_operator(st_plan_t *plan) {
     uint32_t opcode = st_fb_table_at(&plan->fb, plan->opcodes, opcode_index);
     int32_t deprecated = st_fb_get_i8(&plan->fb, opcode, OPCODE_DEPRECATED, 0);
     plan->code = ST_MAX(deprecated, st_fb_get_i32(&plan->fb, opcode, OPCODE_BUILTIN, 0));
+    plan->packed = 0;
+    plan->custom_code = st_fb_get_vector(&plan->fb, opcode, OPCODE_CUSTOM, 1);
     plan->options_type = (uint8_t)st_fb_get_i8(&plan->fb, table, OPERATOR_OPTIONS_TYPE, 0);
     plan->options = st_fb_get_table(&plan->fb, table, OPERATOR_OPTIONS);
     plan->op_inputs = st_fb_get_vector(&plan->fb, table, OPERATOR_INPUTS, 4);

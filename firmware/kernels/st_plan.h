@@ -79,7 +79,9 @@ typedef struct {
     uint32_t slots;
     /* the current operator */
     int32_t index;
-    int32_t code;
+    int32_t code; /* of the stock operator, when the weights are packed */
+    int32_t packed;
+    st_vector_t custom_code;
     uint32_t options;
     int32_t options_type;
     st_vector_t op_inputs;
@@ -101,6 +103,9 @@ st_status_t st_plan_operand(st_plan_t *plan, uint32_t k, st_tensor_t *tensor, st
 /* Operand k, which must be a constant. An absent one (index -1, or k beyond the last) is refused
  * unless optional: then tensor->data is 0. */
 st_status_t st_plan_constant(st_plan_t *plan, uint32_t k, int optional, st_tensor_t *tensor);
+
+/* Operand k, which has no data and is not an activation: its type, shape and scales count. */
+st_status_t st_plan_shape(st_plan_t *plan, uint32_t k, st_tensor_t *tensor);
 
 /* Result 0: its tensor and where to write it. Call it after the operands. */
 st_status_t st_plan_result(st_plan_t *plan, st_tensor_t *tensor, st_ref_t *ref);

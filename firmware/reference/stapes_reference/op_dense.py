@@ -1,20 +1,25 @@
 """CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED: the twin of op_conv.c, op_dense_weights.c,
-op_fully_connected.c, st_dense.c and st_dense_int4.c."""
+op_fully_connected.c, st_dense.c and st_dense_int4.c. Packed weights: zero_skip.py."""
 
 import struct
 
-from . import scale
+from . import scale, zero_skip
 from .fixed import clamp, multiply_by_quantized_multiplier, wrap_i32
 from .plan import align8
 from .tensor import INT4, INT8, INT32
 
 CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED = 3, 4, 9
-CONV_2D_INT4 = 1 << 16 | CONV_2D  # a record's kind only
+# A record's kind only.
+CONV_2D_INT4 = 1 << 16 | CONV_2D
+ZERO_SKIP_INT8 = 2 << 16 | CONV_2D
+ZERO_SKIP_INT4 = 3 << 16 | CONV_2D
 MAX_DEPTH = 65536
 MAX_STEP = 1024
 MAX_SHIFT = 30
 
 _OPTIONS = {CONV_2D: 1, DEPTHWISE_CONV_2D: 2, FULLY_CONNECTED: 8}
+# By the type of the options: what an operator with packed weights stands for.
+STOCK = {1: CONV_2D, 8: FULLY_CONNECTED}
 
 
 class Window:
@@ -99,7 +104,7 @@ def _load_shapes(op, x, w, y):
 
 def _prepare_conv(plan, op):
     x, op.x = plan.operand(0)
-    w = plan.constant(1)
+    w = plan.shape(1) if plan.packed else plan.constant(1)
     y, op.y = plan.result()
     if not x.is_activation():
         plan.refuse_type(x)
@@ -116,7 +121,7 @@ def _prepare_conv(plan, op):
 
 def _prepare_fully_connected(plan, op):
     x, op.x = plan.operand(0)
-    w = plan.constant(1)
+    w = plan.shape(1) if plan.packed else plan.constant(1)
     y, op.y = plan.result()
     if not x.is_activation():
         plan.refuse_type(x)
@@ -141,11 +146,17 @@ def _channel(plan, weights, k, x, y):
     return multiplier(plan, weights, product, scale.real(y.scale), MAX_SHIFT)
 
 
+def _is_served(plan, op, kind):
+    """Return whether weights may be of a type; FULLY_CONNECTED has int4 weights only when they are packed."""
+    if plan.packed:
+        return kind in (INT8, INT4)
+    return kind == (INT4 if op.kind == CONV_2D_INT4 else INT8)
+
+
 def _load_weights(plan, op, x, w, y):
     count = w.scales[1]
     axis = 3 if op.kind == DEPTHWISE_CONV_2D else 0
-    kind = INT4 if op.kind == CONV_2D_INT4 else INT8
-    if w.type != kind or not w.symmetric or count not in (1, op.y_depth):
+    if not _is_served(plan, op, w.type) or not w.symmetric or count not in (1, op.y_depth):
         plan.refuse_type(w)
     if (count > 1 and w.axis != axis) or w.elements // op.y_depth > MAX_DEPTH:
         plan.refuse_type(w)
@@ -154,6 +165,10 @@ def _load_weights(plan, op, x, w, y):
         plan.refuse_type(bias)
     op.weights = w.data
     op.bias = bias.data if bias else 0
+    if plan.packed:
+        bits = 4 if w.type == INT4 else 8
+        zero_skip.prepare(plan, op, bits, op.y_depth, w.elements // op.y_depth)
+        op.kind = ZERO_SKIP_INT4 if bits == 4 else ZERO_SKIP_INT8
     op.multipliers = plan.reserve(4 * count)
     op.shifts = plan.reserve(count)
     op.step = 1 if count > 1 else 0
@@ -179,7 +194,7 @@ def prepare(plan):
     x, w, y = _prepare_fully_connected(plan, op) if dense else _prepare_conv(plan, op)
     _load_weights(plan, op, x, w, y)
     depth = op.y_depth if op.kind == DEPTHWISE_CONV_2D else w.elements // op.y_depth
-    op.scratch = plan.scratch(4 * depth)
+    op.scratch = plan.scratch(zero_skip.scratch_bytes(op.y_depth, depth) if plan.packed else 4 * depth)
     op.next = align8(plan.used)
     plan.write_words(at, op.words())
 
@@ -244,6 +259,27 @@ def _dense_position(memory, op, rows):
     return [dot(memory, op.weights + c * depth, column) for c in range(op.y_depth)]
 
 
+def _packed_position(memory, op, rows):
+    column = []
+    for row in rows:
+        # Unsigned: x + 128 is x - zero + zero + 128; what is padded is the zero point.
+        column += [x + op.x_zero + 128 for x in row or [0] * op.x_depth]
+    bits = 4 if op.kind == ZERO_SKIP_INT4 else 8
+    size = zero_skip.packed_bytes(memory.file, op.weights, bits)
+    data = memory.file[op.weights : op.weights + size]
+    sums = [wrap_i32(total) for total in zero_skip.sums(data, op.y_depth, len(column), bits, column)]
+    memory.write(op.scratch, "i", sums)
+    memory.write(op.scratch, "B", column, 4 * len(sums))
+    return sums[: op.y_depth]
+
+
+def _position(op):
+    """Return the function that makes one position's sums from the rows of its inputs."""
+    if op.kind == DEPTHWISE_CONV_2D:
+        return _depthwise_position
+    return _packed_position if op.kind in (ZERO_SKIP_INT8, ZERO_SKIP_INT4) else _dense_position
+
+
 def _depthwise_position(memory, op, rows):
     repeat = op.y_depth // op.x_depth
     sums = [0] * op.y_depth
@@ -262,7 +298,7 @@ def invoke(memory, words):
     multipliers = struct.unpack_from("<%di" % count, memory.state, op.multipliers)
     shifts = struct.unpack_from("<%db" % count, memory.state, op.shifts)
     bias = struct.unpack_from("<%di" % op.y_depth, memory.file, op.bias) if op.bias else [0] * op.y_depth
-    position = _depthwise_position if op.kind == DEPTHWISE_CONV_2D else _dense_position
+    position = _position(op)
     out = []
     for batch in range(op.batches):
         values = memory.read(op.x, "b", size, batch * size)

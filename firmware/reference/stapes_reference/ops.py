@@ -2,10 +2,12 @@
 
 import struct
 
+import stapes_spec as spec
+
 from . import op_add, op_copy, op_dense, op_lstm
 from .plan import REF_ARENA, REF_FILE, REF_REGION
 
-LSTM = 44
+LSTM, CUSTOM = 44, 32
 
 _PREPARE = {
     0: op_add.prepare,
@@ -25,6 +27,8 @@ _INVOKE = {
     op_copy.CONCATENATION: (op_copy.invoke_concatenation, 5 + 2 * op_copy.MAX_INPUTS),
     op_dense.CONV_2D: (op_dense.invoke, op_dense.RECORD_WORDS),
     op_dense.CONV_2D_INT4: (op_dense.invoke, op_dense.RECORD_WORDS),
+    op_dense.ZERO_SKIP_INT8: (op_dense.invoke, op_dense.RECORD_WORDS),
+    op_dense.ZERO_SKIP_INT4: (op_dense.invoke, op_dense.RECORD_WORDS),
     op_dense.DEPTHWISE_CONV_2D: (op_dense.invoke, op_dense.RECORD_WORDS),
     op_copy.RESHAPE: (op_copy.invoke_reshape, 6),
     op_copy.GATHER: (op_copy.invoke_gather, 10),
@@ -61,6 +65,11 @@ class Memory:
 
 def prepare(plan):
     """Plan the plan's current operator."""
+    if plan.code == CUSTOM and plan.custom_code == spec.ZERO_SKIP_OPERATOR.encode():
+        # Our operator with packed weights goes by the stock operator whose options it has.
+        stock = op_dense.STOCK.get(plan.options_type)
+        plan.packed = stock is not None
+        plan.code = stock if plan.packed else CUSTOM
     function = _PREPARE.get(plan.code)
     if function is None:
         plan.refuse_option()

@@ -23,7 +23,7 @@ SUBGRAPH_BYTES = 32
 
 _TENSORS, _INPUTS, _OUTPUTS, _OPERATORS, _NAME = 0, 1, 2, 3, 4
 _OPCODE_INDEX, _OP_INPUTS, _OP_OUTPUTS, _OPTIONS_TYPE, _OPTIONS = 0, 1, 2, 3, 4
-_DEPRECATED, _BUILTIN = 0, 3
+_DEPRECATED, _CUSTOM, _BUILTIN = 0, 1, 3
 
 
 def align8(value):
@@ -193,6 +193,11 @@ class Plan:
         tensor = self._load_any(self._operand_index(k))
         return tensor if tensor.data else self.refuse_type(tensor)
 
+    def shape(self, k):
+        """Return operand k, which has no data and is not an activation: its type, shape and scales count."""
+        tensor = self._load_any(self._operand_index(k))
+        return self.refuse_type(tensor) if tensor.data else tensor
+
     def _is_in_place(self, k):
         return self._last_read(self.inputs[self._recurrent_input(k)]) < self.index
 
@@ -219,6 +224,9 @@ class Plan:
         table = fb.table_at(self.operators, self.index)
         opcode = fb.table_at(self.opcodes, fb.get_i32(table, _OPCODE_INDEX) & 0xFFFFFFFF)
         self.code = max(fb.get_i8(opcode, _DEPRECATED), fb.get_i32(opcode, _BUILTIN))
+        self.packed = False
+        at, count = fb.get_vector(opcode, _CUSTOM, 1)
+        self.custom_code = bytes(fb.data[at : at + count])
         self.options_type = fb.get_i8(table, _OPTIONS_TYPE) & 0xFF
         self.options = fb.get_table(table, _OPTIONS)
         self.op_inputs = fb.get_vector(table, _OP_INPUTS, 4)

@@ -1,0 +1,42 @@
+/* Sums of products of packed weights, whose zeros are left out, with uint8 inputs.
+ *
+ * The layout is that of layout.zero_skip in firmware/spec/spec.toml. Cycles per weight, zeros included:
+ * docs/model_file.md. */
+#ifndef ST_ZERO_SKIP_H
+#define ST_ZERO_SKIP_H
+
+#include "st_op.h"
+
+/* Packed weights in place. The assembly reads this structure. */
+typedef struct {
+    const uint8_t *groups; /* aligned to 4 */
+    const uint8_t *counts; /* uint16 [blocks][segments], entries; aligned to 2 */
+    uint32_t segments;
+    uint32_t blocks; /* at least one */
+} st_zero_skip_t;
+
+/* Bytes of a group: four columns, then four times four weights. */
+static inline uint32_t st_zero_skip_group_bytes(uint32_t bits) {
+    return 4 + 2 * bits;
+}
+
+/* sums[r] = sum of w[r][i] * x[i], modulo 2^32, for every row r of every block; x: uint8 [columns]. */
+void st_zero_skip_sums_naive(const st_zero_skip_t *packed, uint32_t bits, const uint8_t *x, uint32_t *sums);
+
+/* The same for weights of 4 and of 8 bits, as fast as we can. */
+void st_zero_skip_sums4(const st_zero_skip_t *packed, const uint8_t *x, uint32_t *sums);
+void st_zero_skip_sums8(const st_zero_skip_t *packed, const uint8_t *x, uint32_t *sums);
+
+/* The packed weights that a planned operator uses. */
+st_zero_skip_t st_zero_skip_open(const uint8_t *file, const st_record_conv_t *op, uint32_t depth);
+
+/* Bytes of scratch: the sums of all blocks, then a column of depth inputs. */
+uint32_t st_zero_skip_scratch_bytes(uint32_t rows, uint32_t depth);
+
+/* x[i] + 128. */
+void st_zero_skip_lift(const int8_t *x, uint32_t count, uint8_t *column);
+
+/* Check the packed weights, operand ST_ZERO_SKIP_PACKED_INPUT, of an operator and record where they are. */
+st_status_t st_zero_skip_prepare(st_plan_t *plan, st_record_conv_t *record, const st_tensor_t *weights);
+
+#endif
