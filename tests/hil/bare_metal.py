@@ -35,7 +35,7 @@ class BareMetal:
         self.chip = RP2040()
         self.core = self.chip.core
         for address, data in self.segments:
-            assert RAM <= address and address + len(data) <= DATA
+            assert address >= RAM and address + len(data) <= DATA
             self.write(address, data)
         self.write(RETURN, struct.pack("<H", 0xE7FE))
         self.free = DATA

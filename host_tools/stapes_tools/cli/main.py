@@ -19,6 +19,7 @@ from .eval import evaluation
 from .grammar import grammar
 from .lattice import lattice
 from .model import model
+from .pack import densify, pack
 from .train import train
 from .transcribe import transcribe
 
@@ -30,6 +31,7 @@ _DEBUG = "--debug"
 _GROUPS = {
     "Recognise": ("transcribe", "demo"),
     "Look into files": ("grammar", "lattice", "model"),
+    "Make models small": ("pack", "densify"),
     "Train": ("corpus", "train", "adapt"),
     "Measure": ("eval", "bench"),
 }
@@ -64,7 +66,7 @@ def stapes(debug: bool) -> None:
     """
 
 
-for _verb in (transcribe, demo, grammar, lattice, model, corpus, train, adapt, evaluation, bench):
+for _verb in (transcribe, demo, grammar, lattice, model, pack, densify, corpus, train, adapt, evaluation, bench):
     stapes.add_command(_verb)
 
 

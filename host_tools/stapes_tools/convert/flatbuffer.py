@@ -13,20 +13,18 @@ import numpy as np
 import stapes_spec
 import tflite
 
-from stapes_tools.convert.graph import OPTIONS, Model, Operator, Subgraph, Tensor
+from stapes_tools.convert.graph import OPTIONS, Model, Operator, Signature, Subgraph, Tensor
 
 _SCHEMA_VERSION = 3
 _NO_BUFFER = 0
 # Codes above this do not fit the schema's old one-byte field.
 _DEPRECATED_LIMIT = 127
 
-_TYPES = {
-    "float32": tflite.TensorType.FLOAT32,
-    "int32": tflite.TensorType.INT32,
-    "int16": tflite.TensorType.INT16,
-    "int8": tflite.TensorType.INT8,
-    "int4": tflite.TensorType.INT4,
-}
+_TYPES = {name.lower(): value for name, value in vars(tflite.TensorType).items() if isinstance(value, int)}
+
+_KINDS = {name for name, value in vars(tflite.BuiltinOperator).items() if isinstance(value, int)} - {"CUSTOM"}
+
+_Code = tuple[str, int, bool]  # kind, version, packed
 
 
 class _Buffers:
@@ -113,6 +111,7 @@ def _new_quantisation(builder: _Builder, tensor: Tensor) -> int:
 def _tensor(builder: _Builder, tensor: Tensor, buffers: _Buffers) -> int:
     name = builder.text(tensor.name)
     shape = builder.numbers(tensor.shape, "int32")
+    signature = builder.numbers(tensor.signature, "int32") if tensor.signature else None
     quantisation = _quantisation(builder, tensor) if tensor.scale else None
     tflite.TensorStart(builder)
     tflite.TensorAddShape(builder, shape)
@@ -121,41 +120,64 @@ def _tensor(builder: _Builder, tensor: Tensor, buffers: _Buffers) -> int:
     tflite.TensorAddName(builder, name)
     if quantisation is not None:
         tflite.TensorAddQuantization(builder, quantisation)
+    if signature is not None:
+        tflite.TensorAddShapeSignature(builder, signature)
     tflite.TensorAddIsVariable(builder, tensor.variable)
     tflite.TensorAddHasRank(builder, True)
     return tflite.TensorEnd(builder)
 
 
+def _table(operator: Operator) -> str:
+    """The schema's table of the operator's options; "" without one."""
+    return OPTIONS[operator.kind][0] if operator.kind in OPTIONS else operator.table
+
+
 def _options(builder: _Builder, operator: Operator) -> int:
-    key = ("options", operator.kind, tuple(sorted(operator.options.items())))
+    key = ("options", _table(operator), tuple(sorted(operator.options.items())))
     return builder.shared(key, lambda: _new_options(builder, operator))
 
 
 def _new_options(builder: _Builder, operator: Operator) -> int:
-    table, fields, _version = OPTIONS[operator.kind]
+    table = _table(operator)
+    fields = OPTIONS[operator.kind][1] if operator.kind in OPTIONS else tuple(operator.options)
     unknown = set(operator.options) - set(fields)
     assert not unknown, "{} has no option {}".format(operator.kind, sorted(unknown))
+    values = {
+        name: builder.numbers(value, "int32") if isinstance(value, tuple) else value
+        for name, value in operator.options.items()
+    }
     getattr(tflite, table + "Start")(builder)
     for name in fields:
-        if name in operator.options:
-            getattr(tflite, table + "Add" + name)(builder, operator.options[name])
+        if name in values:
+            getattr(tflite, table + "Add" + name)(builder, values[name])
     return getattr(tflite, table + "End")(builder)
 
 
-def _operator(builder: _Builder, operator: Operator, codes: list[tuple[str, int]]) -> int:
-    options = _options(builder, operator)
+def _code(operator: Operator) -> _Code:
+    return operator.kind, operator.version, operator.packed
+
+
+def _operator(builder: _Builder, operator: Operator, codes: list[_Code]) -> int:
+    options = _options(builder, operator) if _table(operator) else None
     inputs = builder.numbers(operator.inputs, "int32")
     outputs = builder.numbers(operator.outputs, "int32")
+    custom = builder.numbers(np.frombuffer(operator.custom, np.uint8), "uint8") if operator.custom else None
+    intermediates = builder.numbers(operator.intermediates, "int32") if operator.intermediates else None
     tflite.OperatorStart(builder)
-    tflite.OperatorAddOpcodeIndex(builder, codes.index((operator.kind, operator.version)))
+    tflite.OperatorAddOpcodeIndex(builder, codes.index(_code(operator)))
     tflite.OperatorAddInputs(builder, inputs)
     tflite.OperatorAddOutputs(builder, outputs)
-    tflite.OperatorAddBuiltinOptionsType(builder, getattr(tflite.BuiltinOptions, OPTIONS[operator.kind][0]))
-    tflite.OperatorAddBuiltinOptions(builder, options)
+    if options is not None:
+        tflite.OperatorAddBuiltinOptionsType(builder, getattr(tflite.BuiltinOptions, _table(operator)))
+        tflite.OperatorAddBuiltinOptions(builder, options)
+    if custom is not None:
+        tflite.OperatorAddCustomOptions(builder, custom)
+    if intermediates is not None:
+        tflite.OperatorAddIntermediates(builder, intermediates)
     return tflite.OperatorEnd(builder)
 
 
-def _subgraph(builder: _Builder, subgraph: Subgraph, buffers: _Buffers, codes: list[tuple[str, int]]) -> int:
+def _subgraph(builder: _Builder, subgraph: Subgraph, buffers: _Buffers, codes: list[_Code]) -> int:
     tensors = _offsets(builder, [_tensor(builder, tensor, buffers) for tensor in subgraph.tensors])
     operators = _offsets(builder, [_operator(builder, operator, codes) for operator in subgraph.operators])
     inputs = builder.numbers(subgraph.inputs, "int32")
@@ -170,35 +192,39 @@ def _subgraph(builder: _Builder, subgraph: Subgraph, buffers: _Buffers, codes: l
     return tflite.SubGraphEnd(builder)
 
 
-def _operator_code(builder: _Builder, kind: str, version: int) -> int:
-    code = getattr(tflite.BuiltinOperator, kind)
+def _operator_code(builder: _Builder, kind: str, version: int, packed: bool) -> int:
+    name = stapes_spec.ZERO_SKIP_OPERATOR if packed else kind.removeprefix("CUSTOM ") if kind not in _KINDS else ""
+    code = tflite.BuiltinOperator.CUSTOM if name else getattr(tflite.BuiltinOperator, kind)
+    custom = builder.text(name) if name else None
     tflite.OperatorCodeStart(builder)
     tflite.OperatorCodeAddDeprecatedBuiltinCode(builder, min(code, _DEPRECATED_LIMIT))
+    if custom is not None:
+        tflite.OperatorCodeAddCustomCode(builder, custom)
     tflite.OperatorCodeAddVersion(builder, version)
     tflite.OperatorCodeAddBuiltinCode(builder, code)
     return tflite.OperatorCodeEnd(builder)
 
 
-def _tensor_maps(builder: _Builder, subgraph: Subgraph, indices: list[int]) -> int:
+def _tensor_maps(builder: _Builder, entries: list[tuple[str, int]]) -> int:
     maps = []
-    for index in indices:
-        name = builder.text(subgraph.tensors[index].name)
+    for name, index in entries:
+        text = builder.text(name)
         tflite.TensorMapStart(builder)
-        tflite.TensorMapAddName(builder, name)
+        tflite.TensorMapAddName(builder, text)
         tflite.TensorMapAddTensorIndex(builder, index)
         maps.append(tflite.TensorMapEnd(builder))
     return _offsets(builder, maps)
 
 
-def _signature(builder: _Builder, subgraph: Subgraph, index: int) -> int:
-    inputs = _tensor_maps(builder, subgraph, subgraph.inputs)
-    outputs = _tensor_maps(builder, subgraph, subgraph.outputs)
-    key = builder.text(subgraph.name)
+def _signature(builder: _Builder, signature: Signature) -> int:
+    inputs = _tensor_maps(builder, signature.inputs)
+    outputs = _tensor_maps(builder, signature.outputs)
+    key = builder.text(signature.key)
     tflite.SignatureDefStart(builder)
     tflite.SignatureDefAddInputs(builder, inputs)
     tflite.SignatureDefAddOutputs(builder, outputs)
     tflite.SignatureDefAddSignatureKey(builder, key)
-    tflite.SignatureDefAddSubgraphIndex(builder, index)
+    tflite.SignatureDefAddSubgraphIndex(builder, signature.subgraph)
     return tflite.SignatureDefEnd(builder)
 
 
@@ -214,20 +240,21 @@ def serialise(model: Model) -> bytes:
     """Write a model as a flatbuffer.
 
     Args:
-        model: subgraphs whose operators are all in graph.OPTIONS.
+        model: subgraphs whose operators are in graph.OPTIONS or name the table of their options.
     Returns:
-        bytes: the .tflite file, identifier TFL3, with one signature per subgraph.
+        bytes: the .tflite file, identifier TFL3.
     """
     builder = _Builder()
     buffers = _Buffers()
-    codes: list[tuple[str, int]] = []
+    codes: list[_Code] = []
     for subgraph in model.subgraphs:
         for operator in subgraph.operators:
-            if (operator.kind, operator.version) not in codes:
-                codes.append((operator.kind, operator.version))
+            if _code(operator) not in codes:
+                codes.append(_code(operator))
     subgraphs = _offsets(builder, [_subgraph(builder, s, buffers, codes) for s in model.subgraphs])
-    signatures = _offsets(builder, [_signature(builder, s, i) for i, s in enumerate(model.subgraphs)])
-    operator_codes = _offsets(builder, [_operator_code(builder, kind, version) for kind, version in codes])
+    entry_points = model.default_signatures() if model.signatures is None else model.signatures
+    signatures = _offsets(builder, [_signature(builder, entry) for entry in entry_points])
+    operator_codes = _offsets(builder, [_operator_code(builder, *code) for code in codes])
     entries = [_metadata_entry(builder, name, buffers.index(data)) for name, data in model.metadata.items()]
     metadata = _offsets(builder, entries)
     buffer_table = _buffer_table(builder, buffers.contents)

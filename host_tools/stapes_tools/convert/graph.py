@@ -7,6 +7,7 @@ it into a file, ``read.py`` turns a file into it.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,8 @@ def unpack_int4(data: bytes, count: int) -> np.ndarray:
 class Tensor:
     """One tensor; data holds a constant's bytes (little endian), None for an activation.
 
-    dtype is a numpy name, or int4: two per byte (pack_int4).
+    dtype is a numpy name, or int4: two per byte (pack_int4). signature is the schema's shape signature, -1
+    where a dimension is open; () without one. sparse: data is in the schema's sparse form, which is not read.
     """
 
     name: str
@@ -88,6 +90,8 @@ class Tensor:
     quantized_dimension: int = 0
     data: bytes | None = None
     variable: bool = False
+    signature: tuple[int, ...] = ()
+    sparse: bool = False
 
     def array(self) -> np.ndarray:
         """The constant as an array; int4 as int8."""
@@ -99,13 +103,22 @@ class Tensor:
 
 @dataclass
 class Operator:
-    """One operator: builtin name, tensor indices (-1 = left out), schema options."""
+    """One operator: builtin name, tensor indices (-1 = left out), schema options.
+
+    packed: the operator is ours with packed weights (zero_skip.py), and kind, version and options are those of the
+    stock operator. table is the schema's options table of a kind that OPTIONS does not list. custom and intermediates
+    are the schema's custom options and intermediate tensors.
+    """
 
     kind: str
     inputs: list[int]
     outputs: list[int]
-    options: dict[str, int] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     version: int = 1
+    packed: bool = False
+    table: str = ""
+    custom: bytes = b""
+    intermediates: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -137,17 +150,39 @@ class Subgraph:
         version = INT4_VERSIONS[kind] if self._has_int4(inputs) else OPTIONS[kind][2]
         self.operators.append(Operator(kind, inputs, outputs, options, version))
 
+    def named(self, indices: Iterable[int]) -> list[tuple[str, int]]:
+        """Tensors with their names."""
+        return [(self.tensors[index].name, index) for index in indices]
+
     def _has_int4(self, indices: Iterable[int]) -> bool:
         return any(self.tensors[index].dtype == "int4" for index in indices if index >= 0)
 
 
 @dataclass
+class Signature:
+    """An entry point: its name, the subgraph's index, and names of inputs and outputs with their tensors."""
+
+    key: str
+    subgraph: int
+    inputs: list[tuple[str, int]]
+    outputs: list[tuple[str, int]]
+
+
+@dataclass
 class Model:
-    """A whole file."""
+    """A whole file. Without signatures (None) each subgraph gets one that uses the tensors' names."""
 
     subgraphs: list[Subgraph]
     description: str = ""
     metadata: dict[str, bytes] = field(default_factory=dict)
+    signatures: list[Signature] | None = None
+
+    def default_signatures(self) -> list[Signature]:
+        """One signature per subgraph."""
+        return [
+            Signature(part.name, index, part.named(part.inputs), part.named(part.outputs))
+            for index, part in enumerate(self.subgraphs)
+        ]
 
     def subgraph(self, name: str) -> Subgraph:
         """The subgraph called name; KeyError if there is none."""

@@ -7,14 +7,16 @@ from math import prod
 import numpy as np
 
 from stapes_tools.convert.graph import Operator, Subgraph, Tensor, element_bits
+from stapes_tools.convert.pack import packed_matrix
 from stapes_tools.convert.read import read_model
+from stapes_tools.errors import UserError
 
 _WEIGHT_INPUT = 1
 
 
 @dataclass(frozen=True)
 class Row:
-    """One operator.
+    """One operator; its kind is followed by "packed" when its weights are (zero_skip.py).
 
     shape and dtype are its first output's; weights counts the elements of its weight tensor (a
     GATHER's table included), zero_weights those of them that stand for 0.0, weight_dtype is their type
@@ -54,7 +56,16 @@ def _weights(subgraph: Subgraph, operator: Operator) -> Tensor | None:
     if operator.kind == "STRIDED_SLICE" or len(operator.inputs) <= position or operator.inputs[position] < 0:
         return None
     tensor = subgraph.tensors[operator.inputs[position]]
-    return tensor if tensor.data is not None else None
+    return tensor if tensor.data is not None or operator.packed else None
+
+
+def _packed_zeros(subgraph: Subgraph, operator: Operator) -> int:
+    """How many weights of a packed operator are zero; 0 when they cannot be read."""
+    try:
+        matrix, _ = packed_matrix(subgraph, operator)
+    except UserError:
+        return 0
+    return matrix.size - int(np.count_nonzero(matrix))
 
 
 def _zero_weights(tensor: Tensor) -> int:
@@ -80,16 +91,17 @@ def _multiplications(subgraph: Subgraph, operator: Operator) -> int:
 def _row(subgraph: Subgraph, operator: Operator) -> Row:
     output = subgraph.tensors[operator.outputs[0]]
     weights = _weights(subgraph, operator)
+    zeros = _packed_zeros(subgraph, operator) if operator.packed else _zero_weights(weights) if weights else 0
     constants = {index for index in operator.inputs if index >= 0 and subgraph.tensors[index].data is not None}
     return Row(
         subgraph.name,
-        operator.kind,
+        operator.kind + (" packed" if operator.packed else ""),
         output.name,
         output.shape,
         output.dtype,
         prod(weights.shape) if weights else 0,
         weights.dtype if weights else "",
-        _zero_weights(weights) if weights else 0,
+        zeros,
         sum(len(subgraph.tensors[index].data or b"") for index in constants),
         _multiplications(subgraph, operator),
     )

@@ -3,11 +3,13 @@
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
+import stapes_spec
 import tflite
 
-from stapes_tools.convert.graph import OPTIONS, Model, Operator, Subgraph, Tensor
+from stapes_tools.convert.graph import OPTIONS, Model, Operator, Signature, Subgraph, Tensor
 from stapes_tools.errors import UserError
 
 # The index of an optional input that is not there.
@@ -33,6 +35,12 @@ def _names(enumeration) -> dict[int, str]:
 
 _TYPES = {code: name.lower() for code, name in _names(tflite.TensorType).items()}
 _KINDS = _names(tflite.BuiltinOperator)
+_TABLES = {code: name for code, name in _names(tflite.BuiltinOptions).items() if name != "NONE"}
+# Our operator with packed weights: by its options, what it stands for.
+_PACKED = {
+    tflite.BuiltinOptions.Conv2DOptions: "CONV_2D",
+    tflite.BuiltinOptions.FullyConnectedOptions: "FULLY_CONNECTED",
+}
 
 
 def _vector(table, name: str) -> list[int]:
@@ -58,24 +66,53 @@ def _tensor(file: tflite.Model, table: tflite.Tensor) -> Tensor:
     if buffer.DataLength():
         tensor.data = buffer.DataAsNumpy().tobytes()
     tensor.variable = bool(table.IsVariable())
+    tensor.sparse = table.Sparsity() is not None
+    tensor.signature = tuple(_vector(table, "ShapeSignature"))
     return tensor
 
 
-def _options(kind: str, table: tflite.Operator) -> dict[str, int]:
-    if kind not in OPTIONS or table.BuiltinOptions() is None:
+def _options(kind: str, table: tflite.Operator) -> dict[str, Any]:
+    if table.BuiltinOptions() is None:
         return {}
-    options = getattr(tflite, OPTIONS[kind][0])()
+    name = OPTIONS[kind][0] if kind in OPTIONS else _TABLES.get(table.BuiltinOptionsType(), "")
+    if not hasattr(tflite, name):
+        return {}
+    options = getattr(tflite, name)()
     union = table.BuiltinOptions()
     options.Init(union.Bytes, union.Pos)
-    return {name: int(getattr(options, name)()) for name in OPTIONS[kind][1]}
+    return {field: _option(options, field) for field in option_fields(kind, name)}
+
+
+def _option(options, name: str) -> Any:
+    if hasattr(options, name + "Length"):
+        return tuple(_vector(options, name))
+    value = getattr(options, name)()
+    return int(value) if isinstance(value, bool) else value
+
+
+def option_fields(kind: str, table: str) -> tuple[str, ...]:
+    """Names of the options that a kind of operator has: those of graph.OPTIONS, or all of the schema's table."""
+    if kind in OPTIONS:
+        return OPTIONS[kind][1]
+    return tuple(name[len(table) + 3 :] for name in sorted(vars(tflite)) if name.startswith(table + "Add"))
 
 
 def _operator(file: tflite.Model, table: tflite.Operator) -> Operator:
     code = file.OperatorCodes(table.OpcodeIndex())
     kind = _KINDS.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "unknown")
+    packed = False
     if kind == "CUSTOM":
-        kind = "CUSTOM {}".format(_text(code.CustomCode()))
-    return Operator(kind, _vector(table, "Inputs"), _vector(table, "Outputs"), _options(kind, table), code.Version())
+        name = _text(code.CustomCode())
+        packed = name == stapes_spec.ZERO_SKIP_OPERATOR and table.BuiltinOptionsType() in _PACKED
+        kind = _PACKED[table.BuiltinOptionsType()] if packed else "CUSTOM {}".format(name)
+    operator = Operator(
+        kind, _vector(table, "Inputs"), _vector(table, "Outputs"), _options(kind, table), code.Version()
+    )
+    operator.packed = packed
+    operator.table = "" if kind in OPTIONS else _TABLES.get(table.BuiltinOptionsType(), "")
+    operator.custom = table.CustomOptionsAsNumpy().tobytes() if table.CustomOptionsLength() else b""
+    operator.intermediates = _vector(table, "Intermediates")
+    return operator
 
 
 def _subgraph(file: tflite.Model, table: tflite.SubGraph) -> Subgraph:
@@ -99,6 +136,17 @@ def _checked(subgraph: Subgraph) -> Subgraph:
         if not 0 <= index < len(subgraph.tensors):
             raise IndexError(index)
     return subgraph
+
+
+def _signature(table: tflite.SignatureDef) -> Signature:
+    inputs = [table.Inputs(k) for k in range(table.InputsLength())]
+    outputs = [table.Outputs(k) for k in range(table.OutputsLength())]
+    return Signature(
+        _text(table.SignatureKey()),
+        table.SubgraphIndex(),
+        [(_text(entry.Name()), entry.TensorIndex()) for entry in inputs],
+        [(_text(entry.Name()), entry.TensorIndex()) for entry in outputs],
+    )
 
 
 def _metadata_range(file: tflite.Model, index: int) -> tuple[str, int, int]:
@@ -137,7 +185,7 @@ def read_model(data: bytes) -> Model:
     Args:
         data: the whole file.
     Returns:
-        Model: operators that graph.OPTIONS does not list keep their kind but lose their options.
+        Model: without what graph.py has no place for, such as sparsity; pack.py refuses files that need it.
     Raises:
         UserError: the file is not a .tflite or is damaged.
     """
@@ -148,4 +196,7 @@ def read_model(data: bytes) -> Model:
         for index in range(file.MetadataLength()):
             name, offset, length = _metadata_range(file, index)
             metadata[name] = bytes(data[offset : offset + length])
-        return Model(subgraphs, _text(file.Description()), metadata)
+        model = Model(subgraphs, _text(file.Description()), metadata)
+        signatures = [_signature(file.SignatureDefs(k)) for k in range(file.SignatureDefsLength())]
+        model.signatures = None if signatures == model.default_signatures() else signatures
+        return model
