@@ -76,5 +76,6 @@ TRACES = {
     "model_every_operator": steps("every_operator.tflite"),
     "model_copied_state": steps("copied_state.tflite"),
     "model_int4": steps("int4.tflite", ["encoder"]),
+    "model_packed": steps("packed.tflite", ["encoder"]),
     "model_faults": faults,
 }

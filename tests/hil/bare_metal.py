@@ -12,8 +12,8 @@ RAM = 0x2000_0000
 DATA = RAM + 0x1_0000
 STACK = RAM + 0x4_0000
 RETURN = RAM + 0x4_1000  # an address with an endless loop: where a called function returns to
-COMPILE = ["arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb", "-std=c99", "-O2", "-ffreestanding"]
-LINK = ["-nostdlib", "-nostartfiles", f"-Wl,-Ttext={RAM:#x},--unresolved-symbols=ignore-all,-e,0", "-lgcc"]
+COMPILE = ["arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb", "-std=c99", "-O2"]
+LINK = ["-nostdlib", "-nostartfiles", f"-Wl,-Ttext={RAM:#x},--unresolved-symbols=ignore-all,-e,0", "-lc", "-lgcc"]
 
 
 def compiled(sources, output):
@@ -70,6 +70,7 @@ class BareMetal:
         kept = [core.registers[index] for index in range(4, 12)]
         before = core.cycles
         while core.registers[15] != RETURN:
+            assert core.registers[15] >= RAM, f"{name} calls what was not linked"
             core.execute_instruction()
         assert [core.registers[index] for index in range(4, 12)] == kept, "the function has changed r4 to r11"
         assert core.registers[13] == sp

@@ -1,4 +1,4 @@
-"""Packed weights, whose zeros are left out: the twin of st_zero_skip.c. Layout: layout.zero_skip of the specification."""
+"""Packed weights, whose zeros are left out: the twin of st_zero_skip.c. Layout: layout.zero_skip in spec.toml."""
 
 import struct
 
