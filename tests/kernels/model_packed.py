@@ -1,4 +1,4 @@
-"""Models of packed layers, made from their stock twins: a convolution of int4 and int8 weights, a fully-connected one."""
+"""Models of packed layers, made from their stock twins: convolutions of 4 and 8 bits, fully-connected layers."""
 
 import model_builder as mb
 import numpy as np
