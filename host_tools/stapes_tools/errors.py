@@ -3,6 +3,9 @@
 Anything else that escapes from the tools is a fault of Stapes and keeps its traceback.
 """
 
+# What installs the `train` extra and the synthesisers in a clone.
+TRAIN_TOOLS = "make train-tools"
+
 
 class StapesError(Exception):
     """An expected failure; the command line prints it on one line and exits with exit_code.

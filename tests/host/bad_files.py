@@ -5,6 +5,8 @@ import struct
 import sys
 from pathlib import Path
 
+import numpy as np
+import soundfile
 import stapes_spec as spec
 import tflite
 from stapes_tools.convert.metadata import seal
@@ -92,3 +94,25 @@ GRAMMARS = {
 def error_of(name: str) -> tuple[str, str, str]:
     """Return (fault, text, advice) of the specification's error."""
     return next((fault, text, advice) for own, fault, text, advice in spec.ERRORS.values() if own == name)
+
+
+def bad_recording(path: Path, case: str) -> Path:
+    """Write a recording that must be refused, or nothing for a case without contents; return its path."""
+    tone = (np.sin(np.arange(16000) * 0.1) * 20000).astype(np.int16)
+    if case == "rate":
+        soundfile.write(str(path), tone, 44100)
+    elif case == "stereo":
+        soundfile.write(str(path), np.stack([tone, tone], 1), 16000)
+    elif case == "empty":
+        soundfile.write(str(path), tone[:0], 16000)
+    elif case == "nothing":
+        path.write_bytes(b"")
+    elif case == "damaged":
+        path.write_bytes(b"RIFF" + bytes(200))
+    elif case == "cut":
+        soundfile.write(str(path), tone, 16000)
+        path.write_bytes(path.read_bytes()[:9000])
+    elif case == "gigabyte":
+        with open(path, "wb") as file:
+            file.truncate(1 << 30)
+    return path

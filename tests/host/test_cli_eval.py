@@ -7,24 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from bad_files import GRAPH, LIGHTS, MODEL
+from bad_files import GRAPH, LIGHTS, MODEL, bad_recording
 from stapes_tools.cli.eval import conditions_of
 from stapes_tools.cli.main import main
 from stapes_tools.errors import UserError
-from stapes_tools.evaluate.loop import compiled_loop
 
 LAMP = Path(__file__).resolve().parents[2] / "models" / "samples" / "lights_desk_lamp.flac"
 RATES = ("command_acceptance", "wer", "wer_free")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_loop(tmp_path_factory):
-    """A loop of 100 words in a cache of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STAPES_CACHE", str(tmp_path_factory.mktemp("cache")))
-        loop = compiled_loop(100)
-        patch.setattr("stapes_tools.evaluate.run.compiled_loop", lambda: loop)
-        yield
+pytestmark = pytest.mark.usefixtures("small_loop")
 
 
 @pytest.fixture
@@ -123,7 +115,6 @@ def test_read_speech(capfd, folder):
 
 
 def test_the_picture(capfd, folder):
-    pytest.importorskip("matplotlib", reason="needs the train extra")
     plot = folder.parent / "acceptance.png"
     code, _, err = evaluate(capfd, folder, "--noise", folder.parent / "hum.wav", "--plot", plot)
     assert (code, err) == (0, "")
@@ -148,24 +139,6 @@ def test_wrong_snrs(capfd, folder, snr):
     refused(capfd, folder, "--noise", noise, "--snr", snr, says=["in --snr is not a number of dB", "--snr 6,12,24"])
 
 
-def bad_recording(folder, case):
-    tone = (np.sin(np.arange(16000) * 0.1) * 20000).astype(np.int16)
-    path = folder / "noisy.wav"
-    if case == "rate":
-        soundfile.write(str(path), tone, 44100)
-    elif case == "stereo":
-        soundfile.write(str(path), np.stack([tone, tone], 1), 16000)
-    elif case == "empty":
-        soundfile.write(str(path), tone[:0], 16000)
-    elif case == "nothing":
-        path.write_bytes(b"")
-    elif case == "damaged":
-        path.write_bytes(b"RIFF" + bytes(200))
-    elif case == "cut":
-        path.write_bytes(path.read_bytes()[:900])
-    return path
-
-
 RECORDINGS = {
     "rate": "44100 Hz",
     "stereo": "2 channels",
@@ -178,12 +151,12 @@ RECORDINGS = {
 
 @pytest.mark.parametrize("case", RECORDINGS)
 def test_bad_recordings(capfd, folder, case):
-    refused(capfd, folder, says=[bad_recording(folder, case), RECORDINGS[case]])
+    refused(capfd, folder, says=[bad_recording(folder / "noisy.wav", case), RECORDINGS[case]])
 
 
 @pytest.mark.parametrize("case", RECORDINGS)
 def test_bad_noise(capfd, folder, case):
-    path = bad_recording(folder, case).rename(folder.parent / "noise.wav")
+    path = bad_recording(folder / "noisy.wav", case).rename(folder.parent / "noise.wav")
     label(folder, lamp={})
     refused(capfd, folder, "--noise", path, says=[path, RECORDINGS[case]])
 

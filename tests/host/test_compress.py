@@ -8,25 +8,21 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import pytest
-from stapes_tools.errors import UserError
-from stapes_tools.train import sparsify
-from stapes_tools.train.recipe import Compression
-
-pytest.importorskip("tensorflow", reason="needs the train extra")
-
 import tensorflow as tf
 from stapes_tools.convert import forward
-from stapes_tools.convert.grid import four_bits
+from stapes_tools.convert.grid import encoder_matrices, four_bits
 from stapes_tools.convert.quantize import quantise
 from stapes_tools.convert.scales import Scale
 from stapes_tools.convert.topology import Block, Topology, random_parameters
 from stapes_tools.convert.write import random_calibration
-from stapes_tools.train import checkpoint, levels
-from stapes_tools.train.compact import CompactTransducer, dense_layers
+from stapes_tools.errors import UserError
+from stapes_tools.train import checkpoint, levels, sparsify
+from stapes_tools.train.compact import CompactTransducer
 from stapes_tools.train.compress import CompactTask, observe
 from stapes_tools.train.distil import distillation_loss
 from stapes_tools.train.loop import Trainer
-from test_train import toy_set
+from stapes_tools.train.recipe import Compression
+from toy_speech import toy_set
 
 SMALL = Topology(16, (Block(5), Block(3, 2)), 8, 40)
 SETTINGS = Compression(
@@ -170,14 +166,14 @@ def trained(parameters, calibration, tmp_path_factory):
 def test_what_was_trained_is_what_is_exported(trained, calibration, tmp_path):
     task, trainer = trained
     parameters, grid = trainer.averaged(), task.grid()
-    for name in dense_layers(SMALL):
+    for name in encoder_matrices(SMALL):
         weight = parameters[f"{name}.weight"].reshape(len(grid.weight_scales[name]), -1)
         assert np.mean(weight == 0) == pytest.approx(0.75, abs=0.02)
         assert np.all((weight[0::4] == 0) == (weight[1::4] == 0))
     checkpoint.save(tmp_path / "c.npz", SMALL, parameters, np.zeros(40, np.int16), grid)
     saved = checkpoint.load(tmp_path / "c.npz")
     result = quantise(saved.topology, saved.parameters, calibration, weight_bits=four_bits(SMALL), grid=saved.grid)
-    for name in dense_layers(SMALL):
+    for name in encoder_matrices(SMALL):
         weight = saved.parameters[f"{name}.weight"]
         integers = result.layers[name].integers.reshape(len(weight), -1)
         expected = np.clip(np.rint(weight.reshape(len(weight), -1) / grid.weight_scales[name][:, None]), -7, 7)

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import soundfile
+from stapes_tools.corpora import voices
+from stapes_tools.corpora.augment import Surroundings, augment
 from stapes_tools.corpora.build import read_recording, recorded_pack
 from stapes_tools.corpora.readers import CorpusError, read_librispeech, read_speechocean, read_wake_phrases
 from stapes_tools.corpora.sentences import random_words, sample_commands
@@ -10,11 +12,6 @@ from stapes_tools.corpora.store import AudioPack, write_pack
 from stapes_tools.corpora.words import clean_words, phone_labels, spoken_everywhere
 from stapes_tools.grammar.lexicon import Lexicon, UnknownWordError
 from stapes_tools.grammar.units import UNITS
-
-pytest.importorskip("scipy", reason="needs the train extra")
-
-from stapes_tools.corpora import voices
-from stapes_tools.corpora.augment import Surroundings, augment
 
 GRAMMAR = """
 context:

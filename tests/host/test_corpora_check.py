@@ -211,7 +211,6 @@ def test_a_mended_recording_joins_and_the_pack_gets_another_name(corpus, cache):
 
 
 def test_recipes_know_the_new_keys(tmp_path, request):
-    pytest.importorskip("stapes_tools.train.recipe")
     from stapes_tools.train.recipe import read_recipe
 
     text = (request.config.rootpath / "models" / "general" / "recipe.toml").read_text()

@@ -223,8 +223,9 @@ def test_processes_and_a_cluster_give_what_one_process_gives(monkeypatch, tmp_pa
     assert _pack_bytes(monkeypatch, tmp_path, recordings, executors.RayCluster("auto", FakeRay())) == expected
 
 
+# Ray is not among the test tools: it is a quarter of a gigabyte. The test before shows the same with a stand-in.
+@pytest.mark.slow
 def test_real_ray_gives_what_one_process_gives(monkeypatch, tmp_path, recordings):
-    pytest.importorskip("ray", reason="pip install ray; the test before shows the same with a stand-in")
     expected = _pack_bytes(monkeypatch, tmp_path, recordings, executors.InProcess())
     assert _pack_bytes(monkeypatch, tmp_path, recordings, executors.RayCluster("local")) == expected
     recordings[12][3].unlink()

@@ -5,9 +5,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-
-pytest.importorskip("scipy", reason="needs the train extra")
-
 from scipy.signal import lfilter
 from stapes_tools.corpora import effects
 from stapes_tools.corpora.augment import Surroundings, VoiceSpread, augment

@@ -15,7 +15,7 @@ from stapes_tools.audio import read_recording
 from stapes_tools.errors import BoardError, UserError
 from stapes_tools.evaluate.bootstrap import Interval
 from stapes_tools.evaluate.folder import read_folder
-from stapes_tools.evaluate.loop import compiled_loop, vocabulary
+from stapes_tools.evaluate.loop import vocabulary
 from stapes_tools.evaluate.noise import CLEAN, Condition
 from stapes_tools.evaluate.recognition import Decoder, Samples, hear_all, recognise
 from stapes_tools.evaluate.run import Setup, check_labels, evaluate
@@ -24,14 +24,7 @@ SAMPLES = Path(__file__).resolve().parents[2] / "models" / "samples"
 RECORDINGS = [SAMPLES / "lights_desk_lamp.flac", SAMPLES / "lights_bedroom.flac"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_loop(tmp_path_factory):
-    """A loop of 100 words in a cache of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STAPES_CACHE", str(tmp_path_factory.mktemp("cache")))
-        loop = compiled_loop(100)
-        patch.setattr("stapes_tools.evaluate.run.compiled_loop", lambda: loop)
-        yield loop
+pytestmark = pytest.mark.usefixtures("small_loop")
 
 
 def directly(samples):

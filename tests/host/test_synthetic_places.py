@@ -2,9 +2,6 @@
 
 import numpy as np
 import pytest
-
-pytest.importorskip("scipy", reason="needs the train extra")
-
 from stapes_tools.corpora.synthetic_places import SAMPLE_RATE, make_noises, make_rooms
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from bad_files import GRAMMARS, GRAPH, GRAPHS, LIGHTS, MODEL, MODELS, error_of
+from bad_files import GRAMMARS, GRAPH, GRAPHS, LIGHTS, MODEL, MODELS, bad_recording, error_of
 from stapes_tools.cli.main import main
 
 REPO = Path(__file__).resolve().parents[2]
@@ -158,29 +158,11 @@ def test_folders_instead_of_files(capfd, model, tmp_path, on):
         one_line(err, tmp_path)
 
 
-def bad_recording(tmp_path, case):
-    tone = (np.sin(np.arange(16000) * 0.1) * 20000).astype(np.int16)
-    path = tmp_path / "bad.wav"
-    if case == "rate":
-        soundfile.write(str(path), tone, 44100)
-    elif case == "stereo":
-        soundfile.write(str(path), np.stack([tone, tone], 1), 16000)
-    elif case == "empty":
-        soundfile.write(str(path), tone[:0], 16000)
-    elif case == "cut":
-        soundfile.write(str(path), tone, 16000)
-        path.write_bytes(path.read_bytes()[:9000])
-    elif case == "gigabyte":
-        with open(path, "wb") as file:
-            file.truncate(1 << 30)
-    return path
-
-
 @on_each_board
 @pytest.mark.parametrize("case", ["rate", "stereo", "empty", "cut", "gigabyte", "missing"])
 @pytest.mark.parametrize("form", [(), ("--json",)])
 def test_bad_recordings(capfd, model, tmp_path, on, case, form):
-    path = bad_recording(tmp_path, case)
+    path = bad_recording(tmp_path / "bad.wav", case)
     code, out, err = transcribe(capfd, on, model, path, LIGHTS, *form)
     assert (code, out) == (2, "")
     one_line(err, path, "; ")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from ..errors import UserError
+from ..errors import TRAIN_TOOLS, UserError
 from .render import messages
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -49,5 +49,5 @@ def train_extra() -> Iterator[None]:
     except ModuleNotFoundError as error:
         if str(error.name).startswith("stapes"):
             raise
-        advice = "run: python -m pip install 'stapes-tools[train]'"
-        raise UserError(f"this needs the Python package {error.name}", advice=advice) from None
+        what = f"this needs the Python package {error.name}"
+        raise UserError(what, advice=f"run: {TRAIN_TOOLS}") from None

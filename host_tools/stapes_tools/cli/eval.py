@@ -4,7 +4,6 @@ import importlib.util
 import json
 import math
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..errors import UserError
+from ..errors import TRAIN_TOOLS, UserError
 from ..evaluate import report
 from ..evaluate.folder import Folder, read_folder
 from ..evaluate.noise import CLEAN, Condition
@@ -57,7 +56,8 @@ def evaluation(
     {...}, "text": "..."}}; a folder of read speech with a Kaldi `text` file or a text.tsv gets word
     error rates only. See docs/evaluation.md.
     """
-    _require("jiwer", "wordfreq")
+    _require("jiwer", "make demo")
+    _require("wordfreq", "make demo")
     folder = read_folder(directory, limit)
     if folder.left_out:
         messages.print(f"left out because their transcripts hold numbers in digits: {folder.left_out}")
@@ -107,16 +107,14 @@ def _snrs(text: str) -> list[float]:
     return list(dict.fromkeys(found))
 
 
-def _require(*packages: str) -> None:
-    for package in packages:
-        if importlib.util.find_spec(package) is None:
-            advice = f"run `make demo` again, or: {Path(sys.executable).name} -m pip install {package}"
-            raise UserError(f"the package {package} is not installed", advice=advice)
+def _require(package: str, install: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise UserError(f"the package {package} is not installed", advice=f"run: {install}")
 
 
 def _check_plot(plot: Path, grammar: Path | None, folder: Folder) -> None:
     """Say before the work that the picture cannot be drawn."""
-    _require("matplotlib")
+    _require("matplotlib", TRAIN_TOOLS)
     if plot.suffix != ".png":
         raise UserError("the picture's name does not end in .png", plot, "rename it")
     if not plot.resolve().parent.is_dir():

@@ -50,9 +50,14 @@ def activation_names(topology: Topology) -> list[str]:
     return [*names, *rows, "predicted", "hidden", "logits"]
 
 
+def encoder_matrices(topology: Topology) -> list[str]:
+    """The encoder's layers that are matrices: front, blockI.pointwise, projection; nearly all of the weights."""
+    return [layer.name for layer in forward.encoder_layers(topology) if not is_depthwise(layer.name)]
+
+
 def four_bits(topology: Topology) -> dict[str, int]:
-    """weight_bits with 4 for every matrix of the encoder: nearly all of its weights."""
-    return {name: 4 for name in layer_channels(topology) if name != "logits" and not is_depthwise(name)}
+    """weight_bits with 4 for every matrix of the encoder."""
+    return dict.fromkeys(encoder_matrices(topology), 4)
 
 
 def is_depthwise(layer: str) -> bool:

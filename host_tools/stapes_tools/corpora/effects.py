@@ -6,9 +6,10 @@ All take and give float32 [n] at 16 kHz, full scale 1.0, unless they say otherwi
 from fractions import Fraction
 
 import numpy as np
+import stapes_spec
 from scipy.signal import fftconvolve, firwin, resample_poly
 
-SAMPLE_RATE = 16000
+SAMPLE_RATE = stapes_spec.AUDIO_SAMPLE_RATE_HZ
 _FRAME = 480  # 30 ms
 _ROOM_TAIL = 4000  # samples of reverberation kept after the end
 _BAND_TAPS = 255

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import stapes_spec
 
 from stapes_tools.errors import UserError
 
@@ -65,7 +66,7 @@ class AudioPack:
     @property
     def hours(self) -> float:
         """Hours of audio in the pack."""
-        return sum(utterance.length for utterance in self.utterances) / 16000 / 3600
+        return sum(utterance.length for utterance in self.utterances) / stapes_spec.AUDIO_SAMPLE_RATE_HZ / 3600
 
 
 def is_whole(folder: Path) -> bool:

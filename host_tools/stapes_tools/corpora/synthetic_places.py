@@ -6,9 +6,10 @@ reverberation time and the ratio of direct to reverberant sound, and nothing els
 """
 
 import numpy as np
+import stapes_spec
 from scipy.signal import lfilter
 
-SAMPLE_RATE = 16000
+SAMPLE_RATE = stapes_spec.AUDIO_SAMPLE_RATE_HZ
 _NOISE_S = 10.0
 
 

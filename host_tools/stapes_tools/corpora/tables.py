@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import stapes_spec
 
 from stapes_tools.corpora.readers import CorpusError
 from stapes_tools.errors import UserError
 
-SAMPLE_RATE = 16000
+SAMPLE_RATE = stapes_spec.AUDIO_SAMPLE_RATE_HZ
 
 
 def make_folder(folder: Path) -> None:

@@ -13,9 +13,10 @@ from fractions import Fraction
 
 import numpy as np
 import scipy.fft
+import stapes_spec
 from scipy.signal import resample_poly
 
-SAMPLE_RATE = 16000
+SAMPLE_RATE = stapes_spec.AUDIO_SAMPLE_RATE_HZ
 
 _HOP = 320  # 20 ms: segments of the stretched signal
 _SEARCH = 96  # samples to either side in which the most similar segment is looked for

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from math import gcd
 
 import numpy as np
+import stapes_spec
 
 from stapes_tools.corpora.engines import espeak, festival, flite, hibari, kokoro, piper
 from stapes_tools.corpora.engines.base import Engine, EngineMissingError
@@ -26,7 +27,7 @@ __all__ = [
     "synthesise",
 ]
 
-SAMPLE_RATE = 16000
+SAMPLE_RATE = stapes_spec.AUDIO_SAMPLE_RATE_HZ
 _PEAK = 16000.0  # of 32768
 
 ENGINES: dict[str, Engine] = {

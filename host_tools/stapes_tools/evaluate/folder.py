@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import stapes_spec
+
 from ..audio import read_recording
 from ..errors import UserError
 
@@ -92,7 +94,7 @@ def durations_s(utterances: list[Utterance]) -> Iterator[float]:
         UserError: a recording is damaged, empty, too long, not mono or not at 16 kHz.
     """
     for utterance in utterances:
-        yield len(read_recording(utterance.path)) / 16000
+        yield len(read_recording(utterance.path)) / stapes_spec.AUDIO_SAMPLE_RATE_HZ
 
 
 def _table(folder: Path) -> Path:

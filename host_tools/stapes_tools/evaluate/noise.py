@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import stapes_spec
 
 from ..audio import read_recording
 from ..errors import UserError
@@ -123,6 +124,6 @@ def in_noise(speech: np.ndarray, name: str, condition: Condition) -> np.ndarray:
     try:
         return mix(speech, noise_stretch(noise, name, len(speech)), condition.snr_db)
     except ValueError:
-        start_s = stretch_start(name, len(noise), len(speech)) / 16000
+        start_s = stretch_start(name, len(noise), len(speech)) / stapes_spec.AUDIO_SAMPLE_RATE_HZ
         what = f"the noise is silent from {start_s:.1f} s on, where it is mixed with {name}"
         raise UserError(what, condition.noise, "cut the silence out of it") from None

@@ -68,11 +68,11 @@ def ablate(recipe: Recipe, name: str, output: Path, tell: Teller, scored: tuple[
 
 
 def _zeros(path: Path) -> float:
+    from stapes_tools.convert.grid import encoder_matrices
     from stapes_tools.train import checkpoint
-    from stapes_tools.train.compact import dense_layers
 
     saved = checkpoint.load(path)
-    weights = [saved.parameters[f"{name}.weight"] for name in dense_layers(saved.topology)]
+    weights = [saved.parameters[f"{name}.weight"] for name in encoder_matrices(saved.topology)]
     return sum(int((weight == 0).sum()) for weight in weights) / sum(weight.size for weight in weights)
 
 

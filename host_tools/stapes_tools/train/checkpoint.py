@@ -17,6 +17,8 @@ from stapes_tools.convert.topology import Block, Parameters, Topology, check_par
 from stapes_tools.errors import UserError
 
 FORMAT = 1
+# In order; each leaves a checkpoint of its name.
+STAGES = ("dense", "compressed")
 
 
 @dataclass(frozen=True)

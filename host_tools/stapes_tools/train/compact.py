@@ -7,15 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from stapes_tools.convert.grid import activation_names
+from stapes_tools.convert.grid import activation_names, encoder_matrices
 from stapes_tools.convert.topology import Parameters, Topology, check_parameters
 from stapes_tools.errors import UserError
 from stapes_tools.train import levels
-
-
-def dense_layers(topology: Topology) -> list[str]:
-    """Layers whose weights may be zeros and have few bits: all matrices of the encoder."""
-    return ["front", *(f"block{index}.pointwise" for index in range(len(topology.blocks))), "projection"]
 
 
 def simulated_activations(topology: Topology) -> list[str]:
@@ -51,11 +46,11 @@ class CompactTransducer(keras.Model):
         self.kernels = {name: self._variable(name, value.shape, value, trainable) for name, value in parameters.items()}
         self.masks = {
             name: self._variable(f"{name}.mask", parameters[f"{name}.weight"].shape, 1.0, False)
-            for name in dense_layers(topology)
+            for name in encoder_matrices(topology)
         }
         self.steps = {
             name: self._variable(f"{name}.step", (len(parameters[f"{name}.weight"]),), 1.0, False)
-            for name in dense_layers(topology)
+            for name in encoder_matrices(topology)
         }
         self.scales = {
             name: self._variable(f"{name}.scale", (2,), (1.0, 0.0), False) for name in simulated_activations(topology)

@@ -12,12 +12,12 @@ import numpy as np
 from keras import ops
 
 from stapes_tools.convert import forward
-from stapes_tools.convert.grid import Grid
+from stapes_tools.convert.grid import Grid, encoder_matrices
 from stapes_tools.convert.quantize import choose_scale
 from stapes_tools.convert.scales import Scale
 from stapes_tools.convert.topology import Parameters, Topology
 from stapes_tools.train import levels, sparsify
-from stapes_tools.train.compact import CompactTransducer, as_matrix, dense_layers, simulated_activations
+from stapes_tools.train.compact import CompactTransducer, as_matrix, simulated_activations
 from stapes_tools.train.distil import distillation_loss
 from stapes_tools.train.loss import monotonic_rnnt_loss
 from stapes_tools.train.recipe import Compression
@@ -39,7 +39,7 @@ class Statistics:
 def observe(topology: Topology, parameters: Parameters, calibration: Sequence[np.ndarray]) -> Statistics:
     """Run the float network over utterances of features, int8 [T, 120] each."""
     found: dict[str, list[np.ndarray]] = {name: [] for name in simulated_activations(topology)}
-    inputs: dict[str, list[np.ndarray]] = {name: [] for name in dense_layers(topology)}
+    inputs: dict[str, list[np.ndarray]] = {name: [] for name in encoder_matrices(topology)}
     rng = np.random.default_rng(0)
     table = parameters["predictor.table"][0]
     for features in calibration:

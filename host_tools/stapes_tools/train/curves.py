@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from stapes_tools.train.checkpoint import STAGES
+
 _LOSSES = {"rnnt": "RNN-T", "ctc": "CTC head", "teacher": "distillation"}
 _RATES = {"per_commands": "synthetic commands, unseen voices", "per_read": "read speech, unseen speakers"}
 
@@ -10,7 +12,7 @@ _RATES = {"per_commands": "synthetic commands, unseen voices", "per_read": "read
 def draw_history(folder: Path, path: Path) -> None:
     """Draw every stage found in a run's folder (STAGE/history.json), one after the other."""
     stages = {}
-    for name in ("dense", "compressed"):
+    for name in STAGES:
         if (folder / name / "history.json").exists():
             stages[name] = json.loads((folder / name / "history.json").read_text())
     draw(stages, path)

@@ -12,13 +12,10 @@ import math
 import numpy as np
 from keras import ops
 
+from stapes_tools.convert.scales import ACTIVATION_MAX, ACTIVATION_MIN, WEIGHT_MAX
+
 # Parts of a row's largest weight that are tried as the grid's end.
 _CLIP_LADDER = np.linspace(1.0, 0.4, 25)
-
-
-def weight_limit(bits: int) -> int:
-    """Largest level of a symmetric weight: 127 for 8 bits, 7 for 4."""
-    return (1 << (bits - 1)) - 1
 
 
 def weight_steps(weight: np.ndarray, bits: int) -> np.ndarray:
@@ -30,7 +27,7 @@ def weight_steps(weight: np.ndarray, bits: int) -> np.ndarray:
     Returns:
         float32 [outputs], above zero.
     """
-    limit = weight_limit(bits)
+    limit = WEIGHT_MAX[bits]
     largest = np.maximum(np.abs(weight).max(axis=1), 1e-6)
     if bits >= 8:
         return (largest / limit).astype(np.float32)
@@ -55,13 +52,13 @@ def simulate_activation(x, scale, zero_point):
         scale: float32 scalar, > 0.
         zero_point: float32 scalar, -128 to 127.
     """
-    inside = ops.clip(x, (-128.0 - zero_point) * scale, (127.0 - zero_point) * scale)
+    inside = ops.clip(x, (ACTIVATION_MIN - zero_point) * scale, (ACTIVATION_MAX - zero_point) * scale)
     return round_through(inside, ops.round(inside / scale) * scale)
 
 
 def round_weight(weight, step, bits: int):
     """weight [outputs, inputs] on its grid (step [outputs]), with a straight-through gradient."""
-    limit, step = weight_limit(bits), step[:, None]
+    limit, step = WEIGHT_MAX[bits], step[:, None]
     return round_through(weight, ops.clip(ops.round(weight / step), -limit, limit) * step)
 
 

@@ -102,3 +102,12 @@ class Transducer(keras.Model):
         """Both heads at once, which also builds every layer: (blank, emit, CTC log-probabilities)."""
         encoded = self.encode(features, mask, training=training)
         return *self.lattice(encoded, labels), self.ctc_log_probs(encoded)
+
+
+def built_transducer(topology: Topology, seed: int) -> Transducer:
+    """A network whose variables exist already, for an optimiser, a checkpoint or weights from elsewhere."""
+    net = Transducer(topology, seed)
+    steps = topology.front_width + 1
+    features = np.zeros((1, steps, topology.feature_size), np.float32)
+    net(features, np.zeros((1, 1), np.int32), np.ones((1, steps), bool))
+    return net

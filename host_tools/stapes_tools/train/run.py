@@ -20,11 +20,10 @@ from stapes_tools.errors import UserError
 from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.grammar.units import UNITS
 from stapes_tools.train import checkpoint
+from stapes_tools.train.checkpoint import STAGES
 from stapes_tools.train.data import FeatureSet, feature_set, mean_log_mel, training_packs
 from stapes_tools.train.recipe import Recipe, Schedule, topology_of
 from stapes_tools.train.teller import Teller
-
-STAGES = ("dense", "compressed")
 
 
 @dataclass(frozen=True)
@@ -82,14 +81,13 @@ class Run:
 
     def dense(self) -> tuple[Topology, Parameters]:
         """The first stage: all weights, float. Leaves dense.npz."""
-        from stapes_tools.train.net import Transducer
+        from stapes_tools.train.net import built_transducer
         from stapes_tools.train.tasks import DenseTask
 
         model, settings = self.recipe.model, self.recipe.training
         assert model is not None and settings is not None, "read_recipe sees to it"
         topology = topology_of(model)
-        net = Transducer(topology, self.recipe.seed)
-        net(np.zeros((1, 4, 120), np.float32), np.zeros((1, 1), np.int32), np.ones((1, 4), bool))
+        net = built_transducer(topology, self.recipe.seed)
         return topology, self._stage("dense", DenseTask(net, settings), settings)[0]
 
     def compress(self, topology: Topology, start: Parameters) -> tuple[Parameters, Grid]:

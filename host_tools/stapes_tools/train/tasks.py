@@ -10,7 +10,7 @@ from stapes_tools.convert.forward import FEATURE_SCALE
 from stapes_tools.convert.grid import Grid
 from stapes_tools.convert.topology import Parameters
 from stapes_tools.train.loss import ctc_loss, monotonic_rnnt_loss
-from stapes_tools.train.net import Transducer
+from stapes_tools.train.net import Transducer, built_transducer
 from stapes_tools.train.recipe import Training
 
 LAYOUT = "features int8 [B, T, 120], labels int32 [B, U], steps and units int32 [B], knobs float32 [n]"
@@ -86,8 +86,7 @@ class DenseTask:
         """Batch normalisation folded into the layers before it."""
         from stapes_tools.train.export import float_parameters
 
-        copy = Transducer(self.net.topology, 0)
-        copy(np.zeros((1, 4, 120), np.float32), np.zeros((1, 1), np.int32), np.ones((1, 4), bool))
+        copy = built_transducer(self.net.topology, 0)
         copy.set_weights(self.net.get_weights())
         for variable, value in zip(copy.trainable_variables, variables, strict=True):
             variable.assign(value)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 
-from stapes_tools.errors import UserError
+from stapes_tools.errors import TRAIN_TOOLS, UserError
 
 
 def choose_backend(name: str | None, threads: int) -> None:
@@ -19,7 +19,7 @@ def choose_backend(name: str | None, threads: int) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     for package in ("keras", os.environ.get("KERAS_BACKEND", "tensorflow")):
         if find_spec(package) is None:
-            raise UserError(f"training needs {package}, which is not installed", advice="run: make train-tools")
+            raise UserError(f"training needs {package}, which is not installed", advice=f"run: {TRAIN_TOOLS}")
     limit_threads(threads)
 
 

@@ -17,7 +17,6 @@ from stapes_tools.errors import UserError
 Speech = tuple[np.ndarray, int]
 """Samples (float32 or int16 [n], any scale) and their rate in Hz."""
 
-PYPI_INSTALL = "python -m pip install 'stapes-tools[train]'"
 _TIMEOUT_S = 60  # for a sentence; the slowest engine speaks at four times real time
 
 

