@@ -66,7 +66,7 @@ train-general: train-tools  ## train models/general again (about two hours)
 	$(BIN)/stapes train models/general/recipe.toml
 
 train-coffee: train-tools  ## adapt models/general to coffee orders again (under half an hour)
-	$(BIN)/stapes train models/coffee/recipe.toml --threads 2
+	$(BIN)/stapes train models/coffee/recipe.toml
 
 # Scored on real orders where they are at hand.
 ORDERS := ../shared/data/barista_dev
