@@ -1,5 +1,6 @@
 """A trained network in float arithmetic between the board's front end and search: what integers are held against."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -60,9 +61,11 @@ class FloatRecognizer(Recognizer):
         heard = features(np.concatenate(self._heard), np.frombuffer(self.model.prior, np.int16))
         search = Search(bytes(self.grammar.data), list(self._config), self._context_size)
         for row in forward.encode(self._topology, self._parameters, heard):
-            _done(search.step(lambda context, row=row: self._log_probs(row, context)))
+            _check(search.step(functools.partial(self._log_probs, row)))
         lattice = search.lattice(revision=revision)
-        return Lattice(lattice if isinstance(lattice, bytes) else _done(lattice))
+        if isinstance(lattice, int):
+            _check(lattice)
+        return Lattice(lattice)
 
     def _log_probs(self, encoded: np.ndarray, context: int) -> np.ndarray:
         """int16 [units], Q5.10, after a context."""
@@ -73,7 +76,7 @@ class FloatRecognizer(Recognizer):
         return np.maximum(np.round(natural * _ONE), np.iinfo(np.int16).min).astype(np.int16)
 
 
-def _done(status: int) -> None:
+def _check(status: int) -> None:
     if status < 0:
         error, _, text, advice = spec.ERRORS[-status]
         raise UserError(f"{text} ({error})", advice=advice)
