@@ -65,14 +65,15 @@ train-tools: $(VENV)/.installed-train  ## what `stapes train` and `stapes adapt`
 train-general: train-tools  ## train models/general again (about two hours)
 	$(BIN)/stapes train models/general/recipe.toml
 
-train-coffee: train-tools  ## adapt models/general to coffee orders again (under half an hour)
+train-coffee: train-tools  ## adapt models/general to coffee orders again (an hour and a half of one core, and the making of the speech)
 	$(BIN)/stapes train models/coffee/recipe.toml
 
 # Scored on real orders where they are at hand.
 ORDERS := ../shared/data/barista_dev
+KITCHEN := ../shared/data/noise/kitchen.flac
 ablations: train-tools  ## what each method of models/coffee is worth (two hours; goes on where it was stopped)
 	$(BIN)/python -m stapes_tools.train.ablate models/coffee/ablations.toml build/ablations \
-	  $(if $(wildcard $(ORDERS)/refs.json),--score $(ORDERS) --grammar $(ORDERS)/coffee_maker.yaml)
+	  $(if $(wildcard $(ORDERS)/refs.json),--score $(ORDERS) --grammar $(ORDERS)/coffee_maker.yaml --noise $(KITCHEN))
 
 clean:  ## remove build output, keep the virtual environment
 	rm -rf build
