@@ -16,8 +16,14 @@ WORDS = 12
 RUNS = 20
 
 
+def drawn(rng, network):
+    """A random input, now soft, now loud, with an offset."""
+    shape = network.inputs[0].shape
+    return (rng.normal(size=shape) * rng.uniform(0.1, 4) + 2 * rng.normal()).astype(np.float32)
+
+
 def _normalised(x, layer, limit=None):
-    x = layers.BatchNormalization()(layer(x))
+    x = layers.BatchNormalization(momentum=0.0)(layer(x))  # takes the statistics of one batch as they are
     return layers.ReLU(limit)(x)
 
 
@@ -32,7 +38,19 @@ def keyword_net(pool, limit, channels=64, blocks=4):
         x = layers.Flatten()(layers.AveragePooling2D((25, 5))(x))
     else:
         x = layers.GlobalAveragePooling2D()(x)
-    return tf.keras.Model(inputs, layers.Dense(WORDS, activation="softmax")(x))
+    network = tf.keras.Model(inputs, layers.Dense(WORDS, "softmax", kernel_initializer="random_normal")(x))
+    spread_answers(network)
+    return network
+
+
+def spread_answers(network):
+    """Give an untrained classifier the statistics of its layers, and answers that depend on what it hears."""
+    rng, last = np.random.default_rng(0), network.layers[-1]
+    network(drawn(rng, network), training=True)
+    logits = np.log([network(drawn(rng, network))[0] for _ in range(30)])
+    factor = 2 / (logits - logits.mean(axis=0)).std()
+    last.kernel.assign(last.kernel * factor)
+    last.bias.assign(-factor * logits.mean(axis=0))
 
 
 def autoencoder():
@@ -58,11 +76,10 @@ def gated_net():
 
 def converted(network, rng, whole=False):
     """The int8 .tflite; whole: its inputs and outputs are int8 too, else float32."""
-    shape = network.inputs[0].shape
     converter = tf.lite.TFLiteConverter.from_keras_model(network)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.representative_dataset = lambda: ([rng.normal(size=shape).astype(np.float32)] for _ in range(20))
+    converter.representative_dataset = lambda: ([drawn(rng, network)] for _ in range(20))
     if whole:
         converter.inference_input_type = converter.inference_output_type = tf.int8
     return converter.convert()
@@ -136,7 +153,7 @@ def test_runs_as_in_tensorflow_lite_micro(name):
     board, stock = Board(for_board(data)), Stock(data)
     outputs, near = set(), 0
     for _ in range(RUNS):
-        x = rng.normal(size=network.inputs[0].shape).astype(np.float32)
+        x = drawn(rng, network)
         if whole:
             x = rng.integers(-128, 128, x.shape, dtype=np.int8)
         expected = stock.run_micro(x)
@@ -144,4 +161,5 @@ def test_runs_as_in_tensorflow_lite_micro(name):
         step = 1 if whole else 1 / 256
         near += bool((np.abs(stock.run_litert(x).astype(float) - expected) <= 8 * step).all())
         outputs.add(expected.tobytes())
-    assert len(outputs) == RUNS and near == RUNS
+    assert len(outputs) > RUNS // 2, "the outputs do not vary: this proves nothing"
+    assert near == RUNS
