@@ -5,7 +5,9 @@ import model_strategies as strategies
 import numpy as np
 import pytest
 import stapes_spec as spec
+from model_audio import audio_operators
 from model_runner import check
+from test_model_hostile import assert_changed_bytes_alike
 
 TYPE, OP = spec.ERROR_MODEL_TYPE, spec.ERROR_MODEL_OP
 Q = {"scale": 0.1, "zero_point": 3}
@@ -194,3 +196,7 @@ def test_batches_that_would_overflow(native, reference):
     for index in (0, 4):
         graph.subgraph.tensors[index].shape = [1 << 24, 1]
     assert_refused(native, reference, builder.build(), TYPE, 3)
+
+
+def test_changed_bytes_with_a_right_checksum(native, reference):
+    assert_changed_bytes_alike(native, reference, audio_operators(), flips=700, seed=3)
