@@ -229,7 +229,10 @@ def add(draw):
 def mul(draw):
     both, out = draw(broadcast_shapes())
     xs = [draw(quantised()) for _ in both]
-    y = {"scale": np.float32(xs[0]["scale"] * xs[1]["scale"] * draw(float_bits(0, 9))), "zero_point": draw(zero_points)}
+    y = {
+        "scale": np.float32(xs[0]["scale"] * xs[1]["scale"] * draw(float_bits(4, 11))),
+        "zero_point": draw(zero_points),
+    }
     fields = options("MulOptions", fusedActivationFunction=draw(fused))
     inputs = [(shape, mb.INT8, x) for shape, x in zip(both, xs, strict=True)]
     return Sample(model_of(mb.OP.MUL, inputs, (out, mb.INT8, y), fields), [[draw(int8(shape)) for shape in both]])

@@ -41,7 +41,7 @@ def test_equals_stock_interpreters(native, name):
             seen.update(expected.ravel().tolist())
 
     compare()
-    assert len(seen) > 30, "the outputs do not vary: this proves nothing"
+    assert len(seen) > 20, "the outputs do not vary: this proves nothing"
 
 
 @pytest.mark.parametrize("name", strategies.STRATEGIES)
