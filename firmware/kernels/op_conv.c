@@ -18,39 +18,24 @@
 #define FIELD_DILATION_W (4)
 #define FIELD_DILATION_H (5)
 #define PADDING_SAME (0)
-#define MAX_STEP (1024) /* strides, dilations and kernel sizes */
 
-/* Padding before, for one dimension; or -1 when the output's size is not what it must be. */
-static int32_t pad_before(int32_t x, int32_t y, int32_t kernel, int32_t stride, int32_t dilation, int same) {
-    int32_t reach = (kernel - 1) * dilation + 1;
-    int32_t expected = same ? (x - 1) / stride + 1 : (x >= reach ? (x - reach) / stride + 1 : 0);
-    if (y != expected) {
-        return -1;
-    }
-    int32_t missing = (y - 1) * stride + reach - x;
-    return same && missing > 0 ? missing / 2 : 0;
-}
-
-static int is_step(int32_t value) {
-    return value >= 1 && value <= MAX_STEP;
-}
-
-static st_status_t load_window(st_plan_t *plan, st_record_conv_t *record) {
+static st_status_t load_window(st_plan_t *plan, st_record_conv_t *record, const st_tensor_t *y) {
     uint32_t moved = plan->code == ST_OP_DEPTHWISE_CONV_2D ? 1 : 0;
     int same = st_fb_get_i8(&plan->fb, plan->options, FIELD_PADDING, PADDING_SAME) == PADDING_SAME;
     record->stride_width = st_fb_get_i32(&plan->fb, plan->options, FIELD_STRIDE_W, 0);
     record->stride_height = st_fb_get_i32(&plan->fb, plan->options, FIELD_STRIDE_H, 0);
     record->dilation_width = st_fb_get_i32(&plan->fb, plan->options, FIELD_DILATION_W + moved, 1);
     record->dilation_height = st_fb_get_i32(&plan->fb, plan->options, FIELD_DILATION_H + moved, 1);
-    if (!is_step(record->stride_width) || !is_step(record->stride_height) || !is_step(record->dilation_width) ||
-        !is_step(record->dilation_height) || !is_step(record->kernel_width) || !is_step(record->kernel_height)) {
+    if (!st_op_is_step(record->stride_width) || !st_op_is_step(record->stride_height) ||
+        !st_op_is_step(record->dilation_width) || !st_op_is_step(record->dilation_height) ||
+        !st_op_is_step(record->kernel_width) || !st_op_is_step(record->kernel_height)) {
         return st_op_refuse_option(plan);
     }
-    record->pad_height = pad_before(record->x_height, record->y_height, record->kernel_height,
-                                    record->stride_height, record->dilation_height, same);
-    record->pad_width = pad_before(record->x_width, record->y_width, record->kernel_width, record->stride_width,
-                                   record->dilation_width, same);
-    return st_op_activation(plan, FIELD_ACTIVATION + moved, record->y_zero, &record->y_low);
+    record->pad_height = st_op_pad_before(record->x_height, record->y_height, record->kernel_height,
+                                          record->stride_height, record->dilation_height, same);
+    record->pad_width = st_op_pad_before(record->x_width, record->y_width, record->kernel_width,
+                                         record->stride_width, record->dilation_width, same);
+    return st_op_activation(plan, FIELD_ACTIVATION + moved, y, &record->y_low, &record->y_high);
 }
 
 /* Shapes: x [batches, height, width, depth], weights [y_depth or 1, height, width, depth]. */
@@ -88,8 +73,7 @@ static st_status_t prepare(st_plan_t *plan, st_record_conv_t *record, st_tensor_
     }
     record->x_zero = x.zero_point;
     record->y_zero = y.zero_point;
-    record->y_high = INT8_MAX;
-    status = load_window(plan, record);
+    status = load_window(plan, record, &y);
     if (status == 0 && (record->pad_height < 0 || record->pad_width < 0)) {
         status = st_op_refuse_type(plan, &y);
     }

@@ -108,21 +108,6 @@ static st_status_t load_gates(st_plan_t *plan, record_lstm_t *record, uint32_t x
     return 0;
 }
 
-/* A variable tensor that this operator alone uses; its memory is the operator's. */
-static st_status_t load_state(st_plan_t *plan, uint32_t k, int32_t type, int32_t cells, st_tensor_t *tensor,
-                              uint32_t *offset) {
-    int32_t index = st_fb_i32_at(&plan->fb, plan->op_inputs, k);
-    st_status_t status = st_tensor_load(&plan->fb, plan->source, index, tensor);
-    if (status < 0) {
-        return st_plan_refuse(plan, -status, index);
-    }
-    if (tensor->type != type || !tensor->variable || tensor->data || tensor->elements != (uint32_t)cells ||
-        tensor->scales.count != 1 || !st_scale_is_valid(tensor->scale) || st_plan_is_read_by_others(plan, index)) {
-        return st_op_refuse_type(plan, tensor);
-    }
-    return st_plan_reserve(plan, tensor->bytes, offset);
-}
-
 /* trunc(clip / scale), at most 32767, for a scale of 2^power; -1 for a clip of zero, which means
  * no clipping. */
 static int32_t quantized_clip(uint32_t clip, int32_t power) {
@@ -203,12 +188,12 @@ static st_status_t prepare(st_plan_t *plan, record_lstm_t *record) {
     if (!st_tensor_is_activation(&y) || !load_shapes(plan, record, &x, &y)) {
         return st_op_refuse_type(plan, &y);
     }
-    status = load_state(plan, OPERAND_HIDDEN, ST_TENSOR_INT8, record->cells, &hidden, &record->hidden);
+    status = st_op_state(plan, OPERAND_HIDDEN, ST_TENSOR_INT8, (uint32_t)record->cells, &hidden, &record->hidden);
     if (status == 0 && !st_tensor_same_scale(&hidden, &y)) {
         status = st_op_refuse_type(plan, &hidden);
     }
     if (status == 0) {
-        status = load_state(plan, OPERAND_CELL, ST_TENSOR_INT16, record->cells, &cell, &record->cell);
+        status = st_op_state(plan, OPERAND_CELL, ST_TENSOR_INT16, (uint32_t)record->cells, &cell, &record->cell);
     }
     if (status == 0) {
         status = load_cell_scale(plan, record, &cell, hidden.scale);

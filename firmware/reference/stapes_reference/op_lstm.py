@@ -44,16 +44,6 @@ def _load_shapes(plan, x, y):
     return x.dims[time], x.dims[2], y.dims[2]
 
 
-def _load_state(plan, k, kind, cells):
-    """Return a variable tensor's description and its place in the state."""
-    tensor = plan.load(plan.fb.i32_at(plan.op_inputs, k))
-    if tensor.type != kind or not tensor.variable or tensor.data or tensor.elements != cells:
-        plan.refuse_type(tensor)
-    if tensor.scales[1] != 1 or not scale.is_valid(tensor.scale) or plan.is_read_by_others(tensor.index):
-        plan.refuse_type(tensor)
-    return tensor, plan.reserve(tensor.bytes)
-
-
 def _quantized_clip(clip, power):
     if not scale.is_valid(clip):
         return 0 if clip else -1
@@ -113,10 +103,10 @@ def prepare(plan):
     if shapes is None:
         plan.refuse_type(y)
     steps, inputs, cells = shapes
-    hidden, hidden_at = _load_state(plan, HIDDEN, INT8, cells)
+    hidden, hidden_at = plan.variable(HIDDEN, INT8, cells)
     if not hidden.same_scale(y):
         plan.refuse_type(hidden)
-    cell, cell_at = _load_state(plan, CELL_STATE, INT16, cells)
+    cell, cell_at = plan.variable(CELL_STATE, INT16, cells)
     power, clip, forget, added, out = _load_cell_scale(plan, cell, hidden)
     gates = _load_gates(plan, inputs, cells, x.scale, hidden.scale)
     columns = (plan.scratch(4 * inputs), plan.scratch(4 * cells))
