@@ -19,10 +19,11 @@
 #define ST_OP_UNIDIRECTIONAL_SEQUENCE_LSTM (44)
 #define ST_OP_STRIDED_SLICE (45)
 
-/* A record's kind only: CONV_2D with int4 weights, and with packed ones of 8 and 4 bits. */
+/* A record's kind only: CONV_2D with int4 weights, and with packed ones of 8 and 4 bits; the LSTM with packed ones. */
 #define ST_OP_CONV_2D_INT4 ((1 << 16) | ST_OP_CONV_2D)
 #define ST_OP_ZERO_SKIP_INT8 ((2 << 16) | ST_OP_CONV_2D)
 #define ST_OP_ZERO_SKIP_INT4 ((3 << 16) | ST_OP_CONV_2D)
+#define ST_OP_ZERO_SKIP_LSTM ((2 << 16) | ST_OP_UNIDIRECTIONAL_SEQUENCE_LSTM)
 
 /* Longest dot product: 65536 * 255 * 128 fits int32. */
 #define ST_OP_MAX_DEPTH (65536u)

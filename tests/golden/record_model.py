@@ -77,5 +77,6 @@ TRACES = {
     "model_copied_state": steps("copied_state.tflite"),
     "model_int4": steps("int4.tflite", ["encoder"]),
     "model_packed": steps("packed.tflite", ["encoder"]),
+    "model_packed_lstm": steps("packed_lstm.tflite", ["encoder"]),
     "model_faults": faults,
 }

@@ -53,6 +53,56 @@ def test_our_models_both_ways(bits, changes):
         assert_equal_runs(expected, run_kernels(kernels, packed, part, steps), "the packed kernels")
 
 
+def lstm_net(bits):
+    """LSTM of 40 inputs and 64 cells, then FULLY_CONNECTED, in the manner of a keyword net; 75 % zeros."""
+    rng = np.random.default_rng(4)
+    part = Subgraph("main")
+    limit = 7 if bits == 4 else 127
+
+    def matrix(name, rows, depth):
+        kept = np.repeat(rng.random((rows // 4, depth)) < 0.25, 4, axis=0)
+        values = (rng.integers(-limit, limit + 1, (rows, depth)) * kept).astype(np.int8)
+        return part.constant(name, values, scale=(0.3 / limit,), zero_point=(0,))
+
+    x = part.add(Tensor("features", (1, 4, 40), "int8", (0.0625,), (3,)))
+    weights = [matrix(f"w{k}", 64, 40 if k < 4 else 64) for k in range(8)]
+    biases = [part.constant(f"b{k}", rng.integers(-999, 999, 64, dtype=np.int32)) for k in range(4)]
+    hidden = part.add(Tensor("hidden", (1, 64), "int8", (1 / 110,), (-5,), variable=True))
+    cell = part.add(Tensor("cell", (1, 64), "int16", (2**-11,), (0,), variable=True))
+    y = part.add(Tensor("y", (1, 4, 64), "int8", (1 / 110,), (-5,)))
+    gates = [part.add(Tensor(f"gate{k}", (0,), "int16", (2**-12,), (0,))) for k in range(4)]
+    gates.append(part.add(Tensor("gate4", (0,), "int8", (1 / 110,), (-5,))))
+    inputs = [x, *weights, -1, -1, -1, *biases, -1, -1, hidden, cell, -1, -1, -1, -1]
+    options = {"FusedActivationFunction": 4, "CellClip": 8.0, "ProjClip": 0.0, "TimeMajor": 0}
+    _operate(part, "UNIDIRECTIONAL_SEQUENCE_LSTM", "UnidirectionalSequenceLSTMOptions", inputs, [y], options)
+    part.operators[0].intermediates = gates
+    flat = part.add(Tensor("flat", (1, 256), "int8", (1 / 110,), (-5,)))
+    shape = part.constant("shape", np.array([1, 256], np.int32))
+    _operate(part, "RESHAPE", "ReshapeOptions", [y, shape], [flat], {"NewShape": (1, 256)})
+    dense = matrix("w8", 12, 256)
+    out = part.add(Tensor("out", (1, 12), "int8", (0.1,), (0,)))
+    part.operate("FULLY_CONNECTED", [flat, dense, -1], [out])
+    part.inputs, part.outputs = [x], [out]
+    return serialise(Model([part]))
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_net_with_an_lstm_both_ways(bits):
+    data = lstm_net(bits)
+    packed, layers = packing.pack(data)
+    assert [layer.packed for layer in layers] == [True, True]
+    assert (layers[0].rows, layers[0].depth, layers[0].packed_bits) == (256, 104, bits)
+    assert len(packed) < (0.55 if bits == 4 else 0.75) * len(data)
+    dense, back = packing.densify(packed)
+    assert read_model(dense) == read_model(data)
+    assert back[0].packed and back[0].zeros == layers[0].zeros
+    assert packing.pack(dense)[0] == packed
+    after, before = describe(packed)[0], describe(data)[0]
+    assert after.weights == before.weights == 256 * 104
+    assert after.zero_weights == before.zero_weights > 0.7 * 256 * 104
+    assert after.multiplications == before.multiplications == 4 * 256 * 104
+
+
 def test_what_does_not_pay_stays():
     data = random_model(7, bits=4)
     packed, layers = packing.pack(data)

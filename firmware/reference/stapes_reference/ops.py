@@ -7,7 +7,7 @@ import stapes_spec as spec
 from . import op_add, op_copy, op_dense, op_lstm
 from .plan import REF_ARENA, REF_FILE, REF_REGION
 
-LSTM, CUSTOM = 44, 32
+LSTM, CUSTOM = op_lstm.LSTM, 32
 
 _PREPARE = {
     0: op_add.prepare,
@@ -33,6 +33,7 @@ _INVOKE = {
     op_copy.RESHAPE: (op_copy.invoke_reshape, 6),
     op_copy.GATHER: (op_copy.invoke_gather, 10),
     LSTM: (op_lstm.invoke, op_lstm.RECORD_BYTES // 4),
+    op_lstm.ZERO_SKIP_LSTM: (op_lstm.invoke, op_lstm.RECORD_BYTES // 4),
     op_copy.STRIDED_SLICE: (op_copy.invoke_strided_slice, 14),
 }
 
@@ -67,7 +68,7 @@ def prepare(plan):
     """Plan the plan's current operator."""
     if plan.code == CUSTOM and plan.custom_code == spec.ZERO_SKIP_OPERATOR.encode():
         # Our operator with packed weights goes by the stock operator whose options it has.
-        stock = op_dense.STOCK.get(plan.options_type)
+        stock = LSTM if plan.options_type == op_lstm.OPTIONS else op_dense.STOCK.get(plan.options_type)
         plan.packed = stock is not None
         plan.code = stock if plan.packed else CUSTOM
     function = _PREPARE.get(plan.code)
@@ -91,6 +92,6 @@ def invoke(memory, offset):
 def reset(memory, offset):
     """Reset the record's recurrent state. Returns the offset of the next record."""
     words = _words(memory.state, offset)
-    if words[0] == LSTM:
+    if words[0] in (LSTM, op_lstm.ZERO_SKIP_LSTM):
         op_lstm.reset(memory, words)
     return words[1]
