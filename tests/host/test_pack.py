@@ -5,6 +5,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from oracle_runners import assert_equal_runs, random_steps, run_kernels, run_litert, run_tflm
 from stapes_tools import kernels
+from stapes_tools.bench.samples import add_lstm
 from stapes_tools.cli.main import main
 from stapes_tools.convert import pack as packing
 from stapes_tools.convert.flatbuffer import serialise
@@ -59,27 +60,16 @@ def lstm_net(bits):
     part = Subgraph("main")
     limit = 7 if bits == 4 else 127
 
-    def matrix(name, rows, depth):
+    def matrix(rows, depth):
         kept = np.repeat(rng.random((rows // 4, depth)) < 0.25, 4, axis=0)
-        values = (rng.integers(-limit, limit + 1, (rows, depth)) * kept).astype(np.int8)
-        return part.constant(name, values, scale=(0.3 / limit,), zero_point=(0,))
+        return (rng.integers(-limit, limit + 1, (rows, depth)) * kept).astype(np.int8)
 
     x = part.add(Tensor("features", (1, 4, 40), "int8", (0.0625,), (3,)))
-    weights = [matrix(f"w{k}", 64, 40 if k < 4 else 64) for k in range(8)]
-    biases = [part.constant(f"b{k}", rng.integers(-999, 999, 64, dtype=np.int32)) for k in range(4)]
-    hidden = part.add(Tensor("hidden", (1, 64), "int8", (1 / 110,), (-5,), variable=True))
-    cell = part.add(Tensor("cell", (1, 64), "int16", (2**-11,), (0,), variable=True))
-    y = part.add(Tensor("y", (1, 4, 64), "int8", (1 / 110,), (-5,)))
-    gates = [part.add(Tensor(f"gate{k}", (0,), "int16", (2**-12,), (0,))) for k in range(4)]
-    gates.append(part.add(Tensor("gate4", (0,), "int8", (1 / 110,), (-5,))))
-    inputs = [x, *weights, -1, -1, -1, *biases, -1, -1, hidden, cell, -1, -1, -1, -1]
-    options = {"FusedActivationFunction": 4, "CellClip": 8.0, "ProjClip": 0.0, "TimeMajor": 0}
-    _operate(part, "UNIDIRECTIONAL_SEQUENCE_LSTM", "UnidirectionalSequenceLSTMOptions", inputs, [y], options)
-    part.operators[0].intermediates = gates
+    y = add_lstm(part, x, [matrix(64, 40 if k < 4 else 64) for k in range(8)], 0.3 / limit, steps=4)
     flat = part.add(Tensor("flat", (1, 256), "int8", (1 / 110,), (-5,)))
     shape = part.constant("shape", np.array([1, 256], np.int32))
     _operate(part, "RESHAPE", "ReshapeOptions", [y, shape], [flat], {"NewShape": (1, 256)})
-    dense = matrix("w8", 12, 256)
+    dense = part.constant("dense", matrix(12, 256), scale=(0.3 / limit,), zero_point=(0,))
     out = part.add(Tensor("out", (1, 12), "int8", (0.1,), (0,)))
     part.operate("FULLY_CONNECTED", [flat, dense, -1], [out])
     part.inputs, part.outputs = [x], [out]

@@ -42,11 +42,14 @@ class BareMetal:
 
     def __init__(self, elf: Path, flash: bytes = b""):
         from elftools.elf.elffile import ELFFile
+        from elftools.elf.sections import SymbolTableSection
         from rp2040py.rp2040 import RP2040
 
         with elf.open("rb") as file:
             parsed = ELFFile(file)
-            self.symbols = {s.name: s["st_value"] for s in parsed.get_section_by_name(".symtab").iter_symbols()}
+            table = parsed.get_section_by_name(".symtab")
+            assert isinstance(table, SymbolTableSection)
+            self.symbols = {symbol.name: symbol["st_value"] for symbol in table.iter_symbols()}
             segments = [(s["p_vaddr"], s.data()) for s in parsed.iter_segments() if s["p_type"] == "PT_LOAD"]
         self.chip = RP2040()
         self.core = self.chip.core

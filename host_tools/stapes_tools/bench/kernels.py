@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..convert.pack import pack
 from ..convert.zero_skip import encode
 from . import emulated, host
 from .board import CLOCKS_HZ, FLASH_BYTES_PER_S
-from .samples import conv_model, encoder_model, sparse_matrix
+from .samples import conv_model, encoder_model, lstm_model, sparse_matrix
 
 SIZE = 256  # of the matrix: rows and columns
 ZEROS = (0.5, 0.75, 0.9)
@@ -26,7 +27,7 @@ class Row:
     """A kernel, or a whole step of an encoder, on one target.
 
     Attributes:
-        kernel: its name; "layer": with bias and requantisation; "encoder": a whole step.
+        kernel: its name; "layer": a convolution with bias and requantisation; "lstm" and "encoder": a whole step.
         target: rp2040 or host.
         zeros: share of the weights that are zero.
         weights: that one run multiplies, zeros included.
@@ -125,11 +126,17 @@ def _encoder(bits: int, zeros: float) -> bytes:
     return pack(model)[0] if zeros else model
 
 
+def _lstm(bits: int, zeros: float) -> bytes:
+    model = lstm_model(bits, 1 - zeros)
+    return pack(model)[0] if zeros else model
+
+
 STEPS = tuple(
-    Step(f"{what} {'zero-skip' if zeros else 'dense'} int{bits}", zeros, lambda m=make, b=bits, z=zeros: m(b, z))
-    for what, make in (("layer", _layer), ("encoder", _encoder))
+    Step(f"{what} {'zero-skip' if zeros else 'dense'} int{bits}", zeros, partial(make, bits, zeros))
+    for what, make in (("layer", _layer), ("lstm", _lstm), ("encoder", _encoder))
     for bits in (8, 4)
     for zeros in (0.0, 0.75)
+    if (what, bits, zeros) != ("lstm", 4, 0.0)  # there is no stock one
 )
 VIPER = "viper int8"
 

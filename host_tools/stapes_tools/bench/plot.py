@@ -44,7 +44,7 @@ def _draw_target(axes, rows: Sequence[Row]) -> None:
     group = None
     for row in rows:
         first = row.kernel.split()[0]
-        found = first if first in ("layer", "encoder") else "product"
+        found = first if first in ("layer", "lstm", "encoder") else "product"
         place += 1.0 + (0.6 if group not in (None, found) else 0.0)
         group = found
         places.append(place)

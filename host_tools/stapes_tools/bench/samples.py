@@ -1,19 +1,22 @@
 """Matrices and models to measure: random weights, of which a given share is zero."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import stapes_spec as spec
+import tflite
 
 from ..convert.flatbuffer import serialise
-from ..convert.graph import Model, Subgraph, Tensor, pack_int4
+from ..convert.graph import Model, Operator, Subgraph, Tensor, pack_int4
 from ..convert.metadata import Metadata, encode_metadata, seal
 from ..convert.read import read_model
 from ..convert.topology import Block
 from ..convert.write import random_model
 
 # A full-size encoder: 651 k weights.
-ENCODER = {"channels": 256, "blocks": (Block(5),) * 8, "joint": 96}
+ENCODER: dict[str, Any] = {"channels": 256, "blocks": (Block(5),) * 8, "joint": 96}
+CELLS = 128  # of an LSTM, and its inputs
 _X_SCALE, _Y_SCALE = 1 / 16, 1 / 8
 
 
@@ -56,6 +59,45 @@ def conv_model(matrix: np.ndarray, bits: int) -> bytes:
     bias = part.constant("bias", np.arange(rows, dtype=np.int32))
     y = part.add(Tensor("y", (1, 1, 1, rows), "int8", (_Y_SCALE,), (-5,)))
     part.operate("CONV_2D", [x, weights, bias], [y], Padding=1, StrideW=1, StrideH=1)
+    part.inputs, part.outputs = [x], [y]
+    return one_part(part)
+
+
+def add_lstm(part: Subgraph, x: int, matrices: list[np.ndarray], scale: float, steps: int = 1) -> int:
+    """Append an UNIDIRECTIONAL_SEQUENCE_LSTM; returns its output, int8 [1, steps, cells].
+
+    Args:
+        part: to append it to.
+        x: its input, int8 [1, steps, inputs].
+        matrices: int [cells, inputs] of the four gates, then [cells, cells] of them.
+        scale: of the weights.
+    """
+    cells = len(matrices[0])
+    state = {"scale": (1 / 110,), "zero_point": (-5,)}
+    one = {"scale": (scale,), "zero_point": (0,)}
+    weights = [part.constant(f"matrix{k}", matrix.astype(np.int8), **one) for k, matrix in enumerate(matrices)]
+    biases = [part.constant(f"bias{k}", np.arange(cells, dtype=np.int32) * (k + 1)) for k in range(4)]
+    hidden = part.add(Tensor("hidden", (1, cells), "int8", variable=True, **state))
+    cell = part.add(Tensor("cell", (1, cells), "int16", (2**-11,), (0,), variable=True))
+    y = part.add(Tensor("cells", (1, steps, cells), "int8", **state))
+    gates = [part.add(Tensor(f"gate{k}", (0,), "int16", (2**-12,), (0,))) for k in range(4)]
+    gates.append(part.add(Tensor("gate4", (0,), "int8", **state)))
+    inputs = [x, *weights, -1, -1, -1, *biases, -1, -1, hidden, cell, -1, -1, -1, -1]
+    options = {"FusedActivationFunction": tflite.ActivationFunctionType.TANH, "CellClip": 8.0}
+    table = "UnidirectionalSequenceLSTMOptions"
+    part.operators.append(
+        Operator("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [y], options, 2, table=table, intermediates=gates)
+    )
+    return y
+
+
+def lstm_model(bits: int, keep: float) -> bytes:
+    """A model whose encoder is an LSTM of CELLS inputs and CELLS cells; see sparse_matrix."""
+    rng = np.random.default_rng(4)
+    part = Subgraph("encoder")
+    x = part.add(Tensor("x", (1, 1, CELLS), "int8", (_X_SCALE,), (3,)))
+    matrices = [sparse_matrix(rng, CELLS, CELLS, bits, keep) for _ in range(8)]
+    y = add_lstm(part, x, matrices, 1 / (2 << bits))
     part.inputs, part.outputs = [x], [y]
     return one_part(part)
 

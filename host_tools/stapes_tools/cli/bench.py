@@ -70,7 +70,7 @@ def kernels_(target: str | None, as_list: bool, plot: Path | None) -> None:
 
 def _measured(target: str | None) -> list[Row]:
     """The rows of one target or of both, with a bar on standard error where that is a terminal."""
-    images = []
+    images: list[Path | None] = []
     if target != HOST:
         with waiting("building the firmware"):
             images.append(build_firmware("rp2040_pico").uf2)
