@@ -1,4 +1,4 @@
-"""`stapes bench kernels`: the arithmetic of its rows, their JSON form, the picture, and what is said without valgrind."""
+"""`stapes bench kernels`: the arithmetic of its rows, their JSON form, the picture, and a computer without valgrind."""
 
 import json
 
