@@ -147,19 +147,13 @@ static void gather_bytes(const st_record_conv_t *op, const int8_t *x, int32_t to
 static void packed_position(const st_memory_t *memory, const st_record_conv_t *op, const int8_t *x, int32_t top,
                             int32_t left, int8_t *y) {
     uint32_t depth = (uint32_t)(op->kernel_height * op->kernel_width * op->x_depth);
-    st_zero_skip_t packed = st_zero_skip_open(memory->file, op, depth);
+    uint32_t rows = (uint32_t)op->y_depth;
     uint32_t *sums = st_write_at(memory, op->scratch);
-    uint8_t *column = (uint8_t *)(sums + ST_ZERO_SKIP_ROWS * packed.blocks);
+    uint8_t *column = (uint8_t *)sums + st_zero_skip_sum_bytes(rows);
     gather_bytes(op, x, top, left, column);
-    if (op->head.kind == ST_OP_ZERO_SKIP_INT8) {
-        st_zero_skip_sums8(&packed, column, sums);
-    } else {
-        st_zero_skip_sums4(&packed, column, sums);
-    }
+    st_zero_skip_sums(memory->file + op->weights, rows, depth, column, sums);
     st_dense_channel_t channel = st_dense_channels(memory, op);
-    for (int32_t c = 0; c < op->y_depth; c++) {
-        y[c] = st_dense_finish(&channel, (int32_t)sums[c], op);
-    }
+    st_dense_finish_rows(&channel, (const int32_t *)sums, rows, op, y);
 }
 
 /* sums[c] += (x - zero) * w over one tap of the kernel. */
@@ -183,8 +177,8 @@ static void depthwise_position(const st_memory_t *memory, const st_record_conv_t
                                int32_t left, int8_t *y) {
     uint32_t *sums = st_write_at(memory, op->scratch);
     const int8_t *weights = (const int8_t *)memory->file + op->weights;
-    const int32_t *multipliers = (const int32_t *)(const void *)(memory->state + op->channels.multipliers);
-    const int8_t *shifts = (const int8_t *)memory->state + op->channels.shifts;
+    st_dense_channel_t channel = st_dense_channels(memory, op);
+    channel.bias = NULL; /* the sums start with it */
     for (int32_t c = 0; c < op->y_depth; c++) {
         sums[c] = op->bias ? st_read_u32(memory->file + op->bias + 4 * c) : 0;
     }
@@ -197,10 +191,7 @@ static void depthwise_position(const st_memory_t *memory, const st_record_conv_t
             weights += op->y_depth;
         }
     }
-    for (int32_t c = 0; c < op->y_depth; c++) {
-        uint32_t k = (uint32_t)c * op->channels.step;
-        y[c] = st_dense_requantize((int32_t)sums[c], multipliers[k], shifts[k], op);
-    }
+    st_dense_finish_rows(&channel, (const int32_t *)sums, (uint32_t)op->y_depth, op, y);
 }
 
 static void dense_position(const st_memory_t *memory, const st_record_conv_t *op, const int8_t *x, int32_t top,

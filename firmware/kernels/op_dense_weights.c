@@ -95,10 +95,13 @@ st_status_t st_op_dense_weights(st_plan_t *plan, st_record_conv_t *record, const
     record->weights = weights->data;
     record->bias = bias.data;
     if (plan->packed) {
-        status = st_zero_skip_prepare(plan, record, weights);
+        uint32_t bits = weights->type == ST_TENSOR_INT4 ? 4 : 8;
+        status = st_zero_skip_prepare(plan, ST_ZERO_SKIP_PACKED_INPUT, channels, weights->elements / channels, bits,
+                                      &record->weights);
         if (status < 0) {
             return status;
         }
+        record->head.kind = bits == 4 ? ST_OP_ZERO_SKIP_INT4 : ST_OP_ZERO_SKIP_INT8;
     }
     return load_channels(plan, weights, &record->channels);
 }

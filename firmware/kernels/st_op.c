@@ -11,6 +11,21 @@
 
 #define OPTIONS_CONV (1)
 #define OPTIONS_FULLY_CONNECTED (8)
+#define OPTIONS_LSTM (71)
+
+/* The stock operator that has options of a type; 0: none of those that may be packed. */
+static int32_t packable(int32_t options_type) {
+    switch (options_type) {
+        case OPTIONS_CONV:
+            return ST_OP_CONV_2D;
+        case OPTIONS_FULLY_CONNECTED:
+            return ST_OP_FULLY_CONNECTED;
+        case OPTIONS_LSTM:
+            return ST_OP_UNIDIRECTIONAL_SEQUENCE_LSTM;
+        default:
+            return 0;
+    }
+}
 
 /* Our operator with packed weights goes by the stock operator whose options it has. */
 static void unpack_code(st_plan_t *plan) {
@@ -19,9 +34,10 @@ static void unpack_code(st_plan_t *plan) {
         memcmp(plan->fb.data + name.at, ST_ZERO_SKIP_OPERATOR, name.count) != 0) {
         return;
     }
-    if (plan->options_type == OPTIONS_CONV || plan->options_type == OPTIONS_FULLY_CONNECTED) {
+    int32_t stock = packable(plan->options_type);
+    if (stock) {
         plan->packed = 1;
-        plan->code = plan->options_type == OPTIONS_CONV ? ST_OP_CONV_2D : ST_OP_FULLY_CONNECTED;
+        plan->code = stock;
     }
 }
 
@@ -97,6 +113,7 @@ st_status_t st_op_invoke(const st_memory_t *memory, const st_record_t *record) {
         case ST_OP_GATHER:
             return st_op_invoke_gather(memory, record);
         case ST_OP_UNIDIRECTIONAL_SEQUENCE_LSTM:
+        case ST_OP_ZERO_SKIP_LSTM:
             st_op_invoke_lstm(memory, record);
             return 0;
         case ST_OP_STRIDED_SLICE:
@@ -133,7 +150,7 @@ st_status_t st_op_invoke(const st_memory_t *memory, const st_record_t *record) {
 }
 
 void st_op_reset(const st_memory_t *memory, const st_record_t *record) {
-    if (record->kind == ST_OP_UNIDIRECTIONAL_SEQUENCE_LSTM) {
+    if (record->kind == ST_OP_UNIDIRECTIONAL_SEQUENCE_LSTM || record->kind == ST_OP_ZERO_SKIP_LSTM) {
         st_op_reset_lstm(memory, record);
     } else if (record->kind == ST_OP_SVDF) {
         st_op_reset_svdf(memory, record);
@@ -178,6 +195,10 @@ st_status_t st_op_activation(st_plan_t *plan, uint32_t field, const st_tensor_t 
 
 st_status_t st_op_multiplier(st_plan_t *plan, const st_tensor_t *tensor, st_real_t numerator, st_real_t denominator,
                              int32_t max_shift, st_multiplier_t *multiplier) {
+    if (!plan->state && st_ratio_most_shift(numerator, denominator) <= max_shift) {
+        memset(multiplier, 0, sizeof(*multiplier)); /* while sizing nobody asks for it: half of all divisions */
+        return 0;
+    }
     *multiplier = st_quantize_ratio(numerator, denominator);
     return multiplier->shift <= max_shift ? 0 : st_op_refuse_type(plan, tensor);
 }

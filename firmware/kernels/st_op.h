@@ -36,10 +36,11 @@
 #define ST_OP_LEAKY_RELU (98)
 #define ST_OP_QUANTIZE (114)
 
-/* A record's kind only: CONV_2D with int4 weights, and with packed ones of 8 and 4 bits. */
+/* A record's kind only: CONV_2D with int4 weights, and with packed ones of 8 and 4 bits; the LSTM with packed ones. */
 #define ST_OP_CONV_2D_INT4 ((1 << 16) | ST_OP_CONV_2D)
 #define ST_OP_ZERO_SKIP_INT8 ((2 << 16) | ST_OP_CONV_2D)
 #define ST_OP_ZERO_SKIP_INT4 ((3 << 16) | ST_OP_CONV_2D)
+#define ST_OP_ZERO_SKIP_LSTM ((2 << 16) | ST_OP_UNIDIRECTIONAL_SEQUENCE_LSTM)
 
 /* A record's kind only: any function of one int8, as a table. */
 #define ST_OP_LOOKUP ((4 << 16) | ST_OP_LOGISTIC)

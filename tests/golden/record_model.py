@@ -81,5 +81,6 @@ TRACES = {
     "model_int4": steps("int4.tflite", ["encoder"]),
     "model_packed": steps("packed.tflite", ["encoder"]),
     "model_audio_operators": steps("audio_operators.tflite", ["classifier"]),
+    "model_packed_lstm": steps("packed_lstm.tflite", ["encoder"]),
     "model_faults": faults,
 }

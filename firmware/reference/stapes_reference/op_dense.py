@@ -3,6 +3,8 @@ op_fully_connected.c, st_dense.c and st_dense_int4.c. Packed weights: zero_skip.
 
 import struct
 
+import stapes_spec as spec
+
 from . import float32, scale, zero_skip
 from .fixed import clamp, multiply_by_quantized_multiplier, wrap_i32
 from .plan import align8
@@ -178,7 +180,7 @@ def _load_weights(plan, op, x, w, y):
     op.bias = bias.data if bias else 0
     if plan.packed:
         bits = 4 if w.type == INT4 else 8
-        zero_skip.prepare(plan, op, bits, op.y_depth, w.elements // op.y_depth)
+        op.weights = zero_skip.prepare(plan, spec.ZERO_SKIP_PACKED_INPUT, op.y_depth, w.elements // op.y_depth, bits)
         op.kind = ZERO_SKIP_INT4 if bits == 4 else ZERO_SKIP_INT8
     op.multipliers = plan.reserve(4 * count)
     op.shifts = plan.reserve(count)
@@ -275,10 +277,7 @@ def _packed_position(memory, op, rows):
     for row in rows:
         # Unsigned: x + 128 is x - zero + zero + 128; what is padded is the zero point.
         column += [x + op.x_zero + 128 for x in row or [0] * op.x_depth]
-    bits = 4 if op.kind == ZERO_SKIP_INT4 else 8
-    size = zero_skip.packed_bytes(memory.file, op.weights, bits)
-    data = memory.file[op.weights : op.weights + size]
-    sums = [wrap_i32(total) for total in zero_skip.sums(data, op.y_depth, len(column), bits, column)]
+    sums = zero_skip.file_sums(memory.file, op.weights, op.y_depth, len(column), column)
     memory.write(op.scratch, "i", sums)
     memory.write(op.scratch, "B", column, 4 * len(sums))
     return sums[: op.y_depth]

@@ -7,7 +7,7 @@ import stapes_spec as spec
 from . import op_copy, op_dense, op_elementwise, op_lstm, op_pointwise, op_pool, op_svdf
 from .plan import REF_ARENA, REF_FILE, REF_REGION
 
-LSTM, CUSTOM = 44, 32
+LSTM, CUSTOM = op_lstm.LSTM, 32
 
 _PREPARE = {
     op_elementwise.ADD: op_elementwise.prepare,
@@ -51,6 +51,7 @@ _INVOKE = {
     op_copy.RESHAPE: (op_copy.invoke_reshape, 6),
     op_copy.GATHER: (op_copy.invoke_gather, 10),
     LSTM: (op_lstm.invoke, op_lstm.RECORD_BYTES // 4),
+    op_lstm.ZERO_SKIP_LSTM: (op_lstm.invoke, op_lstm.RECORD_BYTES // 4),
     op_copy.STRIDED_SLICE: (op_copy.invoke_strided_slice, 14),
     op_copy.PAD: (op_copy.invoke_pad, 15),
     op_pool.AVERAGE_POOL_2D: (op_pool.invoke_pool, op_pool.POOL_WORDS),
@@ -63,7 +64,7 @@ _INVOKE = {
     op_svdf.SVDF: (op_svdf.invoke, op_svdf.RECORD_WORDS),
 }
 
-_RESET = {LSTM: op_lstm.reset, op_svdf.SVDF: op_svdf.reset}
+_RESET = {LSTM: op_lstm.reset, op_lstm.ZERO_SKIP_LSTM: op_lstm.reset, op_svdf.SVDF: op_svdf.reset}
 
 
 class Memory:
@@ -96,7 +97,7 @@ def prepare(plan):
     """Plan the plan's current operator."""
     if plan.code == CUSTOM and plan.custom_code == spec.ZERO_SKIP_OPERATOR.encode():
         # Our operator with packed weights goes by the stock operator whose options it has.
-        stock = op_dense.STOCK.get(plan.options_type)
+        stock = LSTM if plan.options_type == op_lstm.OPTIONS else op_dense.STOCK.get(plan.options_type)
         plan.packed = stock is not None
         plan.code = stock if plan.packed else CUSTOM
     function = _PREPARE.get(plan.code)
