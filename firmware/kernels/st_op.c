@@ -195,10 +195,6 @@ st_status_t st_op_activation(st_plan_t *plan, uint32_t field, const st_tensor_t 
 
 st_status_t st_op_multiplier(st_plan_t *plan, const st_tensor_t *tensor, st_real_t numerator, st_real_t denominator,
                              int32_t max_shift, st_multiplier_t *multiplier) {
-    if (!plan->state && st_ratio_most_shift(numerator, denominator) <= max_shift) {
-        memset(multiplier, 0, sizeof(*multiplier)); /* while sizing nobody asks for it: half of all divisions */
-        return 0;
-    }
     *multiplier = st_quantize_ratio(numerator, denominator);
     return multiplier->shift <= max_shift ? 0 : st_op_refuse_type(plan, tensor);
 }
