@@ -73,8 +73,8 @@ def add_lstm(part: Subgraph, x: int, matrices: list[np.ndarray], scale: float, s
         scale: of the weights.
     """
     cells = len(matrices[0])
-    state = {"scale": (1 / 110,), "zero_point": (-5,)}
-    one = {"scale": (scale,), "zero_point": (0,)}
+    state: dict[str, Any] = {"scale": (1 / 110,), "zero_point": (-5,)}
+    one: dict[str, Any] = {"scale": (scale,), "zero_point": (0,)}
     weights = [part.constant(f"matrix{k}", matrix.astype(np.int8), **one) for k, matrix in enumerate(matrices)]
     biases = [part.constant(f"bias{k}", np.arange(cells, dtype=np.int32) * (k + 1)) for k in range(4)]
     hidden = part.add(Tensor("hidden", (1, cells), "int8", variable=True, **state))
