@@ -129,24 +129,41 @@ static inline int32_t scaled(int32_t value, st_multiplier_t scale) {
     return st_rounding_divide_by_pot(value * (scale.multiplier >> 11) + rounded, -scale.shift);
 }
 
-static inline int8_t finish(const record_elementwise_t *op, int32_t value) {
-    value = st_multiply_by_quantized_multiplier(value, op->y_scale.multiplier, op->y_scale.shift);
-    return (int8_t)(st_clamp(value, op->y_low - op->y_zero, op->y_high - op->y_zero) + op->y_zero);
+/* What a run needs of a record, copied: bytes that are written might be the record's, for all that C knows. */
+typedef struct {
+    int32_t a_zero, b_zero, y_zero, low, high; /* low, high: before y_zero is added */
+    st_multiplier_t y_scale;
+    uint32_t a_step, b_step;
+} run_t;
+
+static inline run_t run_of(const record_elementwise_t *op) {
+    run_t run = {op->a_zero,  op->b_zero,     op->y_zero,     op->y_low - op->y_zero, op->y_high - op->y_zero,
+                 op->y_scale, op->a_step[0], op->b_step[0]};
+    return run;
+}
+
+static inline int8_t finish(run_t run, int32_t value) {
+    value = st_multiply_by_quantized_multiplier(value, run.y_scale.multiplier, run.y_scale.shift);
+    return (int8_t)(st_clamp(value, run.low, run.high) + run.y_zero);
 }
 
 ST_HOT static void add_run(const record_elementwise_t *op, const int8_t *a, const int8_t *b, int8_t *y) {
+    const run_t run = run_of(op);
+    const st_multiplier_t a_scale = op->a_scale;
+    const st_multiplier_t b_scale = op->b_scale;
     for (const int8_t *end = y + op->count[0]; y != end; y++) {
-        *y = finish(op, scaled(*a - op->a_zero, op->a_scale) + scaled(*b - op->b_zero, op->b_scale));
-        a += op->a_step[0];
-        b += op->b_step[0];
+        *y = finish(run, scaled(*a - run.a_zero, a_scale) + scaled(*b - run.b_zero, b_scale));
+        a += run.a_step;
+        b += run.b_step;
     }
 }
 
 ST_HOT static void mul_run(const record_elementwise_t *op, const int8_t *a, const int8_t *b, int8_t *y) {
+    const run_t run = run_of(op);
     for (const int8_t *end = y + op->count[0]; y != end; y++) {
-        *y = finish(op, (*a - op->a_zero) * (*b - op->b_zero));
-        a += op->a_step[0];
-        b += op->b_step[0];
+        *y = finish(run, (*a - run.a_zero) * (*b - run.b_zero));
+        a += run.a_step;
+        b += run.b_step;
     }
 }
 
