@@ -8,7 +8,7 @@ from rich.table import Table
 
 from ..convert import pack as packing
 from ..convert.pack import Layer
-from ..errors import UserError
+from .files import about, read_file, write_file
 from .render import console
 
 _PATH = click.Path(path_type=Path)
@@ -35,18 +35,10 @@ def densify(source: Path, target: Path) -> None:
 
 
 def _convert(source: Path, target: Path, change: Callable[[bytes], tuple[bytes, list[Layer]]]) -> None:
-    try:
-        data = source.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot be read ({error.strerror})", source, "check the path") from None
-    try:
+    data = read_file(source)
+    with about(source):
         result, layers = change(data)
-    except UserError as error:
-        raise UserError(error.what, error.path or source, error.advice) from None
-    try:
-        target.write_bytes(result)
-    except OSError as error:
-        raise UserError(f"cannot be written ({error.strerror})", target, "check the path") from None
+    write_file(target, result)
     console.print(_table(layers))
     console.print(f"{len(data):,} bytes -> {len(result):,} bytes; {_cycles(layers)}")
 
