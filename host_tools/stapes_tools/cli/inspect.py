@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from ..convert import decode_form
 from ..convert.board import BoardPlan, plan
 from ..convert.inspect import Row, Totals, describe, totals
 from .files import about, read_file
@@ -130,7 +131,10 @@ def summary(file_bytes: int, rows: Sequence[Row], board: BoardPlan) -> list[str]
 def _board_lines(rows: Sequence[Row], board: BoardPlan) -> list[str]:
     if board.operators:
         refused = Counter(f"{row.operator}: {row.refusal}" for row in rows if row.refusal)
-        return ["the board refuses it:", *(f"  {count} × {why}" for why, count in refused.items())]
+        lines = ["the board refuses it:", *(f"  {count} × {why}" for why, count in refused.items())]
+        if any(row.operator == decode_form.KIND for row in rows):
+            lines = ["the board refuses TensorFlow Lite Micro's DECODE: `stapes densify`, then `stapes pack` it"]
+        return lines
     if not board.total_bytes:
         return [f"the board refuses it: {board.refusal}"]
     lines = [

@@ -6,6 +6,7 @@ from math import prod
 
 import numpy as np
 
+from stapes_tools.convert import decode_form
 from stapes_tools.convert.board import BoardPlan, Place, Refusal
 from stapes_tools.convert.graph import Operator, Subgraph, Tensor, element_bits
 from stapes_tools.convert.pack import packed_matrix
@@ -28,7 +29,6 @@ _WITHOUT_WEIGHTS = (
     "TRANSPOSE",
     "SLICE",
     "EXPAND_DIMS",
-    "TFLM_DECODE",
 )
 _ROWS_PER_ENTRY = 4
 
@@ -39,10 +39,11 @@ class Row:
 
     shape and dtype are its first output's; weights counts the elements of its weight tensors (a
     GATHER's table included), zero_weights those of them that stand for 0.0, weight_dtype is their type
-    ("" without weights); weight_bytes are what they take in the file, constant_bytes all its constants;
-    multiplications counts multiplications by a weight in one invocation, zeros included,
-    multiplications_done those that packed weights leave of them. place: of its result, None where the board refuses
-    the model; refusal: why the board does not run this operator.
+    ("" without weights); what DECODE expands is its own and not the layer's. weight_bytes are what they
+    take in the file, constant_bytes all its constants; multiplications counts multiplications by a weight
+    in one invocation, zeros included, multiplications_done those that packed weights leave of them.
+    place: of its result, None where the board refuses the model; refusal: why the board does not run
+    this operator.
     """
 
     subgraph: str
@@ -89,7 +90,9 @@ class Totals:
 
 
 def _weights(subgraph: Subgraph, operator: Operator) -> list[Tensor]:
-    if operator.kind.removeprefix("CUSTOM ") in _WITHOUT_WEIGHTS:
+    if operator.kind == decode_form.KIND:
+        return [subgraph.tensors[index] for index in operator.outputs]
+    if operator.kind in _WITHOUT_WEIGHTS:
         return []
     positions = _WEIGHT_INPUTS.get(operator.kind, (_WEIGHT_INPUT,))
     indices = [operator.inputs[k] for k in positions if k < len(operator.inputs) and operator.inputs[k] >= 0]
@@ -139,7 +142,10 @@ def _row(subgraph: Subgraph, operator: Operator, place: Place | None, refusal: R
     stored = {index: len(subgraph.tensors[index].data or b"") for index in constants}
     multiplications = done = _multiplications(subgraph, operator, weights)
     zeros, weight_bytes = sum(map(_zero_weights, weights)), sum(len(tensor.data or b"") for tensor in weights)
-    if operator.packed:
+    if operator.kind == decode_form.KIND:
+        weight_bytes = sum(stored.values())
+        zeros = count - decode_form.count_values(subgraph, operator)
+    elif operator.packed:
         matrix = _packed(subgraph, operator)
         zeros = 0 if matrix is None else matrix.size - int(np.count_nonzero(matrix))
         weight_bytes = stored.get(operator.inputs[-1], 0)

@@ -12,6 +12,7 @@ from math import prod
 import numpy as np
 import stapes_spec as spec
 
+from stapes_tools.convert.decode_form import Decoded, code, expand
 from stapes_tools.convert.flatbuffer import serialise
 from stapes_tools.convert.graph import Model, Operator, Subgraph, Tensor, element_bits, pack_int4
 from stapes_tools.convert.metadata import seal
@@ -271,20 +272,36 @@ def pack(data: bytes) -> tuple[bytes, list[Layer]]:
     return _written(model), layers
 
 
-def densify(data: bytes) -> tuple[bytes, list[Layer]]:
+def pack_for_decode(data: bytes) -> tuple[bytes, list[Decoded]]:
+    """Put TensorFlow Lite Micro's operator DECODE before the layers whose weights get smaller by it (decode_form.py).
+
+    Args:
+        data: a .tflite file, not only ours.
+    Returns:
+        (the file, one Decoded per tensor of weights that DECODE could write).
+    Raises:
+        UserError: not a .tflite, damaged, or with a part that cannot be copied.
+    """
+    model = _checked(read_model(data))
+    coded = code(model)
+    return _written(model), coded
+
+
+def densify(data: bytes) -> tuple[bytes, list[Layer | Decoded]]:
     """Put stock operators and dense weights in the place of packed ones.
 
     Args:
-        data: what pack wrote.
+        data: what pack or pack_for_decode wrote.
     Returns:
-        (the file with stock operators, one Layer per layer that was packed).
+        (the file with stock operators, one Layer per layer that was packed, one Decoded per tensor of DECODE).
     Raises:
         UserError: not a .tflite, or damaged.
     """
     model = _checked(read_model(data))
-    layers = []
+    layers: list[Layer | Decoded] = []
     for number, subgraph in enumerate(model.subgraphs):
         before = _uses(subgraph)
+        layers += expand(subgraph)
         for operator in subgraph.operators:
             if operator.packed:
                 layers.append(_layer(subgraph, operator, packed_matrix(subgraph, operator)[0].astype(np.int64)))
