@@ -20,6 +20,7 @@ from .grammar import grammar
 from .inspect import inspect
 from .lattice import lattice
 from .pack import densify, pack
+from .sparsify import sparsify
 from .train import train
 from .transcribe import transcribe
 
@@ -31,7 +32,7 @@ _DEBUG = "--debug"
 _GROUPS = {
     "Recognise": ("transcribe", "demo"),
     "Look into files": ("inspect", "grammar", "lattice"),
-    "Make models small": ("pack", "densify"),
+    "Make models small": ("sparsify", "pack", "densify"),
     "Train": ("corpus", "train", "adapt"),
     "Measure": ("eval", "bench"),
 }
@@ -66,7 +67,21 @@ def stapes(debug: bool) -> None:
     """
 
 
-for _verb in (transcribe, demo, grammar, lattice, inspect, pack, densify, corpus, train, adapt, evaluation, bench):
+for _verb in (
+    transcribe,
+    demo,
+    grammar,
+    lattice,
+    inspect,
+    sparsify,
+    pack,
+    densify,
+    corpus,
+    train,
+    adapt,
+    evaluation,
+    bench,
+):
     stapes.add_command(_verb)
 stapes.add_command(inspect, "model")  # its name before it took any model
 

@@ -224,8 +224,13 @@ def _drop_tensors(subgraph: Subgraph, dropped: set[int]) -> dict[int, int]:
     return places
 
 
-def _checked(model: Model) -> Model:
-    """The model, if it can be written again as it was."""
+def read_copyable(data: bytes) -> Model:
+    """A .tflite file as a model that can be written again as it was.
+
+    Raises:
+        UserError: not a .tflite, damaged, or with a part that cannot be copied.
+    """
+    model = read_model(data)
     for subgraph in model.subgraphs:
         for tensor in subgraph.tensors:
             if element_bits(tensor.dtype) == 0 or tensor.sparse:
@@ -241,7 +246,8 @@ def _is_copied(value) -> bool:
     return isinstance(value, int | float) or (isinstance(value, tuple) and all(isinstance(v, int) for v in value))
 
 
-def _written(model: Model) -> bytes:
+def written(model: Model) -> bytes:
+    """The model's file, with our checksum where it has our metadata."""
     data = serialise(model)
     entry = model.metadata.get(spec.MODEL_METADATA_NAME, b"")
     return seal(data) if len(entry) >= spec.METADATA_BYTES else data
@@ -257,7 +263,7 @@ def pack(data: bytes) -> tuple[bytes, list[Layer]]:
     Raises:
         UserError: not a .tflite, damaged, or with a part that cannot be copied.
     """
-    model = _checked(read_model(data))
+    model = read_copyable(data)
     layers = []
     for subgraph in model.subgraphs:
         uses = _uses(subgraph)
@@ -269,7 +275,7 @@ def pack(data: bytes) -> tuple[bytes, list[Layer]]:
             if layer.pays:
                 _pack_layer(subgraph, operator, matrix, layer.bits)
             layers.append(replace(layer, packed=layer.pays))
-    return _written(model), layers
+    return written(model), layers
 
 
 def pack_for_decode(data: bytes) -> tuple[bytes, list[Decoded]]:
@@ -282,9 +288,9 @@ def pack_for_decode(data: bytes) -> tuple[bytes, list[Decoded]]:
     Raises:
         UserError: not a .tflite, damaged, or with a part that cannot be copied.
     """
-    model = _checked(read_model(data))
+    model = read_copyable(data)
     coded = code(model)
-    return _written(model), coded
+    return written(model), coded
 
 
 def densify(data: bytes) -> tuple[bytes, list[Layer | Decoded]]:
@@ -297,7 +303,7 @@ def densify(data: bytes) -> tuple[bytes, list[Layer | Decoded]]:
     Raises:
         UserError: not a .tflite, or damaged.
     """
-    model = _checked(read_model(data))
+    model = read_copyable(data)
     layers: list[Layer | Decoded] = []
     for number, subgraph in enumerate(model.subgraphs):
         before = _uses(subgraph)
@@ -308,7 +314,7 @@ def densify(data: bytes) -> tuple[bytes, list[Layer | Decoded]]:
                 _unpack_layer(subgraph, operator)
         dropped = {index for index in before if index >= 0} - set(_uses(subgraph)) - _outputs(subgraph.operators)
         _follow(model, number, _drop_tensors(subgraph, dropped))
-    return _written(model), layers
+    return written(model), layers
 
 
 def _outputs(operators: Iterable[Operator]) -> set[int]:
