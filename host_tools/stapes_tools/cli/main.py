@@ -13,6 +13,7 @@ from ..device.errors import DeviceError
 from ..errors import StapesError
 from .adapt import adapt
 from .bench import bench
+from .convert import convert
 from .corpus import corpus
 from .demo import demo
 from .eval import evaluation
@@ -32,7 +33,7 @@ _DEBUG = "--debug"
 _GROUPS = {
     "Recognise": ("transcribe", "demo"),
     "Look into files": ("inspect", "grammar", "lattice"),
-    "Make models small": ("sparsify", "pack", "densify"),
+    "Make models small": ("convert", "sparsify", "pack", "densify"),
     "Train": ("corpus", "train", "adapt"),
     "Measure": ("eval", "bench"),
 }
@@ -67,21 +68,8 @@ def stapes(debug: bool) -> None:
     """
 
 
-for _verb in (
-    transcribe,
-    demo,
-    grammar,
-    lattice,
-    inspect,
-    sparsify,
-    pack,
-    densify,
-    corpus,
-    train,
-    adapt,
-    evaluation,
-    bench,
-):
+_VERBS = (transcribe, demo, inspect, grammar, lattice, convert, sparsify, pack, densify, corpus, train, adapt)
+for _verb in (*_VERBS, evaluation, bench):
     stapes.add_command(_verb)
 stapes.add_command(inspect, "model")  # its name before it took any model
 

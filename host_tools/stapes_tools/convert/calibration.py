@@ -180,7 +180,7 @@ def choose(data: bytes, model: Model, source: Path | None, seed: int = 0) -> Cho
     Raises:
         UserError: nothing usable there.
     """
-    files = _files(source, RECORDINGS if is_recogniser(model) else ARRAYS) if source else []
+    files = calibration_files(source, RECORDINGS if is_recogniser(model) else ARRAYS)
     if is_recogniser(model):
         return _recogniser(data, model, files, seed)
     if files and len(model.subgraphs) > 1:
@@ -217,12 +217,14 @@ def _limited(sequences: Iterable) -> Iterator:
             return
 
 
-def _files(source: Path, endings: Sequence[str]) -> list[Path]:
-    """The file, or the folder's files with one of these endings, in order.
+def calibration_files(source: Path | None, endings: Sequence[str]) -> list[Path]:
+    """The file, or the folder's files with one of these endings, in order; none of None.
 
     Raises:
         UserError: there are none.
     """
+    if source is None:
+        return []
     if source.is_dir():
         found = sorted(path for path in source.rglob("*") if path.suffix.lower() in endings)
         if not found:

@@ -2,8 +2,8 @@
 
 1. How much the output errs when one layer alone is sparse is measured, for several shares of zeros.
 2. The global share is reached at the least sum of these errors: layers give blocks where an error buys most weights.
-3. Layer after layer, in the order of execution, the weights that stay make up for those that go (reconstruct.py), on the
-   inputs that the layers before, sparse already, give them; biases take up what is left on average.
+3. Layer after layer, in the order of execution, the weights that stay make up for those that go (reconstruct.py), on
+   the inputs that the layers before, sparse already, give them; biases take up what is left on average.
 
 An error is that of the output, squared, over the variance of the original network's output.
 """
@@ -22,11 +22,10 @@ from stapes_tools.errors import UserError
 
 _BLOCK_SIZES = (1, 2, 4, 8, 16)
 # Shares of zeros at which each layer is tried.
-_LEVELS = (0.4, 0.6, 0.75, 0.9)
+_LEVELS = (0.3, 0.5, 0.65, 0.75, 0.85, 0.93)
 _MOST_ZEROS = 0.97
 # A layer's share of zeros is a multiple of this.
 _GRAIN = 1 / 64
-_LEAST_ERROR = 1e-9
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,8 @@ def parse_block(text: str) -> Block:
 
 def relative_error(exact: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> float:
     """Squared error over variance, the mean over outputs [n, size]."""
-    errors = [
-        float(((a - b) ** 2).sum() / max(((a - a.mean(axis=0)) ** 2).sum(), 1e-12))
-        for a, b in zip(exact, found, strict=True)
-    ]
-    return float(np.mean(errors))
+    pairs = zip(exact, found, strict=True)
+    return float(np.mean([((a - b) ** 2).sum() / max(((a - a.mean(axis=0)) ** 2).sum(), 1e-12) for a, b in pairs]))
 
 
 class Sparsifier:
@@ -179,18 +175,15 @@ class Sparsifier:
 
 
 def _curve(levels: Sequence[float], errors: Sequence[float], least: float) -> np.ndarray:
-    """Errors at multiples of the grain, increasing ever faster: what is read between measurements.
+    """Errors at multiples of the grain, straight lines between measurements, increasing ever faster.
 
     least: the share of zeros that the layer has already, at no error.
     """
-    grid = np.arange(0, 1 + _GRAIN / 2, _GRAIN)
     known = [(level, error) for level, error in zip(levels, errors, strict=True) if level > least]
-    x = [least, *(level for level, _ in known)]
-    logs = np.log([_LEAST_ERROR, *(max(error, _LEAST_ERROR) for _, error in known)])
-    logs = np.maximum.accumulate(logs)
-    slope = (logs[-1] - logs[-2]) / (x[-1] - x[-2]) if len(x) > 1 else 0.0
-    values = np.exp(np.interp(grid, x, logs) + slope * np.maximum(grid - x[-1], 0.0))
-    return _convex(values)
+    x, y = [least, *(level for level, _ in known)], [0.0, *(error for _, error in known)]
+    if x[-1] < 1.0:  # nobody measures a layer without weights: as bad as the last measurement twice over
+        x, y = [*x, 1.0], [*y, 2.0 * y[-1] + 1.0]
+    return _convex(np.interp(np.arange(0, 1 + _GRAIN / 2, _GRAIN), x, np.maximum.accumulate(y)))
 
 
 def _convex(values: np.ndarray) -> np.ndarray:
@@ -230,10 +223,8 @@ def allocate(
         open_layers = [key for key in sizes if shares[key] < most]
         if not open_layers:
             break
-        cheapest = min(
-            open_layers, key=lambda key: (curves[key][shares[key] + 1] - curves[key][shares[key]]) / sizes[key]
-        )
-        shares[cheapest] += 1
+        prices = {key: np.diff(curves[key])[shares[key]] / sizes[key] for key in open_layers}
+        shares[min(prices, key=prices.__getitem__)] += 1
     return {key: max(share * _GRAIN, least[key]) for key, share in shares.items()}
 
 

@@ -1,0 +1,73 @@
+"""Public architectures, small, built with Keras: an autoencoder, a keyword net of separable convolutions, a LSTM."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+
+# Each: (builder, shape of an input).
+FEATURES = 64
+
+
+def _seeded(layers, shape):
+    keras.utils.set_random_seed(7)
+    return keras.Sequential([keras.Input(shape), *layers])
+
+
+def autoencoder():
+    """Fully connected, as MLPerf Tiny's for anomaly detection (arXiv:2106.07597)."""
+    dense = keras.layers.Dense
+    hidden = [dense(size, activation="relu") for size in (96, 96, 8, 96, 96)]
+    return _seeded([*hidden, dense(FEATURES)], (FEATURES,))
+
+
+def keyword_net():
+    """DS-CNN (arXiv:1711.07128)."""
+    layers = [keras.layers.Conv2D(32, (10, 4), (2, 2), "same", activation="relu")]
+    for _ in range(2):
+        layers += [
+            keras.layers.DepthwiseConv2D(3, padding="same", activation="relu"),
+            keras.layers.Conv2D(32, 1, activation="relu"),
+        ]
+    layers += [keras.layers.AveragePooling2D((13, 5)), keras.layers.Flatten()]
+    return _seeded([*layers, keras.layers.Dense(12, activation="softmax")], (25, 10, 1))
+
+
+def lstm_net():
+    """A LSTM over steps of features, its last output classified."""
+    layers = [keras.layers.LSTM(32, return_sequences=True), keras.layers.LSTM(24)]
+    return _seeded([*layers, keras.layers.Dense(12, activation="softmax")], (8, 20))
+
+
+BUILDERS = {"autoencoder": autoencoder, "keyword_net": keyword_net, "lstm_net": lstm_net}
+
+
+def samples(model, count: int, seed: int = 0) -> np.ndarray:
+    """Inputs with as little freedom as real ones have: mixtures of eight patterns and some noise, float32."""
+    shape = tuple(model.input_shape[1:])
+    rng = np.random.default_rng(99)
+    patterns = rng.normal(size=(8, int(np.prod(shape))))
+    rng = np.random.default_rng(seed)
+    mixed = rng.normal(size=(count, 8)) @ patterns / 2 + 0.2 * rng.normal(size=(count, patterns.shape[1]))
+    return mixed.reshape(count, *shape).astype(np.float32)
+
+
+def fitted_autoencoder(epochs: int = 15):
+    """The autoencoder, trained for a few seconds."""
+    model = autoencoder()
+    model.compile("adam", "mse")
+    rows = samples(model, 2000, seed=1)
+    model.fit(rows, rows, batch_size=64, epochs=epochs, verbose=0)
+    return model
+
+
+def save(folder: Path, name: str, count: int = 64) -> tuple[Path, Path]:
+    """Write NAME.keras and NAME.npy, its calibration samples; returns their paths."""
+    model = BUILDERS[name]() if name != "fitted" else fitted_autoencoder()
+    paths = folder / f"{name}.keras", folder / f"{name}.npy"
+    model.save(paths[0])
+    np.save(paths[1], samples(model, count))
+    return paths
