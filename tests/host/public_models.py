@@ -8,7 +8,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 
-# Each: (builder, shape of an input).
 FEATURES = 64
 
 
@@ -42,7 +41,14 @@ def lstm_net():
     return _seeded([*layers, keras.layers.Dense(12, activation="softmax")], (8, 20))
 
 
-BUILDERS = {"autoencoder": autoencoder, "keyword_net": keyword_net, "lstm_net": lstm_net}
+def spread_classes(model):
+    """Set a classifier's last layer so that an untrained net tells its inputs apart, as a trained one does."""
+    inner = keras.Model(model.inputs, model.layers[-2].output).predict(samples(model, 200, seed=1), verbose=0)
+    layer = model.layers[-1]
+    kernel = layer.get_weights()[0]
+    kernel *= 2.0 / ((inner - inner.mean(axis=0)) @ kernel).std()
+    layer.set_weights([kernel, -inner.mean(axis=0) @ kernel])
+    return model
 
 
 def samples(model, count: int, seed: int = 0) -> np.ndarray:
@@ -64,9 +70,16 @@ def fitted_autoencoder(epochs: int = 15):
     return model
 
 
+BUILDERS = {
+    "fitted": fitted_autoencoder,
+    "keyword_net": lambda: spread_classes(keyword_net()),
+    "lstm_net": lambda: spread_classes(lstm_net()),
+}
+
+
 def save(folder: Path, name: str, count: int = 64) -> tuple[Path, Path]:
     """Write NAME.keras and NAME.npy, its calibration samples; returns their paths."""
-    model = BUILDERS[name]() if name != "fitted" else fitted_autoencoder()
+    model = BUILDERS[name]()
     paths = folder / f"{name}.keras", folder / f"{name}.npy"
     model.save(paths[0])
     np.save(paths[1], samples(model, count))

@@ -18,7 +18,9 @@ from stapes_tools.errors import TRAIN_TOOLS, UserError
 
 _RANDOM_SAMPLES = 64
 _MOST_SAMPLES = 512
-_ARRAYS = (".npy", ".npz")
+
+_Shapes = dict[str, tuple[int | None, ...]]  # by input, the batch first
+
 RANDOM_WARNING = "no calibration data: ranges of activations come from random inputs; give --calibration"
 
 
@@ -79,58 +81,72 @@ def convert_keras(path: Path, calibration: Sequence[Path]) -> bytes:
     if path.is_dir():
         if not (path / "saved_model.pb").exists():
             raise UserError("no SavedModel in this folder (saved_model.pb is missing)", path, "check the path")
-        return _converted_folder(path, calibration)
+        return _converted_folder(path, calibration, path)
     model = _load(path)
     from stapes_tools.convert import keras_lstm
 
-    shapes = {tensor.name.split(":")[0]: tuple(tensor.shape) for tensor in model.inputs}
     if keras_lstm.has_lstm(model):
         keras_lstm.check(model)
+        shapes = {tensor.name.split(":")[0]: tuple(tensor.shape) for tensor in model.inputs}
         return keras_lstm.convert(model, _samples(calibration, shapes, path)[0])
-    with _quietly():
-        import tensorflow as tf
+    with tempfile.TemporaryDirectory() as folder:
+        with _quietly():
+            try:
+                model.export(folder)
+            except Exception as error:
+                raise UserError(f"Keras does not export it ({_one_line(error)})", path, "save a SavedModel") from None
+        return _converted_folder(Path(folder), calibration, path)
 
-        converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    return _converted(converter, _samples(calibration, shapes, path), path)
 
-
-def _converted_folder(path: Path, calibration: Sequence[Path]) -> bytes:
+def _converted_folder(folder: Path, calibration: Sequence[Path], path: Path) -> bytes:
+    """Convert a SavedModel; path: what the user calls it."""
     with _quietly():
         import tensorflow as tf
 
         try:
-            loaded = tf.saved_model.load(str(path))
+            loaded = tf.saved_model.load(str(folder))
             signature = loaded.signatures["serving_default"]
-            converter = tf.lite.TFLiteConverter.from_saved_model(str(path))
         except Exception as error:
             raise UserError(f"not a SavedModel, or damaged ({_one_line(error)})", path, "save it again") from None
         named = signature.structured_input_signature[1]
     shapes = {name: tuple(spec.shape) for name, spec in sorted(named.items())}
-    return _converted(converter, _samples(calibration, shapes, path), path, tuple(shapes))
+
+    def call(*values: Any) -> Any:
+        return list(signature(**dict(zip(shapes, values, strict=True))).values())
+
+    return _converted(call, loaded, shapes, _samples(calibration, shapes, path), path)
 
 
-def _converted(converter: Any, samples: Sequence[np.ndarray], path: Path, names: Sequence[str] = ()) -> bytes:
-    """Run TensorFlow's converter; samples [n, 1, ...] by input."""
+def _converted(call: Any, owner: Any, shapes: _Shapes, samples: Sequence[np.ndarray], path: Path) -> bytes:
+    """Run TensorFlow's converter on a function of a batch of one: an open batch would leave operators that compute it.
 
-    def representative() -> Iterator[Any]:
+    Args:
+        call: the function; owner: of its variables.
+        samples: [n, 1, ...] by input.
+    """
+
+    def representative() -> Iterator[list[np.ndarray]]:
         for rows in zip(*samples, strict=True):
-            yield dict(zip(names, rows, strict=True)) if names else list(rows)
+            yield list(rows)
 
     with _quietly():
         import tensorflow as tf
 
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = representative
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
+        specs = [tf.TensorSpec([1, *shape[1:]], tf.float32, name=name) for name, shape in shapes.items()]
         try:
+            function = tf.function(call).get_concrete_function(*specs)
+            converter = tf.lite.TFLiteConverter.from_concrete_functions([function], owner)
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = representative
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tf.int8
             return bytes(converter.convert())
         except Exception as error:
             reason = _one_line(error)
     raise UserError(f"TensorFlow's converter refuses it ({reason})", path, "use layers that it can quantise")
 
 
-def _samples(files: Sequence[Path], shapes: dict[str, tuple[int | None, ...]], path: Path) -> list[np.ndarray]:
+def _samples(files: Sequence[Path], shapes: _Shapes, path: Path) -> list[np.ndarray]:
     """By input, float32 [n, 1, ...]."""
     for name, shape in shapes.items():
         if None in shape[1:]:
@@ -146,7 +162,7 @@ def _samples(files: Sequence[Path], shapes: dict[str, tuple[int | None, ...]], p
     return [column[spread][:, None] for column in columns]
 
 
-def _read(file: Path, shapes: dict[str, tuple[int | None, ...]]) -> list[np.ndarray]:
+def _read(file: Path, shapes: _Shapes) -> list[np.ndarray]:
     try:
         loaded = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):
