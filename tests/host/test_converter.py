@@ -95,14 +95,15 @@ def test_a_converted_model_computes_what_keras_does(folder, name, most):
 
 
 def test_a_saved_model_is_converted_too(folder, tmp_path, capfd):
-    public_models.keyword_net().export(tmp_path / "saved")
+    model = public_models.BUILDERS["keyword_net"]()
+    model.export(tmp_path / "saved")
     arguments = ["convert", str(tmp_path / "saved"), str(tmp_path / "saved.tflite")]
     capfd.readouterr()
     assert main([*arguments, "--calibration", str(folder / "keyword_net.npy")]) == 0
     assert capfd.readouterr().err == ""
     given = folder / "keyword_net.tflite"
     data, expected = (tmp_path / "saved.tflite").read_bytes(), given.read_bytes()
-    rows = quantised(data, public_models.samples(public_models.keyword_net(), 10, seed=5))
+    rows = quantised(data, public_models.samples(model, 10, seed=5))
     assert np.array_equal(run_litert(data, rows), run_litert(expected, rows))
     assert main(arguments) == 0
     assert "warning: no calibration data" in capfd.readouterr().err
@@ -147,7 +148,7 @@ def test_sparse_blocks_are_zero_and_the_output_bears_it(sparse, name, capfd):
     error, by_size = (
         float(said.split(text)[1].split()[0].rstrip(")")) for text in ("by its variance: ", "set to zero: ")
     )
-    assert error < 0.5 * by_size
+    assert error < 0.3 * by_size
     assert (sparse / "again.tflite").read_bytes() == target.read_bytes()
 
 
@@ -203,7 +204,6 @@ def test_our_models_in_the_form_of_tensorflow_lite_micro(path, tmp_path):
 
 def test_our_model_gets_more_zeros_from_recordings(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(calibration, "MOST_STEPS", 25)
-    monkeypatch.setattr("stapes_tools.convert.sparsify._LEVELS", (0.8, 0.9))
     target = tmp_path / "sparse.tflite"
     recordings = tmp_path / "recordings"
     recordings.mkdir()

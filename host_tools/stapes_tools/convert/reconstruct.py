@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Of the mean square of an input, added to all of them: how much the weights are drawn to what they were.
-_DAMPING = 0.01
+# Of the mean square of an input, added to all of them: how much the weights are drawn to what they were. With little
+# of it they outgrow their grid.
+_DAMPING = 0.1
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,13 @@ class Rounded:
     missing: np.ndarray
 
 
+def _kept(score: np.ndarray, zeros: float) -> np.ndarray:
+    """Which blocks stay, bool, when a share of them goes, the lowest scores first."""
+    keep = np.ones(score.size, bool)
+    keep[np.argsort(score, axis=None, kind="stable")[: round(zeros * score.size)]] = False
+    return keep.reshape(score.shape)
+
+
 class Matrix:
     """Weights on a grid.
 
@@ -87,7 +95,9 @@ class Matrix:
         self.integers, self.steps, self.limits = integers, steps, limits
         self.real = integers * steps
 
-    def sparse(self, zeros: float, block: Block, statistics: Statistics, update: bool = True) -> Rounded:
+    def sparse(
+        self, zeros: float, block: Block, statistics: Statistics, *, update: bool = True, rounds: int = 1
+    ) -> Rounded:
         """The matrix with a share of its blocks zero.
 
         Args:
@@ -95,13 +105,33 @@ class Matrix:
             block: their shape.
             statistics: of the inputs.
             update: let the weights that stay make up for those that go.
+            rounds: blocks go in so many goes, many at first; those that stay are judged anew after each.
         """
-        importance = 1.0 / np.diag(np.linalg.inv(statistics.given)) if update else np.diag(statistics.given)
-        score = block.score(self.real * np.sqrt(importance))
-        dropped = np.argsort(score, axis=None, kind="stable")[: round(zeros * score.size)]
-        keep = np.ones(score.size, bool)
-        keep[dropped] = False
-        return self.masked(keep.reshape(score.shape), block, statistics, update)
+        if not update:
+            score = block.score(self.real * np.sqrt(np.diag(statistics.given)))
+            return self.masked(_kept(score, zeros), block, statistics, False)
+        importance = np.sqrt(1.0 / np.diag(np.linalg.inv(statistics.given)))
+        real, least = self.real, float((block.score(self.real) == 0).mean())
+        for number in range(1, rounds + 1):
+            share = least + max(0.0, zeros - least) * (1.0 - (1.0 - number / rounds) ** 3)
+            keep = _kept(block.score(real * importance), share)
+            if number < rounds:
+                real = self._solved(keep, block, statistics)
+        return self.masked(keep, block, statistics)
+
+    def _solved(self, keep: np.ndarray, block: Block, statistics: Statistics) -> np.ndarray:
+        """Real weights on the blocks that are kept, not on the grid."""
+        real = np.zeros_like(self.real)
+        for index, columns in enumerate(keep):
+            rows = slice(index * block.rows, (index + 1) * block.rows)
+            chosen = np.flatnonzero(columns.repeat(block.columns)[: real.shape[1]])
+            if len(chosen):
+                real[rows, chosen] = self._least_squares(rows, chosen, statistics)
+        return real
+
+    def _least_squares(self, rows: slice, chosen: np.ndarray, statistics: Statistics) -> np.ndarray:
+        inner = statistics.given[np.ix_(chosen, chosen)]
+        return np.linalg.solve(inner, statistics.wanted[chosen] @ self.real[rows].T).T
 
     def masked(self, keep: np.ndarray, block: Block, statistics: Statistics, update: bool = True) -> Rounded:
         """The matrix with only those blocks, bool [block rows, block columns], that are kept."""
@@ -119,9 +149,8 @@ class Matrix:
         """Integers of the chosen columns of some rows."""
         if not len(chosen):
             return np.zeros((len(self.real[rows]), 0), np.int64)
-        inner = statistics.given[np.ix_(chosen, chosen)]
-        weights = np.linalg.solve(inner, statistics.wanted[chosen] @ self.real[rows].T).T
-        return self._round(weights, inner, self.steps[rows][:, chosen])
+        weights = self._least_squares(rows, chosen, statistics)
+        return self._round(weights, statistics.given[np.ix_(chosen, chosen)], self.steps[rows][:, chosen])
 
     def _round(self, weights: np.ndarray, moments: np.ndarray, steps: np.ndarray) -> np.ndarray:
         """Round real weights [rows, n] column by column; what an input gains or loses the later ones make up for."""

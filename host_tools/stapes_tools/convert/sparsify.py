@@ -24,6 +24,8 @@ _BLOCK_SIZES = (1, 2, 4, 8, 16)
 # Shares of zeros at which each layer is tried.
 _LEVELS = (0.3, 0.5, 0.65, 0.75, 0.85, 0.93)
 _MOST_ZEROS = 0.97
+# In which a layer gets its zeros in the end; while layers are measured it is one.
+_ROUNDS = 8
 # A layer's share of zeros is a multiple of this.
 _GRAIN = 1 / 64
 
@@ -111,10 +113,15 @@ class Sparsifier:
         made = {free: Statistics.of(given, wanted, free) for free in {w.bias >= 0 for w in layer.matrices}}
         return [made[weights.bias >= 0] for weights in layer.matrices]
 
-    def _apply(self, layer: Layer, zeros: float, statistics: Sequence[Statistics], update: bool) -> None:
+    def _apply(self, layer: Layer, zeros: float, statistics: Sequence[Statistics], rounds: int) -> None:
         part = self._part(layer)
         for weights, original, moments in zip(layer.matrices, self.originals[layer.key], statistics, strict=True):
-            put(part, weights, original.sparse(zeros, self.block, moments, update), x_scale(part, layer))
+            put(
+                part,
+                weights,
+                original.sparse(zeros, self.block, moments, update=self.update, rounds=rounds),
+                x_scale(part, layer),
+            )
         self.network.runs[layer.subgraph].renew(layer.operator)
 
     def _saved(self, layer: Layer):
@@ -139,7 +146,7 @@ class Sparsifier:
                 statistics, saved = self._statistics(layer, self.exact), self._saved(layer)
                 errors[layer.key] = []
                 for level in levels:
-                    self._apply(layer, level, statistics, self.update)
+                    self._apply(layer, level, statistics, 1)
                     traces = self.network.trace([layer.key], self.exact)
                     errors[layer.key].append(relative_error(self.outputs, self.network.outputs(traces)))
                     self._restore(layer, saved)
@@ -151,7 +158,7 @@ class Sparsifier:
         traces, done = self.exact, []
         with bar("change weights", len(self.layers)) as advance:
             for layer in self.layers:
-                self._apply(layer, shares[layer.key], self._statistics(layer, traces), self.update)
+                self._apply(layer, shares[layer.key], self._statistics(layer, traces), _ROUNDS)
                 done.append(layer.key)
                 traces = self.network.trace(done, self.exact)
                 advance(1)
@@ -165,7 +172,7 @@ class Sparsifier:
             for weights, original in zip(layer.matrices, self.originals[layer.key], strict=True):
                 depth = original.integers.shape[1]
                 nothing = Statistics(np.eye(depth), np.eye(depth), np.zeros(depth), np.zeros(depth))
-                put(part, weights, original.sparse(zeros, self.block, nothing, False), x_scale(part, layer))
+                put(part, weights, original.sparse(zeros, self.block, nothing, update=False), x_scale(part, layer))
             self.network.runs[layer.subgraph].renew(layer.operator)
         traces = self.network.trace([layer.key for layer in self.layers], self.exact)
         error = relative_error(self.outputs, self.network.outputs(traces))
