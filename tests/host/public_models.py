@@ -11,20 +11,22 @@ import numpy as np
 FEATURES = 64
 
 
-def _seeded(layers, shape):
+def _seed():
+    """Layers draw their seeds when they are made."""
     keras.utils.set_random_seed(7)
-    return keras.Sequential([keras.Input(shape), *layers])
 
 
 def autoencoder():
     """Fully connected, as MLPerf Tiny's for anomaly detection (arXiv:2106.07597)."""
+    _seed()
     dense = keras.layers.Dense
     hidden = [dense(size, activation="relu") for size in (96, 96, 8, 96, 96)]
-    return _seeded([*hidden, dense(FEATURES)], (FEATURES,))
+    return keras.Sequential([keras.Input((FEATURES,)), *hidden, dense(FEATURES)])
 
 
 def keyword_net():
     """DS-CNN (arXiv:1711.07128)."""
+    _seed()
     layers = [keras.layers.Conv2D(32, (10, 4), (2, 2), "same", activation="relu")]
     for _ in range(2):
         layers += [
@@ -32,13 +34,14 @@ def keyword_net():
             keras.layers.Conv2D(32, 1, activation="relu"),
         ]
     layers += [keras.layers.AveragePooling2D((13, 5)), keras.layers.Flatten()]
-    return _seeded([*layers, keras.layers.Dense(12, activation="softmax")], (25, 10, 1))
+    return keras.Sequential([keras.Input((25, 10, 1)), *layers, keras.layers.Dense(12, activation="softmax")])
 
 
 def lstm_net():
     """A LSTM over steps of features, its last output classified."""
+    _seed()
     layers = [keras.layers.LSTM(32, return_sequences=True), keras.layers.LSTM(24)]
-    return _seeded([*layers, keras.layers.Dense(12, activation="softmax")], (8, 20))
+    return keras.Sequential([keras.Input((8, 20)), *layers, keras.layers.Dense(12, activation="softmax")])
 
 
 def spread_classes(model):

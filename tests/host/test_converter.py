@@ -122,8 +122,9 @@ def test_running_operator_by_operator_changes_nothing(folder, name):
     assert b"".join(found) == run_tflm(data, rows).tobytes()
 
 
-@pytest.mark.parametrize("name", PUBLIC)
-def test_sparse_blocks_are_zero_and_the_output_bears_it(sparse, name, capfd):
+# most: of the error that the smallest weights leave when they go and nothing makes up for them.
+@pytest.mark.parametrize(("name", "most"), [("fitted", 0.3), ("keyword_net", 0.3), ("lstm_net", 0.6)])
+def test_sparse_blocks_are_zero_and_the_output_bears_it(sparse, name, most, capfd):
     source, target = (sparse / f"{name}{end}.tflite" for end in ("", "_sparse"))
     model = read_model(target.read_bytes())
     part = model.subgraphs[0]
@@ -135,12 +136,8 @@ def test_sparse_blocks_are_zero_and_the_output_bears_it(sparse, name, capfd):
     assert sum((one == 0).sum() for one in groups) > 0.72 * sum(one.size for one in groups)
     # Besides weights and biases the file is the same.
     for before, after in zip(read_model(source.read_bytes()).subgraphs[0].tensors, part.tensors, strict=True):
-        assert (before.name, before.shape, before.scale, before.dtype) == (
-            after.name,
-            after.shape,
-            after.scale,
-            after.dtype,
-        )
+        for field in ("name", "shape", "dtype", "scale", "zero_point"):
+            assert getattr(before, field) == getattr(after, field)
     capfd.readouterr()
     arguments = [str(source), str(sparse / "again.tflite"), "--calibration", str(sparse / f"{name}.npy")]
     assert main(["sparsify", *arguments]) == 0
@@ -148,7 +145,7 @@ def test_sparse_blocks_are_zero_and_the_output_bears_it(sparse, name, capfd):
     error, by_size = (
         float(said.split(text)[1].split()[0].rstrip(")")) for text in ("by its variance: ", "set to zero: ")
     )
-    assert error < 0.3 * by_size
+    assert error < most * by_size
     assert (sparse / "again.tflite").read_bytes() == target.read_bytes()
 
 
