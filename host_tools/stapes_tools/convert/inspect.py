@@ -5,32 +5,26 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
+import stapes_spec as spec
 
 from stapes_tools.convert import decode_form
 from stapes_tools.convert.board import BoardPlan, Place, Refusal
 from stapes_tools.convert.graph import Operator, Subgraph, Tensor, element_bits
-from stapes_tools.convert.pack import packed_matrix
+from stapes_tools.convert.pack import packed_matrices
+from stapes_tools.convert.pack_lstm import KIND as LSTM
 from stapes_tools.convert.read import read_model
 from stapes_tools.convert.zero_skip import count_entries
 from stapes_tools.errors import UserError
 
 _WEIGHT_INPUT = 1
 _DENSE = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 # Inputs of an operator that are weights, where it is not the second one alone.
-_WEIGHT_INPUTS = {"GATHER": (0,), "SVDF": (1, 2), _LSTM: tuple(range(1, 9))}
+_WEIGHT_INPUTS = {"GATHER": (0,), "SVDF": (1, 2), LSTM: tuple(range(1, 9))}
+# Inputs of a packed operator that hold its weights.
+_PACKED = dict.fromkeys(_DENSE, slice(spec.ZERO_SKIP_PACKED_INPUT, None))
+_PACKED[LSTM] = slice(spec.ZERO_SKIP_LSTM_INPUT, spec.ZERO_SKIP_LSTM_BIAS_INPUT)
 # Operators whose second input may be a constant that is no weight.
-_WITHOUT_WEIGHTS = (
-    "STRIDED_SLICE",
-    "RESHAPE",
-    "PAD",
-    "PADV2",
-    "MEAN",
-    "TRANSPOSE",
-    "SLICE",
-    "EXPAND_DIMS",
-)
-_ROWS_PER_ENTRY = 4
+_WITHOUT_WEIGHTS = ("STRIDED_SLICE", "RESHAPE", "PAD", "PADV2", "MEAN", "TRANSPOSE", "SLICE", "EXPAND_DIMS")
 
 
 @dataclass(frozen=True)
@@ -101,12 +95,12 @@ def _weights(subgraph: Subgraph, operator: Operator) -> list[Tensor]:
     ]
 
 
-def _packed(subgraph: Subgraph, operator: Operator) -> np.ndarray | None:
-    """A packed operator's weights; None when they cannot be read."""
+def _packed(subgraph: Subgraph, operator: Operator) -> list[np.ndarray]:
+    """A packed operator's weights; none when they cannot be read."""
     try:
-        return packed_matrix(subgraph, operator)[0]
+        return packed_matrices(subgraph, operator)
     except UserError:
-        return None
+        return []
 
 
 def _zero_weights(tensor: Tensor) -> int:
@@ -120,14 +114,11 @@ def _zero_weights(tensor: Tensor) -> int:
 def _multiplications(subgraph: Subgraph, operator: Operator, weights: list[Tensor]) -> int:
     """Of one invocation, by a weight."""
     result = subgraph.tensors[operator.outputs[0]].shape
-    if operator.kind == _LSTM:
+    if operator.kind == LSTM:
         return sum(prod(tensor.shape) for tensor in weights) * prod(result[:-1])
     if operator.kind == "SVDF":
         return sum(prod(tensor.shape) for tensor in weights)
-    if (
-        operator.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-        or len(operator.inputs) <= _WEIGHT_INPUT
-    ):
+    if operator.kind not in _DENSE or len(operator.inputs) <= _WEIGHT_INPUT:
         return 0
     # Weights that an operator computes count like others.
     shape = subgraph.tensors[operator.inputs[_WEIGHT_INPUT]].shape
@@ -146,11 +137,12 @@ def _row(subgraph: Subgraph, operator: Operator, place: Place | None, refusal: R
         weight_bytes = sum(stored.values())
         zeros = count - decode_form.count_values(subgraph, operator)
     elif operator.packed:
-        matrix = _packed(subgraph, operator)
-        zeros = 0 if matrix is None else matrix.size - int(np.count_nonzero(matrix))
-        weight_bytes = stored.get(operator.inputs[-1], 0)
-        if matrix is not None:
-            done = multiplications // matrix.size * _ROWS_PER_ENTRY * count_entries(matrix)
+        matrices = _packed(subgraph, operator)
+        zeros = sum(matrix.size - int(np.count_nonzero(matrix)) for matrix in matrices)
+        weight_bytes = sum(stored.get(index, 0) for index in operator.inputs[_PACKED[operator.kind]])
+        if matrices:
+            entries = sum(map(count_entries, matrices))
+            done = multiplications // max(count, 1) * spec.ZERO_SKIP_ROWS * entries
     return Row(
         subgraph.name,
         operator.kind + (" packed" if operator.packed else ""),

@@ -174,10 +174,13 @@ class _Builder:
         self.values = self.values[:, -1]
         bounds = {"begin": [0, steps - 1, 0], "end": [1, steps, cells], "strides": [1, 1, 1]}
         constants = [self.part.constant(f"{name}/{key}", np.array(value, np.int32)) for key, value in bounds.items()]
-        masks = {"BeginMask": 0, "EndMask": 0, "EllipsisMask": 0, "NewAxisMask": 0, "ShrinkAxisMask": 2}
-        y = self._activation(f"{name}/last", (cells,), self.scale)
-        self.part.operate("STRIDED_SLICE", [self.x, *constants], [y], **masks)
-        self.x = y
+        masks = {"BeginMask": 0, "EndMask": 0, "EllipsisMask": 0, "NewAxisMask": 0, "ShrinkAxisMask": 0}
+        step = self._activation(f"{name}/step", (1, cells), self.scale)
+        self.part.operate("STRIDED_SLICE", [self.x, *constants], [step], **masks)
+        self.x = self._activation(f"{name}/last", (cells,), self.scale)
+        shape = self.part.constant(f"{name}/shape", np.array([1, cells], np.int32))
+        options = {"NewShape": (1, cells)}
+        self.part.operators.append(Operator("RESHAPE", [step, shape], [self.x], options, table="ReshapeOptions"))
 
     def dense(self, layer: Any) -> None:
         """One FULLY_CONNECTED, and the activation that it cannot have fused."""
