@@ -34,7 +34,7 @@ def test_cycles_per_weight(measured, bits, most):
 
 
 @pytest.mark.emulator
-@pytest.mark.parametrize(("bits", "most"), [(8, 5_150_000), (4, 4_030_000)])
+@pytest.mark.parametrize(("bits", "most"), [(8, 4_150_000), (4, 3_800_000)])
 def test_cycles_of_a_full_size_encoder(measured, bits, most):
     found = measured(encoder_model(bits))
     print(f"{bits} bits: {found:,} cycles per step")
@@ -42,7 +42,7 @@ def test_cycles_of_a_full_size_encoder(measured, bits, most):
 
 
 @pytest.mark.emulator
-@pytest.mark.parametrize(("bits", "most"), [(8, 2_150_000), (4, 2_000_000)])
+@pytest.mark.parametrize(("bits", "most"), [(8, 1_820_000), (4, 1_700_000)])
 def test_cycles_of_a_packed_encoder(measured, bits, most):
     """Three quarters of the weights of the full-size encoder are zero."""
     dense = encoder_model(bits, 0.25)
@@ -76,4 +76,4 @@ def test_loading_takes_little_stack(tmp_path):
         status, _ = core.call("st_model_init", core.place(bytes(size)), size, FLASH, len(model), info)
         assert status == 0
         print(f"stack: {stack} bytes to check, {core.stack_bytes} to plan")
-        assert max(stack, core.stack_bytes) < 2304
+        assert max(stack, core.stack_bytes) < 2560

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .kernels import HOST, RP2040, VIPER, Row
 
@@ -72,5 +73,5 @@ def _legend(axes, has_flash: bool) -> None:
     kinds = {"dense": _DENSE, "zeros left out": _PACKED, "reading the weights from flash, at 31 MB/s": _FLASH}
     names = [name for name, colour in kinds.items() if has_flash or colour != _FLASH]
     patches = [Patch(color=kinds[name]) for name in names]
-    place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": len(names)}  # above the bars
+    place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": len(names)}  # above the bars
     axes.legend(patches, names, fontsize=8, frameon=False, **place)
