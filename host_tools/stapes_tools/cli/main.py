@@ -13,13 +13,15 @@ from ..device.errors import DeviceError
 from ..errors import StapesError
 from .adapt import adapt
 from .bench import bench
+from .convert import convert
 from .corpus import corpus
 from .demo import demo
 from .eval import evaluation
 from .grammar import grammar
+from .inspect import inspect
 from .lattice import lattice
-from .model import model
 from .pack import densify, pack
+from .sparsify import sparsify
 from .train import train
 from .transcribe import transcribe
 
@@ -30,8 +32,8 @@ _DEBUG = "--debug"
 
 _GROUPS = {
     "Recognise": ("transcribe", "demo"),
-    "Look into files": ("grammar", "lattice", "model"),
-    "Make models small": ("pack", "densify"),
+    "Look into files": ("inspect", "grammar", "lattice"),
+    "Make models small": ("convert", "sparsify", "pack", "densify"),
     "Train": ("corpus", "train", "adapt"),
     "Measure": ("eval", "bench"),
 }
@@ -66,8 +68,10 @@ def stapes(debug: bool) -> None:
     """
 
 
-for _verb in (transcribe, demo, grammar, lattice, model, pack, densify, corpus, train, adapt, evaluation, bench):
+_VERBS = (transcribe, demo, inspect, grammar, lattice, convert, sparsify, pack, densify, corpus, train, adapt)
+for _verb in (*_VERBS, evaluation, bench):
     stapes.add_command(_verb)
+stapes.add_command(inspect, "model")  # its name before it took any model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

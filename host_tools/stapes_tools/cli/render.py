@@ -15,6 +15,7 @@ from ..transcript import Transcript
 
 _RATE = spec.AUDIO_SAMPLE_RATE_HZ
 _ROWS = 24  # of the lattice's table
+_PIPE_COLUMNS = 200  # of a table that goes into a file or a pipe
 
 
 class _Console(Console):
@@ -25,6 +26,11 @@ class _Console(Console):
 
 console = _Console(highlight=False)
 messages = _Console(stderr=True, highlight=False)
+
+
+def print_table(table: Table) -> None:
+    """Print a table: as wide as the terminal, or as wide as it is where there is none."""
+    (console if console.is_terminal else _Console(highlight=False, width=_PIPE_COLUMNS)).print(table)
 
 
 @contextlib.contextmanager

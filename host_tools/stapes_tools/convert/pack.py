@@ -13,6 +13,7 @@ import numpy as np
 import stapes_spec as spec
 
 from stapes_tools.convert import pack_lstm
+from stapes_tools.convert.decode_form import Decoded, code, expand
 from stapes_tools.convert.flatbuffer import serialise
 from stapes_tools.convert.graph import Model, Operator, Subgraph, Tensor, element_bits, pack_int4
 from stapes_tools.convert.metadata import seal
@@ -287,8 +288,13 @@ def _drop_tensors(subgraph: Subgraph, dropped: set[int]) -> dict[int, int]:
     return places
 
 
-def _checked(model: Model) -> Model:
-    """The model, if it can be written again as it was."""
+def read_copyable(data: bytes) -> Model:
+    """A .tflite file as a model that can be written again as it was.
+
+    Raises:
+        UserError: not a .tflite, damaged, or with a part that cannot be copied.
+    """
+    model = read_model(data)
     for subgraph in model.subgraphs:
         for tensor in subgraph.tensors:
             if element_bits(tensor.dtype) == 0 or tensor.sparse:
@@ -304,7 +310,8 @@ def _is_copied(value) -> bool:
     return isinstance(value, int | float) or (isinstance(value, tuple) and all(isinstance(v, int) for v in value))
 
 
-def _written(model: Model) -> bytes:
+def written(model: Model) -> bytes:
+    """The model's file, with our checksum where it has our metadata."""
     data = serialise(model)
     entry = model.metadata.get(spec.MODEL_METADATA_NAME, b"")
     return seal(data) if len(entry) >= spec.METADATA_BYTES else data
@@ -321,36 +328,52 @@ def pack(data: bytes) -> tuple[bytes, list[Layer]]:
     Raises:
         UserError: not a .tflite, damaged, or with a part that cannot be copied.
     """
-    model = _checked(read_model(data))
+    model = read_copyable(data)
     layers = []
     for subgraph in model.subgraphs:
         uses = _uses(subgraph)
         for operator in subgraph.operators:
             layer = _pack_operator(subgraph, operator, uses)
             layers += [layer] if layer else []
-    return _written(model), layers
+    return written(model), layers
 
 
-def densify(data: bytes) -> tuple[bytes, list[Layer]]:
+def pack_for_decode(data: bytes) -> tuple[bytes, list[Decoded]]:
+    """Put TensorFlow Lite Micro's operator DECODE before the layers whose weights get smaller by it (decode_form.py).
+
+    Args:
+        data: a .tflite file, not only ours.
+    Returns:
+        (the file, one Decoded per tensor of weights that DECODE could write).
+    Raises:
+        UserError: not a .tflite, damaged, or with a part that cannot be copied.
+    """
+    model = read_copyable(data)
+    coded = code(model)
+    return written(model), coded
+
+
+def densify(data: bytes) -> tuple[bytes, list[Layer | Decoded]]:
     """Put stock operators and dense weights in the place of packed ones.
 
     Args:
-        data: what pack wrote.
+        data: what pack or pack_for_decode wrote.
     Returns:
-        (the file with stock operators, one Layer per layer that was packed).
+        (the file with stock operators, one Layer per layer that was packed, one Decoded per tensor of DECODE).
     Raises:
         UserError: not a .tflite, or damaged.
     """
-    model = _checked(read_model(data))
-    layers = []
+    model = read_copyable(data)
+    layers: list[Layer | Decoded] = []
     for number, subgraph in enumerate(model.subgraphs):
         before = _uses(subgraph)
+        layers += expand(subgraph)
         for operator in subgraph.operators:
             if operator.packed:
                 layers.append(_unpack_operator(subgraph, operator))
         dropped = {index for index in before if index >= 0} - set(_uses(subgraph)) - _outputs(subgraph.operators)
         _follow(model, number, _drop_tensors(subgraph, dropped))
-    return _written(model), layers
+    return written(model), layers
 
 
 def _outputs(operators: Iterable[Operator]) -> set[int]:

@@ -193,6 +193,8 @@ def read_model(data: bytes) -> Model:
     file = _root(data)
     with _damage_reported():
         subgraphs = [_checked(_subgraph(file, file.Subgraphs(k))) for k in range(file.SubgraphsLength())]
+        if not subgraphs:
+            raise IndexError("no subgraph")
         metadata = {}
         for index in range(file.MetadataLength()):
             name, offset, length = _metadata_range(file, index)
