@@ -3,6 +3,7 @@
 Usage: python tests/fuzz/seeds.py FOLDER
 """
 
+import importlib
 import random
 import struct
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import stapes_spec as spec
+from stapes_tools.lattice.lattice import Edge, Lattice, Word
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "kernels"))
@@ -34,6 +36,14 @@ PACKED = (
 )
 
 
+def _samples():
+    """Makers of random one-operator models: SAMPLES of every model_samples*.py, and GATHER's, which has a limit."""
+    samples = {"gather": model_samples.gather}
+    for path in sorted((HERE.parent / "kernels").glob("model_samples*.py")):
+        samples |= importlib.import_module(path.stem).SAMPLES
+    return samples
+
+
 def model_seeds():
     """Models: one with every operator, random ones of each operator, a recurrent one, packed ones."""
     seeds = {
@@ -43,7 +53,7 @@ def model_seeds():
         "tiny": (HERE.parent / "golden" / "tiny_model.tflite").read_bytes(),
         "lstm": lstm_model(np.random.default_rng(0), inputs=3, cells=2, steps=2, cell_clip=0.5),
     }
-    for name, sample in {**model_samples.SAMPLES, "gather": model_samples.gather}.items():
+    for name, sample in _samples().items():
         for number in range(SAMPLES_PER_OPERATOR):
             rng = np.random.default_rng(zlib.crc32(name.encode()) + number)
             seeds[f"{name}_{number}"] = sample(rng)[0]
@@ -132,12 +142,40 @@ def frontend_seeds():
     }
 
 
+def stg_seeds():
+    """The grammars of graph_seeds without what follows them."""
+    return {
+        name: data[: struct.unpack_from("<I", data, spec.GRAPH_FILE_BYTES_OFFSET)[0]]
+        for name, data in graph_seeds().items()
+    }
+
+
+def lattice_seeds():
+    """A lattice of one word in two readings, and one without words."""
+    words = [Word("make"), Word("tea", "drink", True), Word("tee", "drink", True)]
+    edges = [
+        Edge(0, 1, 0, 0, 30, -5, -6, True),
+        Edge(1, 2, 1, 30, 90, -9, -4, True),
+        Edge(1, 2, 2, 30, 90, -9, -44),
+        Edge(2, 3, None, 90, 120, -1, 0, True),
+    ]
+    return {
+        "words": Lattice([0, 30, 90, 120], edges, words, "order", 7, 1).to_bytes(),
+        "empty": Lattice([0, 30], [Edge(0, 1, None, 0, 30, -1, 0, True)], []).to_bytes(),
+    }
+
+
+# By fuzz target of the kernels, and by case of cases.py.
 SEEDS = {
     "model": model_seeds,
     "zero_skip": zero_skip_seeds,
     "graph": graph_seeds,
     "decoder": decoder_seeds,
     "frontend": frontend_seeds,
+    "model_twins": model_seeds,
+    "graph_twins": stg_seeds,
+    "model_readers": model_seeds,
+    "lattice_reader": lattice_seeds,
 }
 
 
