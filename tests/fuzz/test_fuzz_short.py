@@ -51,7 +51,12 @@ def broken(tmp_path, name, old, new):
             "if (at > fb->bytes || fb->bytes - at < bytes) {",
             "if (at > fb->bytes + bytes) {",
         ),
-        ("zero_skip", "st_zero_skip.c", "if (count > width || bytes > end - group) {", "if (bytes > end - group) {"),
+        (
+            "zero_skip",
+            "st_zero_skip.c",
+            "if (column <= previous || (uint32_t)column >= width) {",
+            "if (column <= previous || column >= 256 * (int32_t)width) {",
+        ),
         ("graph", "st_graph.c", "st_read_u16(arc + ST_GRAPH_ARC_NEXT_STATE_OFFSET) >= graph->state_count ||", ""),
     ],
 )
