@@ -16,6 +16,7 @@ from stapes_tools.convert import inspect, pack
 from stapes_tools.convert.metadata import decode_metadata, is_sealed
 from stapes_tools.convert.read import read_model
 from stapes_tools.errors import StapesError
+from stapes_tools.grammar.graph import describe, parse_graph, to_dot
 from stapes_tools.lattice.formats import FORMATS, render
 from stapes_tools.lattice.lattice import parse
 
@@ -96,6 +97,13 @@ def model_readers(data):
             reader(data)
 
 
+def graph_reader(data):
+    """A .stg, in the host tools: listed and drawn, or refused in a line."""
+    with contextlib.suppress(StapesError):
+        describe(data)
+        to_dot(parse_graph(data))
+
+
 def lattice_reader(data):
     """A lattice: refused in a line, or shown in every format."""
     try:
@@ -107,4 +115,4 @@ def lattice_reader(data):
     lattice.nbest(5)
 
 
-CASES = {f.__name__: f for f in (model_twins, graph_twins, model_readers, lattice_reader)}
+CASES = {f.__name__: f for f in (model_twins, graph_twins, model_readers, graph_reader, lattice_reader)}

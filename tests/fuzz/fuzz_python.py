@@ -9,7 +9,9 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["stapes_reference", "stapes_tools.convert", "stapes_tools.lattice", "stapes"]):
+with atheris.instrument_imports(
+    include=["stapes_reference", "stapes_tools.convert", "stapes_tools.grammar", "stapes_tools.lattice", "stapes"]
+):
     from cases import CASES
 from mutations import mutated
 

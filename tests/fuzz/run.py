@@ -26,9 +26,20 @@ import targets  # noqa: E402
 
 # Shares of the runs: of the kernels' targets, which make up one, and of the slow Python cases.
 SHARES = {"model": 0.45, "zero_skip": 0.2, "graph": 0.2, "decoder": 0.12, "frontend": 0.03}
-PYTHON_SHARES = {"model_twins": 0.01, "graph_twins": 0.01, "model_readers": 0.005, "lattice_reader": 0.005}
+PYTHON_SHARES = {
+    "model_twins": 0.01,
+    "graph_twins": 0.01,
+    "model_readers": 0.004,
+    "graph_reader": 0.003,
+    "lattice_reader": 0.003,
+}
 # What the C targets found is worth a look in Python.
-ALSO = {"model_twins": ("model", "zero_skip"), "model_readers": ("model", "zero_skip")}
+ALSO = {
+    "model_twins": ("model", "zero_skip"),
+    "model_readers": ("model", "zero_skip"),
+    "graph_twins": ("graph",),
+    "graph_reader": ("graph",),
+}
 MAX_INPUT_BYTES = 8192
 CASE_TIMEOUT_S = 60
 NICE = 15

@@ -175,6 +175,7 @@ SEEDS = {
     "model_twins": model_seeds,
     "graph_twins": stg_seeds,
     "model_readers": model_seeds,
+    "graph_reader": stg_seeds,
     "lattice_reader": lattice_seeds,
 }
 

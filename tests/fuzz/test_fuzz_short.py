@@ -13,7 +13,13 @@ import tflite
 from stapes_tools.convert.read import read_model
 
 RUNS = {"model": 4000, "zero_skip": 2500, "graph": 5000, "decoder": 1500, "frontend": 400}
-PYTHON_RUNS = {"model_twins": 250, "graph_twins": 1500, "model_readers": 200, "lattice_reader": 800}
+PYTHON_RUNS = {
+    "model_twins": 250,
+    "graph_twins": 1500,
+    "model_readers": 200,
+    "graph_reader": 1000,
+    "lattice_reader": 800,
+}
 TIMEOUT_S = 600
 
 

@@ -17,6 +17,7 @@ from stapes_tools.convert.pack import densify, pack
 from stapes_tools.convert.read import read_model
 from stapes_tools.convert.zero_skip import encode
 from stapes_tools.errors import UserError
+from stapes_tools.grammar.graph import graph_crc, parse_graph
 from stapes_tools.lattice import Edge, Lattice, Word, parse
 
 ROWS, DEPTH = 64, 64
@@ -180,6 +181,20 @@ def test_tables_shared_a_thousand_times():
     with pytest.raises(UserError, match="damaged"):
         read_model(shared(1000))
     assert time.thread_time() - start < LONGEST_S
+
+
+def test_a_grammar_of_overlapping_strings():
+    """Thousands of strings, each the rest of the file."""
+    count, length = 5000, 40_000
+    table = struct.pack(f"<{count}I", *range(spec.GRAPH_BYTES + 8 + 4 + 4 * count, spec.GRAPH_BYTES + 12 + 5 * count))
+    body = struct.pack("<IIHH", 0, 0, spec.LIMITS_NONE16, 0) + table + b"a" * length + b"\0"
+    at = spec.GRAPH_BYTES
+    offsets = (at, at + 8, at + 12, at + 12, at + 12)
+    fixed = (spec.MAGIC_GRAPH.encode(), spec.VERSION_GRAPH, at, 0, at + len(body), 0)
+    data = bytearray(struct.pack(spec.GRAPH_STRUCT, *fixed, 1, 0, 0, count, 0, 0, *offsets) + body)
+    struct.pack_into("<I", data, spec.GRAPH_CRC_OFFSET, graph_crc(data))
+    with pytest.raises(Exception, match="a string at byte"):
+        parse_graph(bytes(data))
 
 
 def test_a_lattice_later_than_any_recording():

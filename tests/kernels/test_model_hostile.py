@@ -1,5 +1,6 @@
 """Damaged and hostile files: C and Python refuse them alike, and what they accept they run alike."""
 
+import mmap
 import struct
 
 import model_builder as mb
@@ -184,3 +185,21 @@ def test_a_state_shorter_than_its_head_is_refused(native, reference, model):
         for kernels in (native, reference):
             assert kernels.model_invoke(bytearray(state), model, 0) == -spec.ERROR_STATE
             assert kernels.model_subgraph(state, model, b"encoder") == -spec.ERROR_STATE
+
+
+def test_a_file_of_more_than_256_mb(native, reference, tmp_path):
+    """Refused before anything of it is read but its start."""
+    path = tmp_path / "huge.tflite"
+    with open(path, "wb") as file:
+        file.write(struct.pack("<I4s", 16, b"TFL3"))
+        file.truncate((1 << 28) + 16)
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for kernels in (native, reference):
+            assert check(kernels, data) == (-spec.ERROR_MODEL_MEMORY, (-1, -1, (1 << 28) + 16))
+
+
+def test_a_misaligned_file(native, model):
+    """The board would fault on its words. Python's bytes begin at a multiple of 16."""
+    for shift in (1, 4, 8):
+        data = memoryview(bytes(shift) + model)[shift:]
+        assert check(native, data)[0] == -spec.ERROR_ARGUMENT
