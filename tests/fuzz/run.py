@@ -42,7 +42,6 @@ ALSO = {
 }
 MAX_INPUT_BYTES = 8192
 CASE_TIMEOUT_S = 60
-NICE = 15
 
 
 @dataclass
@@ -63,11 +62,15 @@ def _folder(kind, name):
 
 
 def _corpora(name):
-    """Where a fuzzer keeps what it finds, then what it only reads."""
-    read_only = [_folder("corpus", other) for other in ALSO.get(name, ())]
-    return [
-        str(folder) for folder in (_folder("corpus", name), *read_only, seeds.write_seeds(name, _folder("seeds", name)))
-    ]
+    """Where a fuzzer keeps what reaches new lines, then what it only reads: what failed before, and the seeds."""
+    others = [_folder("corpus", other) for other in ALSO.get(name, ())]
+    folders = (
+        _folder("corpus", name),
+        *others,
+        _folder("found", name),
+        seeds.write_seeds(name, _folder("seeds", name)),
+    )
+    return [str(folder) for folder in folders]
 
 
 def _program(name):
@@ -91,7 +94,7 @@ def fuzz(name, runs, seed):
         f"-artifact_prefix={_folder('found', name)}/",
         "-print_final_stats=1",
     )
-    command = ["nice", "-n", str(NICE), *_program(name), *options, *_corpora(name)]
+    command = [*_program(name), *options, *_corpora(name)]
     start = time.monotonic()
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False
@@ -108,7 +111,7 @@ def _count_lines(name):
     program = targets.build_target(name, "coverage")
     profile = targets.OUTPUT / f"{name}.profraw"
     environment = {**os.environ, "LLVM_PROFILE_FILE": str(profile)}
-    command = ["nice", "-n", str(NICE), str(program), "-runs=0", *_corpora(name)]
+    command = [str(program), "-runs=0", *_corpora(name)]
     subprocess.run(command, env=environment, capture_output=True, check=True)
     return program, profile
 

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import stapes_spec as spec
+from hypothesis import HealthCheck, given, settings
 from stapes_tools.lattice.lattice import Edge, Lattice, Word
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "kernels"))
+KERNEL_TESTS = HERE.parent / "kernels"
+sys.path.insert(0, str(KERNEL_TESTS))
 
 import model_builder as mb  # noqa: E402  (beside the kernels' tests)
 import model_packed  # noqa: E402
 import model_samples  # noqa: E402
 from graph_builder import random_graph, tree_graph  # noqa: E402
 from lstm_builder import lstm_model  # noqa: E402
-from model_int4 import int4_layers  # noqa: E402
-from model_whole import whole  # noqa: E402
 
 SAMPLES_PER_OPERATOR = 3
 # (kind, bits, shape of the weights, zero point, has a bias): blocks and segments whole and short.
@@ -36,33 +36,54 @@ PACKED = (
 )
 
 
-def _samples():
-    """Makers of random one-operator models: SAMPLES of every model_samples*.py, and GATHER's, which has a limit."""
+def _sampled():
+    """Random models, three of each operator: SAMPLES of every model_samples*.py, and GATHER's, which has a limit."""
     samples = {"gather": model_samples.gather}
-    for path in sorted((HERE.parent / "kernels").glob("model_samples*.py")):
+    for path in sorted(KERNEL_TESTS.glob("model_samples*.py")):
         samples |= importlib.import_module(path.stem).SAMPLES
-    return samples
+    return {
+        f"{name}_{number}": sample(np.random.default_rng(zlib.crc32(name.encode()) + number))[0]
+        for name, sample in samples.items()
+        for number in range(SAMPLES_PER_OPERATOR)
+    }
+
+
+def _drawn():
+    """The same from Hypothesis strategies: STRATEGIES of every model_strategies*.py; a sample has its model."""
+    seeds = {}
+    for path in sorted(KERNEL_TESTS.glob("model_strategies*.py")):
+        for name, strategy in importlib.import_module(path.stem).STRATEGIES.items():
+            # Hypothesis draws the simplest sample first: each model once.
+            models = dict.fromkeys(_examples(strategy(), 4 * SAMPLES_PER_OPERATOR))
+            seeds |= {f"{name}_{number}": model for number, model in enumerate(list(models)[:SAMPLES_PER_OPERATOR])}
+    return seeds
+
+
+def _examples(strategy, count):
+    """The models of so many samples, always the same ones."""
+    found = []
+
+    @settings(derandomize=True, max_examples=count, database=None, deadline=None, suppress_health_check=HealthCheck)
+    @given(strategy)
+    def keep(sample):
+        found.append(sample.model)
+
+    keep()
+    return found
 
 
 def model_seeds():
-    """Models: one with every operator, random ones of each operator, a recurrent one, packed ones."""
-    seeds = {
-        "whole": whole(),
-        "copied_state": whole(1, early_state=True),
-        "int4": int4_layers(),
-        "tiny": (HERE.parent / "golden" / "tiny_model.tflite").read_bytes(),
-        "lstm": lstm_model(np.random.default_rng(0), inputs=3, cells=2, steps=2, cell_clip=0.5),
-    }
-    for name, sample in _samples().items():
-        for number in range(SAMPLES_PER_OPERATOR):
-            rng = np.random.default_rng(zlib.crc32(name.encode()) + number)
-            seeds[f"{name}_{number}"] = sample(rng)[0]
-    return seeds | zero_skip_seeds()
+    """Models: those of the golden vectors, a recurrent one, random ones of each operator, packed ones."""
+    golden = sorted((HERE.parent / "golden").glob("**/*.tflite"))
+    seeds = {path.stem: path.read_bytes() for path in golden}
+    seeds["lstm"] = lstm_model(np.random.default_rng(0), inputs=3, cells=2, steps=2, cell_clip=0.5)
+    return seeds | _sampled() | _drawn() | zero_skip_seeds()
 
 
 def zero_skip_seeds():
     """Models of packed layers, 4 and 8 bits, one segment and two."""
-    seeds = {"packed_layers": model_packed.packed_layers()}
+    golden = sorted((HERE.parent / "golden").glob("**/packed*.tflite"))
+    seeds = {path.stem: path.read_bytes() for path in golden}
     for number, (kind, bits, shape, zero_point, bias) in enumerate(PACKED):
         rng = np.random.default_rng(number)
         stock = model_packed.layer(rng, kind, bits, shape, zero_point=zero_point, bias=bias, width=3)

@@ -93,7 +93,7 @@ def test_a_twin_that_differs_is_found(monkeypatch):
 
 
 def test_seeds_have_every_operator():
-    """A new operator needs a sample in tests/kernels/model_samples*.py."""
+    """A new operator needs a sample: tests/kernels/model_samples*.py, model_strategies*.py, or a golden model."""
     served = set(stapes_reference.ops._PREPARE)
     found, packed = set(), False
     for data in seeds.model_seeds().values():
