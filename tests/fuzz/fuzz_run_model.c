@@ -100,6 +100,23 @@ static void run_passes(const run_t *run) {
     FUZZ_REQUIRE(crc[0] == crc[1]);
 }
 
+/* What the caller may do wrong: another model, a subgraph that is not there, too small a state. */
+static void refuse_strangers(const run_t *run) {
+    int32_t info[ST_INFO_INDEX_COUNT];
+    st_arg_t cut = fuzz_buffer(run->file.data, run->file.length - 1);
+    st_arg_t other[] = {run->state, cut, fuzz_integer(0), fuzz_integer(0), fuzz_integer(0)};
+    st_arg_t name[] = {run->state, cut, fuzz_buffer(NULL, 0)};
+    st_arg_t absent[] = {run->state, run->file, fuzz_integer((int32_t)run->subgraphs)};
+    FUZZ_REQUIRE(stk_model_invoke(other) == -ST_ERROR_STATE && stk_model_reset(other) == -ST_ERROR_STATE);
+    FUZZ_REQUIRE(stk_model_tensor(other) == -ST_ERROR_STATE && stk_model_subgraph(name) == -ST_ERROR_STATE);
+    FUZZ_REQUIRE(stk_model_invoke(absent) == -ST_ERROR_ARGUMENT);
+    st_arg_t init[] = {run->state, run->file, fuzz_buffer(info, sizeof(info))};
+    init[0].length -= 8;
+    FUZZ_REQUIRE(stk_model_init(init) == -ST_ERROR_BUFFER_SMALL);
+    init[0].length = 8;
+    FUZZ_REQUIRE(stk_model_init(init) == -ST_ERROR_BUFFER_SMALL);
+}
+
 static void run_accepted(uint8_t *model, uint32_t bytes, uint32_t state_bytes) {
     int32_t info[ST_INFO_INDEX_COUNT];
     run_t run = {fuzz_buffer(fuzz_memory(state_bytes), state_bytes), fuzz_buffer(model, bytes), 0, 0};
@@ -111,8 +128,7 @@ static void run_accepted(uint8_t *model, uint32_t bytes, uint32_t state_bytes) {
     }
     FUZZ_REQUIRE(run.subgraphs >= 1 && run.subgraphs <= ST_MODEL_MAX_SUBGRAPHS);
     run_passes(&run);
-    init[0].length -= 8;
-    FUZZ_REQUIRE(stk_model_init(init) == -ST_ERROR_BUFFER_SMALL);
+    refuse_strangers(&run);
     free(run.state.data);
 }
 
