@@ -34,6 +34,11 @@ $(VENV)/.installed-core: pyproject.toml | $(VENV)/bin/python
 	@echo "installing the host tools into $(VENV)"
 	@$(pip_install) && touch $@
 
+$(VENV)/.installed-bench: EXTRAS := bench,emulator
+$(VENV)/.installed-bench: $(VENV)/.installed-core
+	@echo "installing what draws the figures into $(VENV)"
+	@$(pip_install) && touch $@
+
 $(VENV)/.installed-dev: EXTRAS := dev,emulator
 $(VENV)/.installed-dev: $(VENV)/.installed-core
 	@echo "installing the test tools into $(VENV)"
@@ -55,8 +60,10 @@ demo: $(VENV)/.installed-core unix-module  ## a recording through the board firm
 test: $(VENV)/.installed-train unix-module firmware lint  ## every test, the emulated board's included
 	$(BIN)/pytest $(PYTEST_FLAGS) -m "not slow"
 
-bench: $(VENV)/.installed-core firmware  ## what a recording costs on the emulated RP2040
+bench: $(VENV)/.installed-bench firmware  ## what a recording and each kernel cost on the emulated RP2040
+	@command -v valgrind >/dev/null || scripts/apt_install valgrind
 	@$(BIN)/stapes bench board
+	@$(BIN)/stapes bench kernels --plot build/bench_kernels.png
 
 RUNS ?= 1000000
 JOBS ?= 2
@@ -75,14 +82,16 @@ train-tools: $(VENV)/.installed-train  ## what `stapes train` and `stapes adapt`
 train-general: train-tools  ## train models/general again (about two hours)
 	$(BIN)/stapes train models/general/recipe.toml
 
-train-coffee: train-tools  ## adapt models/general to coffee orders again (under half an hour)
+train-coffee: train-tools  ## adapt models/general to coffee orders again (about two hours)
+	$(BIN)/stapes train models/coffee/first/recipe.toml --threads 2
 	$(BIN)/stapes train models/coffee/recipe.toml
 
 # Scored on real orders where they are at hand.
 ORDERS := ../shared/data/barista_dev
+KITCHEN := ../shared/data/noise/kitchen.flac
 ablations: train-tools  ## what each method of models/coffee is worth (two hours; goes on where it was stopped)
 	$(BIN)/python -m stapes_tools.train.ablate models/coffee/ablations.toml build/ablations \
-	  $(if $(wildcard $(ORDERS)/refs.json),--score $(ORDERS) --grammar $(ORDERS)/coffee_maker.yaml)
+	  $(if $(wildcard $(ORDERS)/refs.json),--score $(ORDERS) --grammar $(ORDERS)/coffee_maker.yaml --noise $(KITCHEN))
 
 clean:  ## remove build output, keep the virtual environment
 	rm -rf build

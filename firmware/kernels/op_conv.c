@@ -18,39 +18,24 @@
 #define FIELD_DILATION_W (4)
 #define FIELD_DILATION_H (5)
 #define PADDING_SAME (0)
-#define MAX_STEP (1024) /* strides, dilations and kernel sizes */
 
-/* Padding before, for one dimension; or -1 when the output's size is not what it must be. */
-static int32_t pad_before(int32_t x, int32_t y, int32_t kernel, int32_t stride, int32_t dilation, int same) {
-    int32_t reach = (kernel - 1) * dilation + 1;
-    int32_t expected = same ? (x - 1) / stride + 1 : (x >= reach ? (x - reach) / stride + 1 : 0);
-    if (y != expected) {
-        return -1;
-    }
-    int32_t missing = (y - 1) * stride + reach - x;
-    return same && missing > 0 ? missing / 2 : 0;
-}
-
-static int is_step(int32_t value) {
-    return value >= 1 && value <= MAX_STEP;
-}
-
-static st_status_t load_window(st_plan_t *plan, st_record_conv_t *record) {
+static st_status_t load_window(st_plan_t *plan, st_record_conv_t *record, const st_tensor_t *y) {
     uint32_t moved = plan->code == ST_OP_DEPTHWISE_CONV_2D ? 1 : 0;
     int same = st_fb_get_i8(&plan->fb, plan->options, FIELD_PADDING, PADDING_SAME) == PADDING_SAME;
     record->stride_width = st_fb_get_i32(&plan->fb, plan->options, FIELD_STRIDE_W, 0);
     record->stride_height = st_fb_get_i32(&plan->fb, plan->options, FIELD_STRIDE_H, 0);
     record->dilation_width = st_fb_get_i32(&plan->fb, plan->options, FIELD_DILATION_W + moved, 1);
     record->dilation_height = st_fb_get_i32(&plan->fb, plan->options, FIELD_DILATION_H + moved, 1);
-    if (!is_step(record->stride_width) || !is_step(record->stride_height) || !is_step(record->dilation_width) ||
-        !is_step(record->dilation_height) || !is_step(record->kernel_width) || !is_step(record->kernel_height)) {
+    if (!st_op_is_step(record->stride_width) || !st_op_is_step(record->stride_height) ||
+        !st_op_is_step(record->dilation_width) || !st_op_is_step(record->dilation_height) ||
+        !st_op_is_step(record->kernel_width) || !st_op_is_step(record->kernel_height)) {
         return st_op_refuse_option(plan);
     }
-    record->pad_height = pad_before(record->x_height, record->y_height, record->kernel_height,
-                                    record->stride_height, record->dilation_height, same);
-    record->pad_width = pad_before(record->x_width, record->y_width, record->kernel_width, record->stride_width,
-                                   record->dilation_width, same);
-    return st_op_activation(plan, FIELD_ACTIVATION + moved, record->y_zero, &record->y_low);
+    record->pad_height = st_op_pad_before(record->x_height, record->y_height, record->kernel_height,
+                                          record->stride_height, record->dilation_height, same);
+    record->pad_width = st_op_pad_before(record->x_width, record->y_width, record->kernel_width,
+                                         record->stride_width, record->dilation_width, same);
+    return st_op_activation(plan, FIELD_ACTIVATION + moved, y, &record->y_low, &record->y_high);
 }
 
 /* Shapes: x [batches, height, width, depth], weights [y_depth or 1, height, width, depth]. */
@@ -88,8 +73,7 @@ static st_status_t prepare(st_plan_t *plan, st_record_conv_t *record, st_tensor_
     }
     record->x_zero = x.zero_point;
     record->y_zero = y.zero_point;
-    record->y_high = INT8_MAX;
-    status = load_window(plan, record);
+    status = load_window(plan, record, &y);
     if (status == 0 && (record->pad_height < 0 || record->pad_width < 0)) {
         status = st_op_refuse_type(plan, &y);
     }
@@ -163,19 +147,13 @@ static void gather_bytes(const st_record_conv_t *op, const int8_t *x, int32_t to
 static void packed_position(const st_memory_t *memory, const st_record_conv_t *op, const int8_t *x, int32_t top,
                             int32_t left, int8_t *y) {
     uint32_t depth = (uint32_t)(op->kernel_height * op->kernel_width * op->x_depth);
-    st_zero_skip_t packed = st_zero_skip_open(memory->file, op, depth);
+    uint32_t rows = (uint32_t)op->y_depth;
     uint32_t *sums = st_write_at(memory, op->scratch);
-    uint8_t *column = (uint8_t *)(sums + ST_ZERO_SKIP_ROWS * packed.blocks);
+    uint8_t *column = (uint8_t *)sums + st_zero_skip_sum_bytes(rows);
     gather_bytes(op, x, top, left, column);
-    if (op->head.kind == ST_OP_ZERO_SKIP_INT8) {
-        st_zero_skip_sums8(&packed, column, sums);
-    } else {
-        st_zero_skip_sums4(&packed, column, sums);
-    }
+    st_zero_skip_sums(memory->file + op->weights, rows, depth, column, sums);
     st_dense_channel_t channel = st_dense_channels(memory, op);
-    for (int32_t c = 0; c < op->y_depth; c++) {
-        y[c] = st_dense_finish(&channel, (int32_t)sums[c], op);
-    }
+    st_dense_finish_rows(&channel, (const int32_t *)sums, rows, op, y);
 }
 
 /* sums[c] += (x - zero) * w over one tap of the kernel. */
@@ -199,8 +177,8 @@ static void depthwise_position(const st_memory_t *memory, const st_record_conv_t
                                int32_t left, int8_t *y) {
     uint32_t *sums = st_write_at(memory, op->scratch);
     const int8_t *weights = (const int8_t *)memory->file + op->weights;
-    const int32_t *multipliers = (const int32_t *)(const void *)(memory->state + op->channels.multipliers);
-    const int8_t *shifts = (const int8_t *)memory->state + op->channels.shifts;
+    st_dense_channel_t channel = st_dense_channels(memory, op);
+    channel.bias = NULL; /* the sums start with it */
     for (int32_t c = 0; c < op->y_depth; c++) {
         sums[c] = op->bias ? st_read_u32(memory->file + op->bias + 4 * c) : 0;
     }
@@ -213,10 +191,7 @@ static void depthwise_position(const st_memory_t *memory, const st_record_conv_t
             weights += op->y_depth;
         }
     }
-    for (int32_t c = 0; c < op->y_depth; c++) {
-        uint32_t k = (uint32_t)c * op->channels.step;
-        y[c] = st_dense_requantize((int32_t)sums[c], multipliers[k], shifts[k], op);
-    }
+    st_dense_finish_rows(&channel, (const int32_t *)sums, (uint32_t)op->y_depth, op, y);
 }
 
 static void dense_position(const st_memory_t *memory, const st_record_conv_t *op, const int8_t *x, int32_t top,

@@ -35,12 +35,16 @@ static st_status_t channel(st_plan_t *plan, const st_tensor_t *weights, uint32_t
         return st_op_refuse_type(plan, weights);
     }
     st_real_t product = st_real_product(st_real_from_scale(x_scale), st_real_from_scale(scale));
-    return st_op_multiplier(plan, weights, product, st_real_from_scale(y_scale), MAX_SHIFT, result);
+    st_real_t y_real = st_real_from_scale(y_scale);
+    if (!plan->state && st_ratio_most_shift(product, y_real) <= MAX_SHIFT) {
+        return 0; /* while sizing nobody asks for it: half of all divisions */
+    }
+    return st_op_multiplier(plan, weights, product, y_real, MAX_SHIFT, result);
 }
 
 static st_status_t load_channels(st_plan_t *plan, const st_tensor_t *weights, st_channels_t *channels) {
     st_tensor_t x, y;
-    st_multiplier_t result;
+    st_multiplier_t result = {0, 0};
     uint32_t count = weights->scales.count;
     st_status_t status = st_plan_reserve(plan, 4 * count, &channels->multipliers);
     if (status == 0) {
@@ -95,10 +99,13 @@ st_status_t st_op_dense_weights(st_plan_t *plan, st_record_conv_t *record, const
     record->weights = weights->data;
     record->bias = bias.data;
     if (plan->packed) {
-        status = st_zero_skip_prepare(plan, record, weights);
+        uint32_t bits = weights->type == ST_TENSOR_INT4 ? 4 : 8;
+        status = st_zero_skip_prepare(plan, ST_ZERO_SKIP_PACKED_INPUT, channels, weights->elements / channels, bits,
+                                      &record->weights);
         if (status < 0) {
             return status;
         }
+        record->head.kind = bits == 4 ? ST_OP_ZERO_SKIP_INT4 : ST_OP_ZERO_SKIP_INT8;
     }
     return load_channels(plan, weights, &record->channels);
 }

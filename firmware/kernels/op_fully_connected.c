@@ -26,7 +26,7 @@ static st_status_t prepare(st_plan_t *plan, st_record_conv_t *record, st_tensor_
     }
     record->x_zero = x.zero_point;
     record->y_zero = y.zero_point;
-    return st_op_activation(plan, FIELD_ACTIVATION, record->y_zero, &record->y_low);
+    return st_op_activation(plan, FIELD_ACTIVATION, &y, &record->y_low, &record->y_high);
 }
 
 st_status_t st_op_prepare_fully_connected(st_plan_t *plan) {
@@ -34,7 +34,6 @@ st_status_t st_op_prepare_fully_connected(st_plan_t *plan) {
     st_tensor_t weights;
     uint32_t at;
     record.head.kind = ST_OP_CONV_2D;
-    record.y_high = INT8_MAX;
     record.x_height = record.x_width = record.y_height = record.y_width = 1;
     record.kernel_height = record.kernel_width = record.stride_height = record.stride_width = 1;
     record.dilation_height = record.dilation_width = 1;

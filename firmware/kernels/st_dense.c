@@ -70,6 +70,26 @@ ST_HOT int32_t st_dense_dot_words(const int8_t *weights, const int32_t *column, 
     return sum;
 }
 
+#if !defined(__ARM_ARCH_6M__) /* there: st_dense_m0.c */
+
+int32_t st_dense_begin(int32_t *column, uint32_t depth) {
+    (void)column;
+    (void)depth;
+    return 0;
+}
+
+void st_dense_pair(const int8_t *weights, uint32_t depth, const int32_t *column, int32_t start, int32_t sums[2]) {
+    (void)start;
+    st_dense_dot_pair(weights, depth, column, sums);
+}
+
+void st_dense_end(int32_t *column, uint32_t depth) {
+    (void)column;
+    (void)depth;
+}
+
+#endif
+
 static inline int is_wordwise(const int8_t *weights, uint32_t depth) {
     return ((uint32_t)(uintptr_t)weights & 3u) == 0 && (depth & 3u) == 0;
 }
@@ -85,19 +105,54 @@ ST_HOT int8_t st_dense_requantize(int32_t sum, int32_t multiplier, int shift, co
     return (int8_t)(st_clamp(scaled, op->y_low - op->y_zero, op->y_high - op->y_zero) + op->y_zero);
 }
 
-ST_HOT void st_dense_rows(const st_memory_t *memory, const st_record_conv_t *op, const int32_t *column,
-                          uint32_t depth, int8_t *y) {
+/* A word of a bias: any alignment, but whole words cost a quarter. */
+static inline uint32_t bias_word(const uint8_t *bias) {
+    uint32_t word;
+    if (((uint32_t)(uintptr_t)bias & 3u) != 0) {
+        return st_read_u32(bias);
+    }
+    memcpy(&word, __builtin_assume_aligned(bias, 4), 4);
+    return word;
+}
+
+ST_HOT void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint32_t count,
+                                 const st_record_conv_t *op, int8_t *y) {
+    st_dense_channel_t next = *channel;
+    int32_t zero = op->y_zero;
+    int32_t low = op->y_low - zero; /* st_dense_requantize says why */
+    int32_t high = op->y_high - zero;
+    for (const int32_t *end = sums + count; sums != end; sums++) {
+        int32_t sum = *sums;
+        if (next.bias) {
+            sum = (int32_t)((uint32_t)sum + bias_word(next.bias));
+            next.bias += 4;
+        }
+        int32_t scaled = st_multiply_by_quantized_multiplier(sum, *next.multipliers, *next.shifts);
+        *y++ = (int8_t)(st_clamp(scaled, low, high) + zero);
+        next.multipliers += next.step;
+        next.shifts += next.step;
+    }
+    *channel = next;
+}
+
+ST_HOT void st_dense_rows(const st_memory_t *memory, const st_record_conv_t *op, int32_t *column, uint32_t depth,
+                          int8_t *y) {
     const int8_t *weights = (const int8_t *)memory->file + op->weights;
     st_dense_channel_t channel = st_dense_channels(memory, op);
     int8_t *end = y + op->y_depth;
-    if (is_wordwise(weights, depth)) {
-        for (; end - y >= 2; y += 2) {
-            int32_t sums[2];
-            st_dense_dot_pair(weights, depth, column, sums);
-            y[0] = st_dense_finish(&channel, sums[0], op);
-            y[1] = st_dense_finish(&channel, sums[1], op);
-            weights += 2 * depth;
+    if (is_wordwise(weights, depth) && op->y_depth >= 2) {
+        int32_t start = st_dense_begin(column, depth);
+        while (end - y >= 2) {
+            int32_t sums[ST_DENSE_FINISHED];
+            uint32_t count = (uint32_t)ST_MIN(end - y, ST_DENSE_FINISHED) & ~1u;
+            for (uint32_t row = 0; row < count; row += 2) {
+                st_dense_pair(weights, depth, column, start, sums + row);
+                weights += 2 * depth;
+            }
+            st_dense_finish_rows(&channel, sums, count, op, y);
+            y += count;
         }
+        st_dense_end(column, depth);
     }
     for (; y != end; y++) {
         *y = st_dense_finish(&channel, st_dense_dot(weights, column, depth), op);

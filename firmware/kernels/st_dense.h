@@ -19,12 +19,17 @@ int32_t st_dense_dot_words(const int8_t *weights, const int32_t *column, uint32_
 /* The same for two successive rows: sums[0] and sums[1]. */
 void st_dense_dot_pair(const int8_t *weights, uint32_t depth, const int32_t *column, int32_t sums[2]);
 
+/* The same as fast as we can, where depth and weights allow it. Before the first pair st_dense_begin may change the
+ * column for the loop's sake, and returns what every sum starts with; st_dense_end changes it back. */
+int32_t st_dense_begin(int32_t *column, uint32_t depth);
+void st_dense_pair(const int8_t *weights, uint32_t depth, const int32_t *column, int32_t start, int32_t sums[2]);
+void st_dense_end(int32_t *column, uint32_t depth);
+
 /* One row, by whichever applies. */
 int32_t st_dense_dot(const int8_t *weights, const int32_t *column, uint32_t depth);
 
 /* y[row] for every row of the weights of a convolution at one position. */
-void st_dense_rows(const st_memory_t *memory, const st_record_conv_t *op, const int32_t *column, uint32_t depth,
-                   int8_t *y);
+void st_dense_rows(const st_memory_t *memory, const st_record_conv_t *op, int32_t *column, uint32_t depth, int8_t *y);
 
 /* Accumulator of one channel to int8. */
 int8_t st_dense_requantize(int32_t sum, int32_t multiplier, int shift, const st_record_conv_t *op);
@@ -56,5 +61,11 @@ static inline int8_t st_dense_finish(st_dense_channel_t *channel, int32_t sum, c
     channel->shifts += channel->step;
     return y;
 }
+
+#define ST_DENSE_FINISHED (16) /* rows that the dense kernels finish at once; even */
+
+/* The same for so many rows. */
+void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint32_t count, const st_record_conv_t *op,
+                          int8_t *y);
 
 #endif

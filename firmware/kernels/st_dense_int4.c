@@ -126,12 +126,15 @@ static void rows_packed(const st_memory_t *memory, const st_record_conv_t *op, c
     const uint8_t *weights = memory->file + op->weights;
     st_dense_channel_t channel = st_dense_channels(memory, op);
     const int8_t *end = y + op->y_depth;
-    for (; end - y >= 2; y += 2) {
-        int32_t sums[2];
-        st_dense_int4_dot_pair(weights, depth, pairs, sums);
-        y[0] = st_dense_finish(&channel, sums[0], op);
-        y[1] = st_dense_finish(&channel, sums[1], op);
-        weights += depth;
+    while (end - y >= 2) {
+        int32_t sums[ST_DENSE_FINISHED];
+        uint32_t count = (uint32_t)ST_MIN(end - y, ST_DENSE_FINISHED) & ~1u;
+        for (uint32_t row = 0; row < count; row += 2) {
+            st_dense_int4_dot_pair(weights, depth, pairs, sums + row);
+            weights += depth;
+        }
+        st_dense_finish_rows(&channel, sums, count, op, y);
+        y += count;
     }
     if (y != end) {
         *y = st_dense_finish(&channel, st_dense_int4_dot(weights, depth, pairs), op);

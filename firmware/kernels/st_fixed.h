@@ -18,18 +18,14 @@ static inline int32_t st_saturate_i16(int32_t value) {
 }
 
 /* Round(a * b / 2^31), ties up, from four products of 16 bits: for cores that multiply 32 bits by
- * 32 bits to 32 bits only, where the 64-bit product is a library call. */
+ * 32 bits to 32 bits only, where the 64-bit product is a library call. No sum below leaves int32. */
 static inline int32_t st_rounding_high_mul_narrow(int32_t a, int32_t b) {
-    uint32_t a_low = (uint32_t)a & 0xFFFFu;
+    int32_t a_low = (int32_t)((uint32_t)a & 0xFFFFu);
     uint32_t b_low = (uint32_t)b & 0xFFFFu;
-    int32_t left = (a >> 16) * (int32_t)b_low;
-    int32_t right = (b >> 16) * (int32_t)a_low;
-    uint32_t least = a_low * b_low;
-    uint32_t middle = ((uint32_t)left & 0xFFFFu) + ((uint32_t)right & 0xFFFFu) + (least >> 16);
-    uint32_t low = ((middle << 16) | (least & 0xFFFFu)) + (1u << 30);
-    uint32_t high = (uint32_t)((a >> 16) * (b >> 16) + (left >> 16) + (right >> 16)) + (middle >> 16);
-    high += low < (1u << 30);
-    return (int32_t)((high << 1) | (low >> 31));
+    int32_t left = (a >> 16) * (int32_t)b_low + (int32_t)((uint32_t)a_low * b_low >> 16);
+    int32_t right = (b >> 16) * a_low + (left & 0xFFFF) + 0x4000; /* 2^30 of the whole product */
+    uint32_t high = (uint32_t)((a >> 16) * (b >> 16) + (left >> 16));
+    return (int32_t)(2 * high + (uint32_t)(right >> 15));
 }
 
 /* Round(a * b / 2^31), ties up; not for INT32_MIN * INT32_MIN. */
@@ -50,19 +46,19 @@ static inline int32_t st_saturating_rounding_doubling_high_mul(int32_t a, int32_
 
 /* Round(value / 2^exponent), ties away from zero; 0 <= exponent <= 31. */
 static inline int32_t st_rounding_divide_by_pot(int32_t value, int exponent) {
-    int32_t mask = (int32_t)((1u << exponent) - 1u);
-    int32_t remainder = value & mask;
-    int32_t threshold = (mask >> 1) + (value < 0 ? 1 : 0);
-    return (value >> exponent) + (remainder > threshold ? 1 : 0);
+    uint32_t sign = value < 0 ? 0xFFFFFFFFu : 0;
+    uint32_t magnitude = ((uint32_t)value ^ sign) - sign;
+    magnitude = (magnitude + ((1u << exponent) >> 1)) >> exponent;
+    return (int32_t)((magnitude ^ sign) - sign);
 }
 
 /* value * multiplier * 2^(shift - 31); multiplier is Q0.31 in [2^30, 2^31), shift is a left
  * shift when positive. Wraps like the original when the left shift overflows. */
 static inline int32_t st_multiply_by_quantized_multiplier(int32_t value, int32_t multiplier, int shift) {
-    int left = shift > 0 ? shift : 0;
-    int right = shift > 0 ? 0 : -shift;
-    int32_t shifted = (int32_t)((uint32_t)value << left);
-    return st_rounding_divide_by_pot(st_rounding_high_mul(shifted, multiplier), right);
+    if (shift > 0) {
+        return st_rounding_high_mul((int32_t)((uint32_t)value << shift), multiplier);
+    }
+    return st_rounding_divide_by_pot(st_rounding_high_mul(value, multiplier), -shift);
 }
 
 /* Position of the highest set bit, 0..31; -1 for zero, on every target. */

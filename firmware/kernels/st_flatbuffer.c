@@ -31,7 +31,15 @@ uint16_t st_fb_u16(st_flatbuffer_t *fb, uint32_t at) {
 }
 
 uint32_t st_fb_u32(st_flatbuffer_t *fb, uint32_t at) {
-    return st_fb_check(fb, at, 4) ? st_read_u32(fb->data + at) : 0;
+    uint32_t word;
+    if (!st_fb_check(fb, at, 4)) {
+        return 0;
+    }
+    if (((uint32_t)(uintptr_t)(fb->data + at) & 3u) != 0) {
+        return st_read_u32(fb->data + at);
+    }
+    memcpy(&word, __builtin_assume_aligned(fb->data + at, 4), 4); /* whole words: a third of the time */
+    return word;
 }
 
 uint32_t st_fb_follow(st_flatbuffer_t *fb, uint32_t at) {

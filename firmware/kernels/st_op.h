@@ -9,20 +9,41 @@
 #include "st_scale.h"
 
 #define ST_OP_ADD (0)
+#define ST_OP_AVERAGE_POOL_2D (1)
 #define ST_OP_CONCATENATION (2)
 #define ST_OP_CONV_2D (3)
 #define ST_OP_DEPTHWISE_CONV_2D (4)
+#define ST_OP_DEQUANTIZE (6)
 #define ST_OP_FULLY_CONNECTED (9)
+#define ST_OP_LOGISTIC (14)
+#define ST_OP_MAX_POOL_2D (17)
+#define ST_OP_MUL (18)
+#define ST_OP_RELU (19)
+#define ST_OP_RELU6 (21)
 #define ST_OP_RESHAPE (22)
-#define ST_OP_GATHER (36)
+#define ST_OP_SOFTMAX (25)
+#define ST_OP_SVDF (27)
+#define ST_OP_TANH (28)
 #define ST_OP_CUSTOM (32)
+#define ST_OP_PAD (34)
+#define ST_OP_GATHER (36)
+#define ST_OP_MEAN (40)
+#define ST_OP_SQUEEZE (43)
 #define ST_OP_UNIDIRECTIONAL_SEQUENCE_LSTM (44)
 #define ST_OP_STRIDED_SLICE (45)
+#define ST_OP_PADV2 (60)
+#define ST_OP_EXPAND_DIMS (70)
+#define ST_OP_LEAKY_RELU (98)
+#define ST_OP_QUANTIZE (114)
 
-/* A record's kind only: CONV_2D with int4 weights, and with packed ones of 8 and 4 bits. */
+/* A record's kind only: CONV_2D with int4 weights, and with packed ones of 8 and 4 bits; the LSTM with packed ones. */
 #define ST_OP_CONV_2D_INT4 ((1 << 16) | ST_OP_CONV_2D)
 #define ST_OP_ZERO_SKIP_INT8 ((2 << 16) | ST_OP_CONV_2D)
 #define ST_OP_ZERO_SKIP_INT4 ((3 << 16) | ST_OP_CONV_2D)
+#define ST_OP_ZERO_SKIP_LSTM ((2 << 16) | ST_OP_UNIDIRECTIONAL_SEQUENCE_LSTM)
+
+/* A record's kind only: any function of one int8, as a table. */
+#define ST_OP_LOOKUP ((4 << 16) | ST_OP_LOGISTIC)
 
 /* Longest dot product: 65536 * 255 * 128 fits int32. */
 #define ST_OP_MAX_DEPTH (65536u)
@@ -86,31 +107,54 @@ void st_op_reset(const st_memory_t *memory, const st_record_t *record);
 st_status_t st_op_options(st_plan_t *plan, int32_t type);
 st_status_t st_op_refuse_type(st_plan_t *plan, const st_tensor_t *tensor);
 st_status_t st_op_refuse_option(st_plan_t *plan);
-st_status_t st_op_activation(st_plan_t *plan, uint32_t field, int32_t y_zero, int32_t *y_low);
+st_status_t st_op_activation(st_plan_t *plan, uint32_t field, const st_tensor_t *y, int32_t *y_low, int32_t *y_high);
 st_status_t st_op_multiplier(st_plan_t *plan, const st_tensor_t *tensor, st_real_t numerator, st_real_t denominator,
                              int32_t max_shift, st_multiplier_t *multiplier);
+st_status_t st_op_unary(st_plan_t *plan, st_tensor_t *x, st_ref_t *x_ref, st_tensor_t *y, st_ref_t *y_ref);
+st_status_t st_op_state(st_plan_t *plan, uint32_t k, int32_t type, uint32_t elements, st_tensor_t *tensor,
+                        uint32_t *offset);
+int32_t st_op_pad_before(int32_t x, int32_t y, int32_t kernel, int32_t stride, int32_t dilation, int same);
+int st_op_is_step(int32_t value);
 st_status_t st_op_dense_operands(st_plan_t *plan, st_record_conv_t *record, st_tensor_t *x, st_tensor_t *weights,
                                  st_tensor_t *y);
 st_status_t st_op_dense_scratch(st_plan_t *plan, st_record_conv_t *record, uint32_t depth);
 st_status_t st_op_dense_weights(st_plan_t *plan, st_record_conv_t *record, const st_tensor_t *weights, int32_t axis);
 
 /* One pair per operator. */
-st_status_t st_op_prepare_add(st_plan_t *plan);
+st_status_t st_op_prepare_elementwise(st_plan_t *plan);
 st_status_t st_op_prepare_concatenation(st_plan_t *plan);
 st_status_t st_op_prepare_conv(st_plan_t *plan);
+st_status_t st_op_prepare_dequantize(st_plan_t *plan);
 st_status_t st_op_prepare_fully_connected(st_plan_t *plan);
-st_status_t st_op_prepare_reshape(st_plan_t *plan);
 st_status_t st_op_prepare_gather(st_plan_t *plan);
+st_status_t st_op_prepare_lookup(st_plan_t *plan);
 st_status_t st_op_prepare_lstm(st_plan_t *plan);
+st_status_t st_op_prepare_mean(st_plan_t *plan);
+st_status_t st_op_prepare_pad(st_plan_t *plan);
+st_status_t st_op_prepare_pool(st_plan_t *plan);
+st_status_t st_op_prepare_quantize(st_plan_t *plan);
+st_status_t st_op_prepare_reshape(st_plan_t *plan);
+st_status_t st_op_prepare_softmax(st_plan_t *plan);
 st_status_t st_op_prepare_strided_slice(st_plan_t *plan);
+st_status_t st_op_prepare_svdf(st_plan_t *plan);
 
-void st_op_invoke_add(const st_memory_t *memory, const st_record_t *record);
+void st_op_invoke_elementwise(const st_memory_t *memory, const st_record_t *record);
 void st_op_invoke_concatenation(const st_memory_t *memory, const st_record_t *record);
 void st_op_invoke_conv(const st_memory_t *memory, const st_record_t *record);
-void st_op_invoke_reshape(const st_memory_t *memory, const st_record_t *record);
+void st_op_invoke_dequantize(const st_memory_t *memory, const st_record_t *record);
 st_status_t st_op_invoke_gather(const st_memory_t *memory, const st_record_t *record);
+void st_op_invoke_lookup(const st_memory_t *memory, const st_record_t *record);
 void st_op_invoke_lstm(const st_memory_t *memory, const st_record_t *record);
+void st_op_invoke_mean(const st_memory_t *memory, const st_record_t *record);
+void st_op_invoke_pad(const st_memory_t *memory, const st_record_t *record);
+void st_op_invoke_pool(const st_memory_t *memory, const st_record_t *record);
+void st_op_invoke_quantize(const st_memory_t *memory, const st_record_t *record);
+void st_op_invoke_reshape(const st_memory_t *memory, const st_record_t *record);
+void st_op_invoke_softmax(const st_memory_t *memory, const st_record_t *record);
 void st_op_invoke_strided_slice(const st_memory_t *memory, const st_record_t *record);
+void st_op_invoke_svdf(const st_memory_t *memory, const st_record_t *record);
+
 void st_op_reset_lstm(const st_memory_t *memory, const st_record_t *record);
+void st_op_reset_svdf(const st_memory_t *memory, const st_record_t *record);
 
 #endif

@@ -31,27 +31,52 @@ static uint64_t round_even(uint64_t value, int drop, int sticky) {
     return kept;
 }
 
-/* numerator / denominator to 56 or 57 bits, bit by bit: the Cortex-M0+ has no divider and this
- * spares native modules the 64-bit division of libgcc. Sets *sticky when a remainder is left. */
-static uint64_t divide(uint64_t numerator, uint32_t denominator, int *sticky) {
-    uint64_t quotient = 0;
-    uint32_t remainder = 0;
-    for (int bit = 0; bit < 80; bit++) {
-        remainder = (remainder << 1) | (uint32_t)(numerator >> 63);
-        numerator <<= 1;
-        quotient <<= 1;
-        if (remainder >= denominator) {
-            remainder -= denominator;
-            quotient |= 1;
+/* Long division: the next 32 bits of a quotient, eight at a time, each digit estimated with the reciprocal
+ * 2^31 / (denominator / 2^8 + 1) - never too large, and too small by one at most. */
+static uint32_t divide_word(uint32_t word, uint32_t denominator, uint32_t reciprocal, uint32_t *remainder) {
+    uint32_t quotient = 0;
+    uint32_t rest = *remainder;
+    for (int shift = 24; shift >= 0; shift -= 8) {
+        uint32_t dividend = (rest << 8) | (word >> shift & 0xFFu);
+        uint32_t digit = (dividend >> 16) * reciprocal >> 23;
+        rest = dividend - digit * denominator;
+        while (rest >= denominator) {
+            rest -= denominator;
+            digit++;
         }
+        quotient = (quotient << 8) | digit;
     }
-    *sticky = remainder != 0;
+    *remainder = rest;
     return quotient;
+}
+
+/* numerator * 2^16 / denominator, 56 or 57 bits; numerator has 64 bits, denominator 24. The Cortex-M0+ has no divider,
+ * and native modules are spared the 64-bit division of libgcc. Sets *sticky when a remainder is left. */
+static uint64_t divide(uint64_t numerator, uint32_t denominator, int *sticky) {
+    uint32_t remainder = (uint32_t)(numerator >> 48); /* 16 bits: less than the denominator */
+    uint32_t reciprocal = 0x80000000u / ((denominator >> 8) + 1);
+    uint32_t high = divide_word((uint32_t)(numerator >> 16), denominator, reciprocal, &remainder);
+    uint32_t low = divide_word((uint32_t)(numerator << 16), denominator, reciprocal, &remainder);
+    *sticky = remainder != 0;
+    return (uint64_t)high << 32 | low;
+}
+
+int32_t st_ratio_most_shift(st_real_t numerator, st_real_t denominator) {
+    int32_t bits = 0;
+    for (uint64_t left = numerator.mantissa; left; left >>= 16) {
+        bits += 16;
+    }
+    /* numerator < 2^(exponent + bits), denominator >= 2^(exponent + 23); rounding up to a power of two adds one more. */
+    return numerator.exponent + bits - denominator.exponent - 23 + 1;
 }
 
 st_multiplier_t st_quantize_ratio(st_real_t numerator, st_real_t denominator) {
     st_multiplier_t result;
     int sticky;
+    while (!(numerator.mantissa >> 48)) {
+        numerator.mantissa <<= 16;
+        numerator.exponent -= 16;
+    }
     while (!(numerator.mantissa >> 63)) {
         numerator.mantissa <<= 1;
         numerator.exponent--;

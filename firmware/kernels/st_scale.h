@@ -35,4 +35,7 @@ st_real_t st_real_product(st_real_t a, st_real_t b);
  * denominator's mantissa is in [2^23, 2^24). */
 st_multiplier_t st_quantize_ratio(st_real_t numerator, st_real_t denominator);
 
+/* What the shift of that will not exceed, found without a division. */
+int32_t st_ratio_most_shift(st_real_t numerator, st_real_t denominator);
+
 #endif

@@ -25,6 +25,7 @@ static uint32_t element_bits(int32_t type) {
         case ST_TENSOR_INT16:
             return 16;
         case ST_TENSOR_INT32:
+        case ST_TENSOR_FLOAT32:
             return 32;
         default:
             return 0;

@@ -8,6 +8,7 @@
 #define ST_TENSOR_MAX_BYTES (1u << 24)
 
 /* TensorType of the schema. */
+#define ST_TENSOR_FLOAT32 (0)
 #define ST_TENSOR_INT32 (2)
 #define ST_TENSOR_INT16 (7)
 #define ST_TENSOR_INT8 (9)

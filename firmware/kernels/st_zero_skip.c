@@ -55,16 +55,28 @@ static uint32_t divided_up(uint32_t count, uint32_t by) {
     return (count + by - 1) / by;
 }
 
-st_zero_skip_t st_zero_skip_open(const uint8_t *file, const st_record_conv_t *op, uint32_t depth) {
-    const uint8_t *header = file + op->weights;
+st_zero_skip_t st_zero_skip_open(const uint8_t *header, uint32_t rows, uint32_t depth) {
     st_zero_skip_t packed = {header + st_read_u32(header + ST_ZERO_SKIP_GROUPS_OFFSET_OFFSET),
                              header + ST_ZERO_SKIP_BYTES, divided_up(depth, ST_ZERO_SKIP_SEGMENT),
-                             divided_up((uint32_t)op->y_depth, ST_ZERO_SKIP_ROWS)};
+                             divided_up(rows, ST_ZERO_SKIP_ROWS)};
     return packed;
 }
 
+void st_zero_skip_sums(const uint8_t *header, uint32_t rows, uint32_t depth, const uint8_t *x, uint32_t *sums) {
+    st_zero_skip_t packed = st_zero_skip_open(header, rows, depth);
+    if (st_zero_skip_bits(header) == 8) {
+        st_zero_skip_sums8(&packed, x, sums);
+    } else {
+        st_zero_skip_sums4(&packed, x, sums);
+    }
+}
+
+uint32_t st_zero_skip_sum_bytes(uint32_t rows) {
+    return 4 * ST_ZERO_SKIP_ROWS * divided_up(rows, ST_ZERO_SKIP_ROWS);
+}
+
 uint32_t st_zero_skip_scratch_bytes(uint32_t rows, uint32_t depth) {
-    return 4 * ST_ZERO_SKIP_ROWS * divided_up(rows, ST_ZERO_SKIP_ROWS) + depth;
+    return st_zero_skip_sum_bytes(rows) + depth;
 }
 
 ST_HOT void st_zero_skip_lift(const int8_t *x, uint32_t count, uint8_t *column) {
@@ -128,6 +140,7 @@ static st_status_t check_entries(st_plan_t *plan, uint32_t at, uint32_t rows, ui
     return group == end ? 0 : refuse_at(plan, at + ST_ZERO_SKIP_GROUP_COUNT_OFFSET);
 }
 
+/* bits: that a weight must have, 0: any. */
 static st_status_t check_header(st_plan_t *plan, const st_tensor_t *packed, uint32_t bits) {
     const uint8_t *header = plan->fb.data + packed->data;
     if (packed->type != ST_TENSOR_INT8 || packed->data % 4 != 0 || packed->bytes < ST_ZERO_SKIP_BYTES ||
@@ -138,17 +151,17 @@ static st_status_t check_header(st_plan_t *plan, const st_tensor_t *packed, uint
     if (version != ST_VERSION_ZERO_SKIP) {
         return st_plan_refuse(plan, ST_ERROR_MODEL_VERSION, (int32_t)version);
     }
-    return header[ST_ZERO_SKIP_BITS_OFFSET] == bits && header[ST_ZERO_SKIP_BIAS_OFFSET] <= ST_ZERO_SKIP_BIAS_LEFT_OUT
+    uint32_t found = st_zero_skip_bits(header);
+    int is_served = bits ? found == bits : found == 4 || found == 8;
+    return is_served && header[ST_ZERO_SKIP_BIAS_OFFSET] <= ST_ZERO_SKIP_BIAS_LEFT_OUT
                ? 0
                : st_op_refuse_type(plan, packed);
 }
 
-st_status_t st_zero_skip_prepare(st_plan_t *plan, st_record_conv_t *record, const st_tensor_t *weights) {
+st_status_t st_zero_skip_prepare(st_plan_t *plan, uint32_t k, uint32_t rows, uint32_t depth, uint32_t bits,
+                                 uint32_t *header_at) {
     st_tensor_t packed;
-    uint32_t rows = (uint32_t)record->y_depth;
-    uint32_t depth = weights->elements / rows;
-    uint32_t bits = weights->type == ST_TENSOR_INT4 ? 4 : 8;
-    st_status_t status = st_plan_constant(plan, ST_ZERO_SKIP_PACKED_INPUT, 0, &packed);
+    st_status_t status = st_plan_constant(plan, k, 0, &packed);
     if (status == 0) {
         status = check_header(plan, &packed, bits);
     }
@@ -159,13 +172,13 @@ st_status_t st_zero_skip_prepare(st_plan_t *plan, st_record_conv_t *record, cons
     uint32_t groups = st_read_u32(header + ST_ZERO_SKIP_GROUPS_OFFSET_OFFSET);
     uint32_t counts_end = ST_ZERO_SKIP_BYTES + 2 * divided_up(rows, ST_ZERO_SKIP_ROWS) *
                                                    divided_up(depth, ST_ZERO_SKIP_SEGMENT);
-    uint32_t group_bytes = st_zero_skip_group_bytes(bits);
+    uint32_t group_bytes = st_zero_skip_group_bytes(st_zero_skip_bits(header));
     if (groups % 4 != 0 || groups < counts_end || groups > packed.bytes ||
         (packed.bytes - groups) % group_bytes != 0 ||
         (packed.bytes - groups) / group_bytes != st_read_u32(header + ST_ZERO_SKIP_GROUP_COUNT_OFFSET)) {
         return refuse_at(plan, packed.data + ST_ZERO_SKIP_GROUPS_OFFSET_OFFSET);
     }
-    record->head.kind = bits == 4 ? ST_OP_ZERO_SKIP_INT4 : ST_OP_ZERO_SKIP_INT8;
-    record->weights = packed.data;
-    return check_entries(plan, packed.data, rows, depth, bits, packed.data + groups, packed.data + packed.bytes);
+    *header_at = packed.data;
+    return check_entries(plan, packed.data, rows, depth, st_zero_skip_bits(header), packed.data + groups,
+                         packed.data + packed.bytes);
 }

@@ -27,8 +27,19 @@ void st_zero_skip_sums_naive(const st_zero_skip_t *packed, uint32_t bits, const 
 void st_zero_skip_sums4(const st_zero_skip_t *packed, const uint8_t *x, uint32_t *sums);
 void st_zero_skip_sums8(const st_zero_skip_t *packed, const uint8_t *x, uint32_t *sums);
 
-/* The packed weights that a planned operator uses. */
-st_zero_skip_t st_zero_skip_open(const uint8_t *file, const st_record_conv_t *op, uint32_t depth);
+/* Those with a header, of a matrix [rows, depth]. */
+st_zero_skip_t st_zero_skip_open(const uint8_t *header, uint32_t rows, uint32_t depth);
+
+/* Bits of a weight with this header. */
+static inline uint32_t st_zero_skip_bits(const uint8_t *header) {
+    return header[ST_ZERO_SKIP_BITS_OFFSET];
+}
+
+/* All sums of a matrix [rows, depth] with a header: lays them out one after the other, those of the last block too. */
+void st_zero_skip_sums(const uint8_t *header, uint32_t rows, uint32_t depth, const uint8_t *x, uint32_t *sums);
+
+/* Bytes of the sums of so many rows. */
+uint32_t st_zero_skip_sum_bytes(uint32_t rows);
 
 /* Bytes of scratch: the sums of all blocks, then a column of depth inputs. */
 uint32_t st_zero_skip_scratch_bytes(uint32_t rows, uint32_t depth);
@@ -36,7 +47,9 @@ uint32_t st_zero_skip_scratch_bytes(uint32_t rows, uint32_t depth);
 /* x[i] + 128. */
 void st_zero_skip_lift(const int8_t *x, uint32_t count, uint8_t *column);
 
-/* Check the packed weights, operand ST_ZERO_SKIP_PACKED_INPUT, of an operator and record where they are. */
-st_status_t st_zero_skip_prepare(st_plan_t *plan, st_record_conv_t *record, const st_tensor_t *weights);
+/* Check packed weights, operand k of an operator, of a matrix [rows, depth]; bits: of a weight, 0: 4 or 8. Their header's
+ * position in the file. */
+st_status_t st_zero_skip_prepare(st_plan_t *plan, uint32_t k, uint32_t rows, uint32_t depth, uint32_t bits,
+                                 uint32_t *header);
 
 #endif

@@ -50,8 +50,18 @@ def constants(spec: dict) -> list[tuple[str, object]]:
 
 
 def render_python(spec: dict) -> str:
-    lines = [f'"""{NOTE}"""', "", "try:", "    from micropython import const", "except ImportError:", "",
-             "    def const(value):", "        return value", "", ""]
+    lines = [
+        f'"""{NOTE}"""',
+        "",
+        "try:",
+        "    from micropython import const",
+        "except ImportError:",
+        "",
+        "    def const(value):",
+        "        return value",
+        "",
+        "",
+    ]
     for name, value in constants(spec):
         if isinstance(value, int):
             lines.append(f"{name} = const({value})")
@@ -65,7 +75,7 @@ def render_python(spec: dict) -> str:
         lines += [f"{name.upper()}_{field.upper()}_OFFSET = const({at})" for field, at in offsets.items()]
     lines += ["", "# code: (name, whose fault, what is wrong, what to do)", "ERRORS = {"]
     for name, entry in spec["error"].items():
-        lines.append(f'    {entry["code"]}: (')
+        lines.append(f"    {entry['code']}: (")
         lines += [f'        "{text}",' for text in (name, entry["fault"], entry["text"], entry["advice"])]
         lines.append("    ),")
     lines += ["}", ""]

@@ -11,8 +11,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "kernels"))
 
-from model_int4 import int4_layers  # noqa: E402  (beside the kernels' tests)
-from model_packed import packed_layers  # noqa: E402
+from model_audio import audio_operators  # noqa: E402  (beside the kernels' tests)
+from model_int4 import int4_layers  # noqa: E402
+from model_packed import packed_layers, packed_lstm  # noqa: E402
 from model_whole import whole  # noqa: E402
 
 MODELS = {
@@ -20,6 +21,8 @@ MODELS = {
     "copied_state": lambda: whole(1, early_state=True),
     "int4": int4_layers,
     "packed": packed_layers,
+    "audio_operators": audio_operators,
+    "packed_lstm": packed_lstm,
 }
 
 

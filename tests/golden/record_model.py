@@ -1,6 +1,7 @@
 """Traces of the interpreter: models with every operator over random steps, and faults."""
 
 import random
+import struct
 from pathlib import Path
 
 MODELS = Path(__file__).parent / "models"
@@ -9,9 +10,11 @@ FREE_INPUT_LIMIT = {"predictor": 3}  # indices into its table of units
 
 
 def free_input(source, name, size):
-    """Random bytes of a subgraph's first input; the predictor's are int32 indices."""
+    """Random bytes of a subgraph's first input; the predictor's are int32 indices, the classifier's float32."""
     if name in FREE_INPUT_LIMIT:
         return b"".join(source.randrange(FREE_INPUT_LIMIT[name]).to_bytes(4, "little") for _ in range(size // 4))
+    if name == "classifier":
+        return b"".join(struct.pack("<f", source.uniform(-9, 9)) for _ in range(size // 4))
     return source.choice((source.randbytes(size), bytes([127]) * size, bytes([128]) * size))
 
 
@@ -77,5 +80,7 @@ TRACES = {
     "model_copied_state": steps("copied_state.tflite"),
     "model_int4": steps("int4.tflite", ["encoder"]),
     "model_packed": steps("packed.tflite", ["encoder"]),
+    "model_audio_operators": steps("audio_operators.tflite", ["classifier"]),
+    "model_packed_lstm": steps("packed_lstm.tflite", ["encoder"]),
     "model_faults": faults,
 }

@@ -5,46 +5,25 @@
 
 import numpy as np
 import pytest
+import stapes_spec as spec
+from stapes_tools.bench.bare_metal import FLASH, BareMetal
+from stapes_tools.bench.emulated import CLOCK_MHZ, load_cycles, program, step_cycles
+from stapes_tools.bench.samples import encoder_model, lstm_model
 from stapes_tools.convert import pack as packing
-from stapes_tools.convert.flatbuffer import serialise
-from stapes_tools.convert.metadata import seal
-from stapes_tools.convert.read import read_model
-from stapes_tools.convert.topology import Block
 from stapes_tools.convert.write import random_model
-from stapes_tools.device.emulator import EmulatedBoard
-from stapes_tools.device.romfs import firmware_with_romfs
+from stapes_tools.models import REPO
 
-CLOCK_MHZ = 125
-FULL = {"channels": 256, "blocks": (Block(5),) * 8, "joint": 96}
 DEPTH = 256
-PROGRAM = """
-import stapes_kernels as k, time
-model = memoryview(open('/rom/{}', 'rb'))
-info = bytearray(16)
-state = bytearray(k.model_size(model, info))
-assert k.model_init(state, model, info) == 0
-encoder = k.model_subgraph(state, model, b'encoder')
-start = time.ticks_us()
-assert k.model_invoke(state, model, encoder) == 0
-print(time.ticks_diff(time.ticks_us(), start))
-"""
 
 
 @pytest.fixture(scope="module")
-def measured(image, tmp_path_factory):
+def measured(image):
     """A function from a model to the emulated cycles of one step of its encoder."""
-    folder = tmp_path_factory.mktemp("cycles")
-
-    def cycles(model):
-        uf2 = firmware_with_romfs(image.uf2, {"model.tflite": model}, folder / "flash.uf2")
-        with EmulatedBoard(uf2) as board:
-            return CLOCK_MHZ * int(board.prompt().run(PROGRAM.format("model.tflite"), 300))
-
-    return cycles
+    return lambda model: step_cycles(image.uf2, model)
 
 
 @pytest.mark.emulator
-@pytest.mark.parametrize(("bits", "most"), [(8, 6.6), (4, 4.9)])
+@pytest.mark.parametrize(("bits", "most"), [(8, 5.3), (4, 4.7)])
 def test_cycles_per_weight(measured, bits, most):
     """What 256 more rows of 256 weights cost, each with its requantisation."""
     models = [random_model(7, bits=bits, channels=DEPTH, blocks=(), joint=rows) for rows in (64, 64 + DEPTH)]
@@ -57,30 +36,16 @@ def test_cycles_per_weight(measured, bits, most):
 @pytest.mark.emulator
 @pytest.mark.parametrize(("bits", "most"), [(8, 5_150_000), (4, 4_030_000)])
 def test_cycles_of_a_full_size_encoder(measured, bits, most):
-    found = measured(random_model(7, bits=bits, **FULL))
+    found = measured(encoder_model(bits))
     print(f"{bits} bits: {found:,} cycles per step")
     assert found < most
-
-
-def pruned(data, keep):
-    """The model with a share of the blocks of four outputs by one input kept in its dense layers, the rest zero."""
-    model = read_model(data)
-    rng = np.random.default_rng(3)
-    for subgraph in model.subgraphs:
-        for operator in subgraph.operators:
-            if operator.kind == "CONV_2D":
-                tensor = subgraph.tensors[operator.inputs[1]]
-                matrix = tensor.array().reshape(tensor.shape[0], -1)
-                kept = rng.random(((len(matrix) + 3) // 4, matrix.shape[1])) < keep
-                tensor.data = packing._stored(matrix * np.repeat(kept, 4, axis=0)[: len(matrix)], tensor.dtype)
-    return seal(serialise(model))
 
 
 @pytest.mark.emulator
 @pytest.mark.parametrize(("bits", "most"), [(8, 2_150_000), (4, 2_000_000)])
 def test_cycles_of_a_packed_encoder(measured, bits, most):
     """Three quarters of the weights of the full-size encoder are zero."""
-    dense = pruned(random_model(7, bits=bits, **FULL), 0.25)
+    dense = encoder_model(bits, 0.25)
     packed, layers = packing.pack(dense)
     found = measured(packed)
     touched = sum(layer.packed_bytes for layer in layers if layer.subgraph == "encoder")
@@ -88,3 +53,27 @@ def test_cycles_of_a_packed_encoder(measured, bits, most):
     print(f"{bits} bits, packed: {found:,} cycles per step; file {len(dense):,} -> {len(packed):,} bytes,")
     print(f"weights read per step {before:,} -> {touched:,} bytes")
     assert found < most
+
+
+@pytest.mark.emulator
+def test_loading_takes_less_than_300_ms(image):
+    model = (REPO / "models/general/model.tflite").read_bytes()
+    checked, planned = load_cycles(image.uf2, model)
+    print(f"{len(model):,} bytes: {checked:,} cycles to check, {planned:,} to plan")
+    assert checked + planned < 0.15 * CLOCK_MHZ * 1e6
+
+
+@pytest.mark.emulator
+def test_loading_takes_little_stack(tmp_path):
+    """Whatever the model's size: nothing in the planner recurses, and its tables are of fixed size."""
+    elf = program(tmp_path)
+    for model in (random_model(1), packing.pack(lstm_model(4, 0.25))[0]):
+        core = BareMetal(elf, model)
+        info = core.place(bytes(4 * spec.INFO_INDEX_COUNT))
+        size, _ = core.call("st_model_size", FLASH, len(model), info)
+        assert 0 < size < 1 << 31, np.frombuffer(core.read(info, 16), np.int32)
+        stack = core.stack_bytes
+        status, _ = core.call("st_model_init", core.place(bytes(size)), size, FLASH, len(model), info)
+        assert status == 0
+        print(f"stack: {stack} bytes to check, {core.stack_bytes} to plan")
+        assert max(stack, core.stack_bytes) < 2304

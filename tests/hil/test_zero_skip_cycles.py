@@ -1,7 +1,7 @@
 """The kernels for packed weights alone on the emulated Cortex-M0+: the assembly equals the C, and what it costs.
 
 `pytest -s tests/hil/test_zero_skip_cycles.py` prints the figures of docs/model_file.md. They hold code and data in RAM:
-to them comes what reading the weights from flash takes, FLASH_CYCLES per byte.
+to them comes what reading the weights from flash takes, FLASH_CYCLES_PER_BYTE.
 """
 
 import struct
@@ -9,12 +9,12 @@ import struct
 import numpy as np
 import pytest
 import stapes_spec as spec
-from bare_metal import BareMetal, compiled
+from stapes_tools.bench.bare_metal import BareMetal, compiled
+from stapes_tools.bench.kernels import FLASH_CYCLES_PER_BYTE
+from stapes_tools.bench.samples import sparse_matrix
 from stapes_tools.convert.zero_skip import encode
 from stapes_tools.kernels import build
 
-# A flash of 31 MB/s at the core's 125 MHz: DESIGN.md's figure for reading in order.
-FLASH_CYCLES = 125 / 31
 SIZE = 256
 KERNELS = build.FIRMWARE / "kernels"
 
@@ -22,19 +22,11 @@ KERNELS = build.FIRMWARE / "kernels"
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
     """The kernels, linked for the RP2040's RAM."""
-    sources = [KERNELS / name for name in ("st_zero_skip.c", "st_zero_skip_m0.c", "st_dense.c", "st_dense_int4.c")]
+    sources = [
+        KERNELS / name
+        for name in ("st_zero_skip.c", "st_zero_skip_m0.c", "st_dense.c", "st_dense_m0.c", "st_dense_int4.c")
+    ]
     return compiled(sources, tmp_path_factory.mktemp("bare") / "zero_skip.elf")
-
-
-def sparse_matrix(rng, rows, depth, bits, keep, extreme=False):
-    """Random weights, no zero in a block that is kept; keep: the share of blocks of four outputs by one input."""
-    limit = (1 << bits - 1) - 1
-    blocks = rows // 4 * depth
-    kept = np.zeros(blocks, bool)
-    kept[rng.permutation(blocks)[: round(blocks * keep)]] = True
-    values = np.full((rows, depth), limit) if extreme else rng.integers(1, limit + 1, (rows, depth))
-    signs = 1 if extreme else rng.choice([-1, 1], (rows, depth))
-    return values * signs * np.repeat(kept.reshape(rows // 4, depth), 4, axis=0)
 
 
 class Packed:
@@ -87,6 +79,6 @@ def test_cycles_per_weight(program, bits, zeros, most_cycles, most_bits):
     packed = Packed(program, sparse_matrix(rng, SIZE, SIZE, bits, 1 - zeros), bits)
     cycles = packed(rng.integers(-128, 128, SIZE, dtype=np.int8)) / SIZE**2
     size = 8 * len(packed.data) / SIZE**2
-    flash = size / 8 * FLASH_CYCLES
+    flash = size / 8 * FLASH_CYCLES_PER_BYTE
     print(f"{bits} bits, {zeros:.0%} zeros: {cycles:.3f} cycles and {size:.3f} bits per weight; flash {flash:.2f} more")
     assert cycles <= most_cycles and size <= most_bits

@@ -1,5 +1,6 @@
 """Synthesisers: what they are asked, what comes out, and what is said when one is missing or fails."""
 
+import os
 import subprocess
 import sys
 import types
@@ -124,3 +125,12 @@ def test_unknown_engines_and_voices_are_refused_with_known_ones():
     with pytest.raises(UserError, match="no voice 'flite/sl'; flite has flite/slt"):
         voices.check_voice("flite/sl")
     voices.check_voice("flite/awb")
+
+
+def test_kokoro_unpacks_its_network_for_one_process_at_a_time(tmp_path):
+    """Workers start together; the package's own unpacking loses its temporary file to the other's."""
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", "from stapes_tools.corpora.engines import kokoro; kokoro._load()"]
+    workers = [subprocess.Popen(command, env=environment) for _ in range(2)]
+    assert [worker.wait(120) for worker in workers] == [0, 0]
+    assert list(tmp_path.rglob("*.onnx"))

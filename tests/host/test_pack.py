@@ -5,6 +5,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from oracle_runners import assert_equal_runs, random_steps, run_kernels, run_litert, run_tflm
 from stapes_tools import kernels
+from stapes_tools.bench.samples import add_lstm
 from stapes_tools.cli.main import main
 from stapes_tools.convert import pack as packing
 from stapes_tools.convert.flatbuffer import serialise
@@ -51,6 +52,45 @@ def test_our_models_both_ways(bits, changes):
         expected = run_litert(dense, part, steps)
         assert_equal_runs(expected, run_tflm(dense, part, steps), "TensorFlow Lite Micro")
         assert_equal_runs(expected, run_kernels(kernels, packed, part, steps), "the packed kernels")
+
+
+def lstm_net(bits):
+    """LSTM of 40 inputs and 64 cells, then FULLY_CONNECTED, in the manner of a keyword net; 75 % zeros."""
+    rng = np.random.default_rng(4)
+    part = Subgraph("main")
+    limit = 7 if bits == 4 else 127
+
+    def matrix(rows, depth):
+        kept = np.repeat(rng.random((rows // 4, depth)) < 0.25, 4, axis=0)
+        return (rng.integers(-limit, limit + 1, (rows, depth)) * kept).astype(np.int8)
+
+    x = part.add(Tensor("features", (1, 4, 40), "int8", (0.0625,), (3,)))
+    y = add_lstm(part, x, [matrix(64, 40 if k < 4 else 64) for k in range(8)], 0.3 / limit, steps=4)
+    flat = part.add(Tensor("flat", (1, 256), "int8", (1 / 110,), (-5,)))
+    shape = part.constant("shape", np.array([1, 256], np.int32))
+    _operate(part, "RESHAPE", "ReshapeOptions", [y, shape], [flat], {"NewShape": (1, 256)})
+    dense = part.constant("dense", matrix(12, 256), scale=(0.3 / limit,), zero_point=(0,))
+    out = part.add(Tensor("out", (1, 12), "int8", (0.1,), (0,)))
+    part.operate("FULLY_CONNECTED", [flat, dense, -1], [out])
+    part.inputs, part.outputs = [x], [out]
+    return serialise(Model([part]))
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_net_with_an_lstm_both_ways(bits):
+    data = lstm_net(bits)
+    packed, layers = packing.pack(data)
+    assert [layer.packed for layer in layers] == [True, True]
+    assert (layers[0].rows, layers[0].depth, layers[0].packed_bits) == (256, 104, bits)
+    assert len(packed) < (0.55 if bits == 4 else 0.75) * len(data)
+    dense, back = packing.densify(packed)
+    assert read_model(dense) == read_model(data)
+    assert back[0].packed and back[0].zeros == layers[0].zeros
+    assert packing.pack(dense)[0] == packed
+    after, before = describe(packed)[0], describe(data)[0]
+    assert after.weights == before.weights == 256 * 104
+    assert after.zero_weights == before.zero_weights > 0.7 * 256 * 104
+    assert after.multiplications == before.multiplications == 4 * 256 * 104
 
 
 def test_what_does_not_pay_stays():

@@ -4,23 +4,26 @@ import model_builder as mb
 from ai_edge_litert import schema_py_generated as schema
 
 
-def lstm_model(rng, inputs, cells, steps=1, cell_clip=0.0, cell_power=-11):
+def lstm_model(rng, inputs, cells, steps=1, cell_clip=0.0, cell_power=-11, **fields):
     """A LSTM with random weights. Returns the file's bytes."""
     builder = mb.Builder()
-    lstm_graph(builder, rng, "encoder", inputs, cells, steps, cell_clip, cell_power)
+    lstm_graph(builder, rng, "encoder", inputs, cells, steps, cell_clip, cell_power, **fields)
     return builder.build()
 
 
-def lstm_graph(builder, rng, name, inputs, cells, steps=1, cell_clip=0.0, cell_power=-11):
-    """Add it as a subgraph."""
-    input_zero, hidden_zero = 3, -5
+def lstm_graph(
+    builder, rng, name, inputs, cells, steps=1, cell_clip=0.0, cell_power=-11, draw=None, zeros=(3, -5), coarse=1
+):
+    """Add it as a subgraph; draw: makes weights of a shape; zeros: zero points; coarse: times the weights' scales."""
+    input_zero, hidden_zero = zeros
+    draw = draw or (lambda shape: rng.integers(-127, 128, shape))
     graph = builder.graph(name)
     input_scale, hidden_scale = 1 / 16, 1 / 110
     x = graph.tensor([1, steps, inputs], scale=input_scale, zero_point=input_zero)
 
     def gate_weights(columns, scale):
         return [
-            graph.tensor([cells, columns], scale=scale * (1 + 0.1 * k), data=rng.integers(-127, 128, (cells, columns)))
+            graph.tensor([cells, columns], scale=scale * coarse * (1 + 0.1 * k), data=draw((cells, columns)))
             for k in range(4)
         ]
 

@@ -9,8 +9,8 @@ import stapes_spec as spec
 from ai_edge_litert import schema_py_generated as schema
 
 INT8, INT16, INT32 = schema.TensorType.INT8, schema.TensorType.INT16, schema.TensorType.INT32
-INT4 = schema.TensorType.INT4
-NUMPY = {INT8: np.int8, INT16: np.int16, INT32: np.int32}
+INT4, FLOAT32 = schema.TensorType.INT4, schema.TensorType.FLOAT32
+NUMPY = {FLOAT32: np.float32, INT8: np.int8, INT16: np.int16, INT32: np.int32}
 OP = schema.BuiltinOperator
 ACTIVATION = schema.ActivationFunctionType
 UNITS = ("_", "a", "b")
@@ -55,32 +55,32 @@ class Graph:
         self.subgraph.operators.append(operator)
 
     def conv(self, x, weights, bias, y, **fields):
-        self.op(OP.CONV_2D, [x, weights, bias], [y], *_options("Conv2DOptions", _conv_fields(fields)))
+        self.op(OP.CONV_2D, [x, weights, bias], [y], *options("Conv2DOptions", _conv_fields(fields)))
 
     def depthwise(self, x, weights, bias, y, **fields):
         fields.setdefault("depthMultiplier", 1)
-        options = _options("DepthwiseConv2DOptions", _conv_fields(fields))
-        self.op(OP.DEPTHWISE_CONV_2D, [x, weights, bias], [y], *options)
+        fields = _conv_fields(fields)
+        self.op(OP.DEPTHWISE_CONV_2D, [x, weights, bias], [y], *options("DepthwiseConv2DOptions", fields))
 
     def fully_connected(self, x, weights, bias, y, **fields):
-        self.op(OP.FULLY_CONNECTED, [x, weights, bias], [y], *_options("FullyConnectedOptions", fields))
+        self.op(OP.FULLY_CONNECTED, [x, weights, bias], [y], *options("FullyConnectedOptions", fields))
 
     def add(self, a, b, y, **fields):
-        self.op(OP.ADD, [a, b], [y], *_options("AddOptions", fields))
+        self.op(OP.ADD, [a, b], [y], *options("AddOptions", fields))
 
     def concatenation(self, inputs, y, axis, **fields):
-        self.op(OP.CONCATENATION, inputs, [y], *_options("ConcatenationOptions", dict(axis=axis, **fields)))
+        self.op(OP.CONCATENATION, inputs, [y], *options("ConcatenationOptions", dict(axis=axis, **fields)))
 
     def strided_slice(self, x, begin, end, strides, y, **fields):
         vectors = [self.tensor([len(v)], INT32, data=v) for v in (begin, end, strides)]
-        self.op(OP.STRIDED_SLICE, [x, *vectors], [y], *_options("StridedSliceOptions", fields))
+        self.op(OP.STRIDED_SLICE, [x, *vectors], [y], *options("StridedSliceOptions", fields))
 
     def reshape(self, x, shape, y):
         vector = self.tensor([len(shape)], INT32, data=shape)
-        self.op(OP.RESHAPE, [x, vector], [y], *_options("ReshapeOptions", {"newShape": list(shape)}))
+        self.op(OP.RESHAPE, [x, vector], [y], *options("ReshapeOptions", {"newShape": list(shape)}))
 
     def gather(self, table, indices, y, axis=0):
-        self.op(OP.GATHER, [table, indices], [y], *_options("GatherOptions", {"axis": axis}))
+        self.op(OP.GATHER, [table, indices], [y], *options("GatherOptions", {"axis": axis}))
 
 
 def _encoded(data, type_):
@@ -97,12 +97,13 @@ def _conv_fields(fields):
     return {**defaults, **fields}
 
 
-def _options(name, fields):
-    options = getattr(schema, name + "T")()
+def options(name, fields):
+    """An option table of the schema and its type."""
+    table = getattr(schema, name + "T")()
     for key, value in fields.items():
-        assert hasattr(options, key), key
-        setattr(options, key, value)
-    return options, getattr(schema.BuiltinOptions, name)
+        assert hasattr(table, key), key
+        setattr(table, key, value)
+    return table, getattr(schema.BuiltinOptions, name)
 
 
 class Builder:

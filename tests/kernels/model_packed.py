@@ -2,6 +2,7 @@
 
 import model_builder as mb
 import numpy as np
+from lstm_builder import lstm_model
 from stapes_tools.convert import pack as packing
 
 
@@ -35,6 +36,15 @@ def layer(rng, kind, bits, shape, keep=0.3, zero_point=-5, bias=True, width=1, *
     return builder.build()
 
 
+def lstm(rng, bits, inputs, cells, keep=0.4, **fields):
+    """An LSTM as a stock model, some of its weights zero; bits 4: all of them fit, "mixed": those of some matrices."""
+    widths = iter([4, 8] * 4) if bits == "mixed" else iter([bits] * 8)
+    coarse = 16 if bits == 4 else 1
+    return lstm_model(
+        rng, inputs, cells, draw=lambda shape: pruned(rng, shape, next(widths), keep), coarse=coarse, **fields
+    )
+
+
 def packed_always(data):
     """The file with every layer packed that can be, whether that pays or not."""
     pays = packing.Layer.pays
@@ -60,3 +70,8 @@ def packed_layers(seed=0):
     graph.conv(middle, second, -1, y)
     graph.subgraph.inputs, graph.subgraph.outputs = [x], [y]
     return packed_always(builder.build())
+
+
+def packed_lstm(seed=0):
+    """An LSTM of 9 inputs and 6 cells, with matrices of 4 and of 8 bits, packed."""
+    return packed_always(lstm(np.random.default_rng(seed), "mixed", 9, 6, steps=2, cell_clip=6.0))

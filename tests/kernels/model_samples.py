@@ -37,7 +37,7 @@ def int4_weights(rng, shape):
 
 
 def activation(rng):
-    return int(rng.choice([mb.ACTIVATION.NONE, mb.ACTIVATION.RELU]))
+    return int(rng.choice([mb.ACTIVATION.NONE, mb.ACTIVATION.RELU, mb.ACTIVATION.RELU6, mb.ACTIVATION.RELU_N1_TO_1]))
 
 
 def finish(builder, graph, inputs, outputs):

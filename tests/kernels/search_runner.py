@@ -6,26 +6,12 @@ Scores: {context: [log P of each unit, Q5.10]} for each step, given as a functio
 import struct
 import zlib
 
-import cffi
 import stapes_spec as spec
 from stapes_reference.graph import Graph
 from stapes_reference.lattice_write import write_lattice
 from stapes_reference.search import Search
-from stapes_tools.kernels import binding
-
-FFI = cffi.FFI()
-FFI.cdef("""
-    typedef const int16_t *(*st_scorer_t)(void *scorer, uint32_t context);
-    int32_t st_graph_check(const uint8_t *data, uint32_t bytes, void *graph, int32_t *info);
-    int32_t st_search_size(const int32_t *config, int context_size);
-    int32_t st_search_init(void *search, const int32_t *config, int context_size, const void *graph);
-    int32_t st_search_step(void *search, const void *graph, st_scorer_t score, void *scorer);
-    void st_search_status(const void *search, const void *graph, int32_t *status);
-    int32_t st_lattice_partial(const void *search, uint16_t *words, uint32_t capacity);
-    int32_t st_lattice_write(void *search, const void *graph, uint8_t *out, uint32_t capacity,
-                             uint32_t utterance, uint32_t revision);
-""")
-LATTICE_CAPACITY = 1 << 18
+from stapes_tools.kernels.search import LATTICE_CAPACITY
+from stapes_tools.kernels.search import Search as HostSearch
 
 DEFAULTS = {
     "max_tokens": 96,
@@ -47,51 +33,17 @@ def make_config(**changes):
     return values
 
 
-class NativeSearch:
-    """st_search.c and st_lattice.c on one utterance."""
-
-    def __init__(self, graph, config, context_size=1):
-        self.library = FFI.dlopen(str(binding.library_path()), FFI.RTLD_LAZY)
-        self._file = graph
-        self._graph = FFI.new("uint64_t[32]")
-        self._config = FFI.new("int32_t[]", config)
-        self._row = FFI.new("int16_t[]", spec.MODEL_MAX_UNITS)
-        status = self.library.st_graph_check(FFI.from_buffer(graph), len(graph), self._graph, FFI.NULL)
-        assert status == 0, status
-        self.size = self.library.st_search_size(self._config, context_size)
-        assert self.size > 0, self.size
-        self._state = FFI.from_buffer("uint8_t[]", bytearray(self.size))
-        assert self.library.st_search_init(self._state, self._config, context_size, self._graph) == 0
-
-    def step(self, score):
-        def row(_, context):
-            values = score(context)
-            if values is None:
-                return FFI.NULL
-            FFI.buffer(self._row)[: 2 * len(values)] = struct.pack(f"<{len(values)}h", *values)
-            return self._row
-
-        callback = FFI.callback("const int16_t *(void *, uint32_t)", row)
-        return self.library.st_search_step(self._state, self._graph, callback, FFI.NULL)
-
-    def status(self):
-        values = FFI.new("int32_t[]", spec.STATUS_INDEX_COUNT)
-        self.library.st_search_status(self._state, self._graph, values)
-        return list(values)
+class NativeSearch(HostSearch):
+    """The C kernels on one utterance."""
 
     def partial(self, capacity=None):
         """The words; with a capacity, (how many there are, those that fit it)."""
-        words = FFI.new("uint16_t[]", 1024)
-        count = self.library.st_lattice_partial(self._state, words, 1024 if capacity is None else capacity)
-        assert count <= 1024 and not any(list(words)[count if capacity is None else capacity :])
-        return list(words)[:count] if capacity is None else (count, list(words)[:capacity])
+        count, words = super().partial() if capacity is None else super().partial(capacity)
+        assert not any(words[count if capacity is None else capacity :])
+        return words[:count] if capacity is None else (count, words[:capacity])
 
     def lattice(self, utterance=7, revision=0, capacity=LATTICE_CAPACITY):
-        out = bytearray(capacity)
-        size = self.library.st_lattice_write(
-            self._state, self._graph, FFI.from_buffer(out), capacity, utterance, revision
-        )
-        return bytes(out[:size]) if size >= 0 else size
+        return super().lattice(utterance, revision, capacity)
 
 
 class TwinSearch:

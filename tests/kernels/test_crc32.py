@@ -15,5 +15,8 @@ def test_equals_zlib(length):
     library = ffi.dlopen(binding.library_path(), ffi.RTLD_LAZY)
     data = random.Random(length).randbytes(length)
     assert library.st_crc32(0, data, length) == zlib.crc32(data)
+    for first in range(1, min(4, length)):  # off the word's boundary
+        buffer = ffi.from_buffer(data)
+        assert library.st_crc32(0, buffer + first, length - first) == zlib.crc32(data[first:])
     half = length // 2
     assert library.st_crc32(library.st_crc32(0, data, half), data[half:], length - half) == zlib.crc32(data)

@@ -108,22 +108,22 @@ def test_metadata_of_another_front_end(native, reference, offset, value):
 
 def test_unknown_operator(native, reference):
     def change(model):
-        model.operatorCodes[0].builtinCode = mb.OP.SOFTMAX
-        model.operatorCodes[0].deprecatedBuiltinCode = mb.OP.SOFTMAX
+        model.operatorCodes[0].builtinCode = mb.OP.TRANSPOSE
+        model.operatorCodes[0].deprecatedBuiltinCode = mb.OP.TRANSPOSE
 
-    refused(native, reference, simple(model_change=change), spec.ERROR_MODEL_OP, 0, 0, mb.OP.SOFTMAX)
+    refused(native, reference, simple(model_change=change), spec.ERROR_MODEL_OP, 0, 0, mb.OP.TRANSPOSE)
 
 
 def test_operator_of_another_subgraph_is_named(native, reference):
     builder = mb.Builder()
-    for name, code in (("encoder", mb.OP.ADD), ("predictor", mb.OP.MUL)):
+    for name, code in (("encoder", mb.OP.ADD), ("predictor", mb.OP.SUB)):
         graph = builder.graph(name)
         a, b, c = (graph.tensor([1, 4], scale=0.1) for _ in range(3))
         graph.add(a, a, b)
         graph.add(b, b, c)
         graph.subgraph.operators[1].opcodeIndex = builder.opcode(code)
         graph.subgraph.inputs, graph.subgraph.outputs = [a], [c]
-    refused(native, reference, builder.build(), spec.ERROR_MODEL_OP, 1, 1, mb.OP.MUL)
+    refused(native, reference, builder.build(), spec.ERROR_MODEL_OP, 1, 1, mb.OP.SUB)
 
 
 def _option(name, value):
@@ -141,7 +141,7 @@ def _scale(index, *values):
 @pytest.mark.parametrize(
     "change",
     [
-        _option("fusedActivationFunction", mb.ACTIVATION.RELU6),
+        _option("fusedActivationFunction", mb.ACTIVATION.TANH),
         _option("strideW", 0),
         _option("strideH", -1),
         _option("dilationWFactor", 5000),

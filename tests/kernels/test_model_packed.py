@@ -9,7 +9,7 @@ import stapes_spec as spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_oracles import LiteRT, Micro
-from model_packed import layer, packed_always, packed_layers
+from model_packed import layer, lstm, packed_always, packed_layers, packed_lstm
 from model_runner import Runner, check
 from stapes_reference import zero_skip as layout
 from stapes_tools.convert import pack as packing
@@ -34,9 +34,24 @@ CASES = {
 }
 
 
+LSTM_CASES = {
+    "lstm4": (4, 30, 17, {}),
+    "lstm8": (8, 24, 32, {"steps": 3, "cell_clip": 0.7}),
+    "lstm_mixed": ("mixed", 7, 5, {"zeros": (127, 40)}),
+    "lstm_relu_state": (4, 40, 8, {"zeros": (-128, -128)}),
+    "lstm_segments": (8, 300, 6, {"keep": 0.1}),
+    "lstm_empty": (4, 12, 9, {"keep": 0.0}),
+    "lstm_full": (8, 9, 4, {"keep": 1.0, "steps": 2}),
+}
+
+
 def case(name, seed=0):
+    rng = np.random.default_rng(seed)
+    if name in LSTM_CASES:
+        bits, columns, cells, fields = LSTM_CASES[name]
+        return lstm(rng, bits, columns, cells, **fields)
     kind, bits, shape, fields = CASES[name]
-    return layer(np.random.default_rng(seed), kind, bits, shape, **fields)
+    return layer(rng, kind, bits, shape, **fields)
 
 
 def inputs(model, count=12):
@@ -46,15 +61,15 @@ def inputs(model, count=12):
     return extremes + [rng.integers(-128, 128, shape, dtype=np.int8) for _ in range(count)]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *LSTM_CASES])
 def test_packed_layers_give_what_stock_ones_give(native, reference, name):
     model = case(name)
     packed = packed_always(model)
     assert spec.ZERO_SKIP_OPERATOR.encode() in packed
     stock, ours, twin = Runner(native, model), Runner(native, packed), Runner(reference, packed)
     micro = Micro(model, 1)
-    # LiteRT rounds FULLY_CONNECTED otherwise, and its CONV_2D wants a bias.
-    litert = None if name == "dense" or "bias" in name else LiteRT(model)
+    # LiteRT rounds FULLY_CONNECTED otherwise and has another LSTM, and its CONV_2D wants a bias.
+    litert = None if name == "dense" or "bias" in name or name in LSTM_CASES else LiteRT(model)
     for x in inputs(model):
         expected = stock(x)
         assert ours(x) == twin(x) == expected == [micro(x)[0].tobytes()]
@@ -62,7 +77,7 @@ def test_packed_layers_give_what_stock_ones_give(native, reference, name):
         assert litert is None or litert(x)[0].tobytes() == expected[0]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *LSTM_CASES])
 def test_densified_layers_are_what_they_were(native, name):
     """Tensors, names, scales and biases; then packing again gives the same bytes."""
     model = case(name)
@@ -160,6 +175,39 @@ def test_other_operands_are_refused(native, reference, index):
     assert found[0] == -spec.ERROR_MODEL_TYPE
 
 
+@pytest.mark.parametrize(
+    ("index", "other", "code"),
+    [
+        (1, 12, spec.ERROR_MODEL_TYPE),  # weights with data
+        (24, 12, spec.ERROR_MODEL_TYPE),  # a packed tensor of another type
+        (28, 24, spec.ERROR_MODEL_TRUNCATED),  # of a matrix with more columns
+        (32, 24, spec.ERROR_MODEL_TYPE),  # a recurrent bias of another type
+        (32, 0, spec.ERROR_MODEL_TYPE),
+        (9, 12, spec.ERROR_MODEL_OP),  # a peephole
+    ],
+)
+def test_other_operands_of_an_lstm_are_refused(native, reference, index, other, code):
+    model = packing.read_model(packed_always(lstm(np.random.default_rng(0), 8, 40, 8, keep=0.5)))
+    operator = model.subgraphs[0].operators[0]
+    operator.inputs[index] = operator.inputs[other]
+    file = packing._written(model)
+    found = check(native, file)
+    assert found == check(reference, file)
+    assert found[0] == -code, spec.ERRORS.get(-found[0])
+
+
+@pytest.mark.parametrize("left", [24, 25, 32, 35])
+def test_an_lstm_that_lacks_inputs_is_refused(native, reference, left):
+    model = packing.read_model(packed_always(case("lstm4")))
+    del model.subgraphs[0].operators[0].inputs[left:]
+    file = packing._written(model)
+    found = check(native, file)
+    assert found == check(reference, file) and found[0] == -spec.ERROR_MODEL_OP
+    if left < 32:
+        with pytest.raises(packing.UserError):
+            packing.densify(file)
+
+
 def test_a_missing_input_is_refused(native, reference):
     model = packing.read_model(packed_always(case("int4")))
     del model.subgraphs[0].operators[0].inputs[3]
@@ -175,9 +223,10 @@ def test_other_custom_operators_are_refused(native, reference):
     assert found == check(reference, file) and found[0] == -spec.ERROR_MODEL_OP
 
 
-def test_any_damage_is_refused_or_run_alike(native, reference):
+@pytest.mark.parametrize("make", [packed_layers, packed_lstm])
+def test_any_damage_is_refused_or_run_alike(native, reference, make):
     """Bytes changed anywhere, and more often in the packed weights, with a right checksum; every cut."""
-    model = packed_layers()
+    model = make()
     assert assert_alike(native, reference, model)
     rng = np.random.default_rng(6)
     places = [model.index(spec.MAGIC_ZERO_SKIP.encode()), model.rindex(spec.MAGIC_ZERO_SKIP.encode())]

@@ -16,6 +16,7 @@ typedef struct { int32_t multiplier; int32_t shift; } st_multiplier_t;
 st_real_t st_real_from_scale(uint32_t bits);
 st_real_t st_real_product(st_real_t a, st_real_t b);
 st_multiplier_t st_quantize_ratio(st_real_t numerator, st_real_t denominator);
+int32_t st_ratio_most_shift(st_real_t numerator, st_real_t denominator);
 int st_scale_is_valid(uint32_t bits);
 int32_t st_dense_dot_naive(const int8_t *weights, const int32_t *column, uint32_t depth);
 int32_t st_dense_dot_words(const int8_t *weights, const int32_t *column, uint32_t depth);
@@ -59,6 +60,8 @@ def compare(c, x, w, y):
     a, b, d = (library.st_real_from_scale(bits_of(value)) for value in (x, w, y))
     found = library.st_quantize_ratio(library.st_real_product(a, b), d)
     assert (found.multiplier, found.shift) == expected
+    most = library.st_ratio_most_shift(library.st_real_product(a, b), d)
+    assert found.multiplier == 0 or found.shift <= most <= found.shift + 4
     ra, rb, rd = (reference.real(bits_of(value)) for value in (x, w, y))
     assert reference.quantize_ratio(reference.product(ra, rb), rd) == expected
 

@@ -7,8 +7,9 @@ import pytest
 import stapes_spec as spec
 from graph_builder import build_graph, random_graph
 from search_oracle import alignments, words_of
-from search_runner import DEFAULTS, FFI, NativeSearch, ReadLattice, TwinSearch, make_config
+from search_runner import DEFAULTS, NativeSearch, ReadLattice, TwinSearch, make_config
 from stapes_reference.graph import Graph
+from stapes_tools.kernels.search import FFI
 
 IMPLEMENTATIONS = [NativeSearch, TwinSearch]
 

@@ -1,13 +1,13 @@
-"""CONCATENATION, RESHAPE, GATHER and STRIDED_SLICE: the twin of op_concatenation.c, op_copy.c and
-op_strided_slice.c."""
+"""CONCATENATION, RESHAPE, GATHER, STRIDED_SLICE and PAD: the twin of op_concatenation.c, op_copy.c,
+op_strided_slice.c and op_pad.c."""
 
 import stapes_spec as spec
 
 from .op_dense import options
 from .plan import align8
-from .tensor import INT32, MAX_RANK
+from .tensor import INT32, MAX_BYTES, MAX_RANK
 
-CONCATENATION, RESHAPE, GATHER, STRIDED_SLICE = 2, 22, 36, 45
+CONCATENATION, RESHAPE, PAD, GATHER, SQUEEZE, STRIDED_SLICE, PADV2, EXPAND_DIMS = 2, 22, 34, 36, 43, 45, 60, 70
 MAX_INPUTS = 8
 
 
@@ -77,7 +77,7 @@ def prepare_reshape(plan):
     y, y_ref = plan.result()
     if x.type != y.type or x.bytes != y.bytes:
         plan.refuse_type(y)
-    plan.write_words(at, (plan.code, align8(plan.used), x_ref, y_ref, y.bytes, 0))
+    plan.write_words(at, (RESHAPE, align8(plan.used), x_ref, y_ref, y.bytes, 0))
 
 
 def invoke_reshape(memory, words):
@@ -193,3 +193,58 @@ def invoke_strided_slice(memory, words):
                     memory.write(y_ref, "b", memory.read(x_ref, "b", element, at), written)
                     at += steps[0]
                     written += element
+
+
+def _load_padding(plan, x, y, widths):
+    """Return (start, counts, steps), or None when y is not as large as x and its padding."""
+    counts, steps = [1] * MAX_RANK, []
+    start, pitch = 0, 1
+    for d in range(MAX_RANK):
+        counts[d] = x.dim(d)
+        steps.append(pitch)
+        if d < x.rank:
+            i = x.rank - 1 - d
+            before, after = plan.fb.u32(widths.data + 8 * i), plan.fb.u32(widths.data + 8 * i + 4)
+            if before > MAX_BYTES or after > MAX_BYTES or before + x.dims[i] + after != y.dims[i]:
+                return None
+            start += before * pitch
+            pitch *= y.dims[i]
+    return start, counts, steps
+
+
+def prepare_pad(plan):
+    """Plan the operator."""
+    at = plan.reserve(60)
+    x, x_ref = plan.operand(0)
+    widths = plan.constant(1)
+    value = plan.constant(2, optional=True)
+    y, y_ref = plan.result()
+    if not x.is_activation():
+        plan.refuse_type(x)
+    if widths.type != INT32 or widths.elements != 2 * x.rank:
+        plan.refuse_type(widths)
+    fits = y.is_activation() and y.rank == x.rank and x.same_scale(y)
+    loaded = _load_padding(plan, x, y, widths) if fits else None
+    if loaded is None:
+        plan.refuse_type(y)
+    if value and (not value.is_activation() or value.elements != 1 or not value.same_scale(y)):
+        plan.refuse_type(value)
+    filling = (plan.fb.data[value.data] ^ 0x80) - 0x80 if value else y.zero_point
+    start, counts, steps = loaded
+    plan.write_words(at, [PAD, align8(plan.used), x_ref, y_ref, y.bytes, filling, start] + counts + steps)
+
+
+def invoke_pad(memory, words):
+    """Run the operator."""
+    x_ref, y_ref, size, value, start = words[2:7]
+    counts, steps = words[7:11], words[11:15]
+    out = [value] * size
+    run = counts[0]
+    read = 0
+    for i in range(counts[3]):
+        for j in range(counts[2]):
+            for k in range(counts[1]):
+                at = start + i * steps[3] + j * steps[2] + k * steps[1]
+                out[at : at + run] = memory.read(x_ref, "b", run, read)
+                read += run
+    memory.write(y_ref, "b", out)

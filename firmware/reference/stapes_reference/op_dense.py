@@ -3,7 +3,9 @@ op_fully_connected.c, st_dense.c and st_dense_int4.c. Packed weights: zero_skip.
 
 import struct
 
-from . import scale, zero_skip
+import stapes_spec as spec
+
+from . import float32, scale, zero_skip
 from .fixed import clamp, multiply_by_quantized_multiplier, wrap_i32
 from .plan import align8
 from .tensor import INT4, INT8, INT32
@@ -16,6 +18,8 @@ ZERO_SKIP_INT4 = 3 << 16 | CONV_2D
 MAX_DEPTH = 65536
 MAX_STEP = 1024
 MAX_SHIFT = 30
+# Fused activations.
+RELU, RELU_N1_TO_1, RELU6 = 1, 2, 3
 
 _OPTIONS = {CONV_2D: 1, DEPTHWISE_CONV_2D: 2, FULLY_CONNECTED: 8}
 # By the type of the options: what an operator with packed weights stands for.
@@ -44,12 +48,20 @@ RECORD_WORDS = len(Window.NAMES)
 RECORD_BYTES = 4 * RECORD_WORDS
 
 
-def activation(plan, field, y_zero):
-    """Return the lower limit of an int8 output with a fused activation."""
+def activation(plan, field, y):
+    """Return the limits of an int8 output with a fused activation."""
     fused = plan.fb.get_i8(plan.options, field)
-    if fused not in (0, 1):
+    zero = y.zero_point
+    if fused == RELU:
+        return zero, 127
+    if fused == RELU6:
+        return zero, min(127, zero + float32.quotient(float32.SIX, y.scale))
+    if fused == RELU_N1_TO_1:
+        one = float32.quotient(float32.ONE, y.scale)
+        return max(-128, zero - one), min(127, zero + one)
+    if fused != 0:
         plan.refuse_option()
-    return y_zero if fused else -128
+    return -128, 127
 
 
 def options(plan, kind):
@@ -66,7 +78,8 @@ def multiplier(plan, tensor, numerator, denominator, max_shift):
     return result
 
 
-def _pad_before(x, y, kernel, stride, dilation, same):
+def pad_before(x, y, kernel, stride, dilation, same):
+    """Return the padding before, for one dimension; -1 when the output's size is not what it must be."""
     reach = (kernel - 1) * dilation + 1
     valid = (x - reach) // stride + 1 if x >= reach else 0
     if y != ((x - 1) // stride + 1 if same else valid):
@@ -75,7 +88,7 @@ def _pad_before(x, y, kernel, stride, dilation, same):
     return missing // 2 if same and missing > 0 else 0
 
 
-def _load_window(plan, op):
+def _load_window(plan, op, y):
     fb, table = plan.fb, plan.options
     moved = 1 if plan.code == DEPTHWISE_CONV_2D else 0
     same = fb.get_i8(table, 0) == 0
@@ -86,9 +99,9 @@ def _load_window(plan, op):
     steps = (op.stride_width, op.stride_height, op.dilation_width, op.dilation_height, op.kernel_width)
     if not all(1 <= step <= MAX_STEP for step in steps + (op.kernel_height,)):
         plan.refuse_option()
-    op.pad_height = _pad_before(op.x_height, op.y_height, op.kernel_height, op.stride_height, op.dilation_height, same)
-    op.pad_width = _pad_before(op.x_width, op.y_width, op.kernel_width, op.stride_width, op.dilation_width, same)
-    op.y_low = activation(plan, 3 + moved, op.y_zero)
+    op.pad_height = pad_before(op.x_height, op.y_height, op.kernel_height, op.stride_height, op.dilation_height, same)
+    op.pad_width = pad_before(op.x_width, op.y_width, op.kernel_width, op.stride_width, op.dilation_width, same)
+    op.y_low, op.y_high = activation(plan, 3 + moved, y)
 
 
 def _load_shapes(op, x, w, y):
@@ -112,8 +125,8 @@ def _prepare_conv(plan, op):
         plan.refuse_type(y)
     if plan.code == CONV_2D and w.type == INT4:
         op.kind = CONV_2D_INT4
-    op.x_zero, op.y_zero, op.y_high = x.zero_point, y.zero_point, 127
-    _load_window(plan, op)
+    op.x_zero, op.y_zero = x.zero_point, y.zero_point
+    _load_window(plan, op, y)
     if op.pad_height < 0 or op.pad_width < 0:
         plan.refuse_type(y)
     return x, w, y
@@ -132,7 +145,7 @@ def _prepare_fully_connected(plan, op):
     if not y.is_activation() or y.elements != op.y_depth * op.batches:
         plan.refuse_type(y)
     op.x_zero, op.y_zero = x.zero_point, y.zero_point
-    op.y_low = activation(plan, 0, op.y_zero)
+    op.y_low, op.y_high = activation(plan, 0, y)
     return x, w, y
 
 
@@ -167,7 +180,7 @@ def _load_weights(plan, op, x, w, y):
     op.bias = bias.data if bias else 0
     if plan.packed:
         bits = 4 if w.type == INT4 else 8
-        zero_skip.prepare(plan, op, bits, op.y_depth, w.elements // op.y_depth)
+        op.weights = zero_skip.prepare(plan, spec.ZERO_SKIP_PACKED_INPUT, op.y_depth, w.elements // op.y_depth, bits)
         op.kind = ZERO_SKIP_INT4 if bits == 4 else ZERO_SKIP_INT8
     op.multipliers = plan.reserve(4 * count)
     op.shifts = plan.reserve(count)
@@ -184,7 +197,7 @@ def prepare(plan):
     op.kind = plan.code
     dense = plan.code == FULLY_CONNECTED
     if dense:
-        op.kind, op.y_high = CONV_2D, 127
+        op.kind = CONV_2D
         op.x_height = op.x_width = op.y_height = op.y_width = op.kernel_height = op.kernel_width = 1
         op.stride_height = op.stride_width = op.dilation_height = op.dilation_width = 1
     options(plan, _OPTIONS[plan.code])
@@ -264,10 +277,7 @@ def _packed_position(memory, op, rows):
     for row in rows:
         # Unsigned: x + 128 is x - zero + zero + 128; what is padded is the zero point.
         column += [x + op.x_zero + 128 for x in row or [0] * op.x_depth]
-    bits = 4 if op.kind == ZERO_SKIP_INT4 else 8
-    size = zero_skip.packed_bytes(memory.file, op.weights, bits)
-    data = memory.file[op.weights : op.weights + size]
-    sums = [wrap_i32(total) for total in zero_skip.sums(data, op.y_depth, len(column), bits, column)]
+    sums = zero_skip.file_sums(memory.file, op.weights, op.y_depth, len(column), column)
     memory.write(op.scratch, "i", sums)
     memory.write(op.scratch, "B", column, 4 * len(sums))
     return sums[: op.y_depth]

@@ -4,13 +4,14 @@ import struct
 
 import stapes_spec as spec
 
-from . import op_add, op_copy, op_dense, op_lstm
+from . import op_copy, op_dense, op_elementwise, op_lstm, op_pointwise, op_pool, op_svdf
 from .plan import REF_ARENA, REF_FILE, REF_REGION
 
-LSTM, CUSTOM = 44, 32
+LSTM, CUSTOM = op_lstm.LSTM, 32
 
 _PREPARE = {
-    0: op_add.prepare,
+    op_elementwise.ADD: op_elementwise.prepare,
+    op_elementwise.MUL: op_elementwise.prepare,
     op_copy.CONCATENATION: op_copy.prepare_concatenation,
     op_dense.CONV_2D: op_dense.prepare,
     op_dense.DEPTHWISE_CONV_2D: op_dense.prepare,
@@ -19,11 +20,28 @@ _PREPARE = {
     op_copy.GATHER: op_copy.prepare_gather,
     LSTM: op_lstm.prepare,
     op_copy.STRIDED_SLICE: op_copy.prepare_strided_slice,
+    op_copy.SQUEEZE: op_copy.prepare_reshape,
+    op_copy.EXPAND_DIMS: op_copy.prepare_reshape,
+    op_copy.PAD: op_copy.prepare_pad,
+    op_copy.PADV2: op_copy.prepare_pad,
+    op_pool.AVERAGE_POOL_2D: op_pool.prepare_pool,
+    op_pool.MAX_POOL_2D: op_pool.prepare_pool,
+    op_pool.MEAN: op_pool.prepare_mean,
+    op_pointwise.SOFTMAX: op_pointwise.prepare_softmax,
+    op_pointwise.LOGISTIC: op_pointwise.prepare_lookup,
+    op_pointwise.TANH: op_pointwise.prepare_lookup,
+    op_pointwise.RELU: op_pointwise.prepare_lookup,
+    op_pointwise.RELU6: op_pointwise.prepare_lookup,
+    op_pointwise.LEAKY_RELU: op_pointwise.prepare_lookup,
+    op_pointwise.QUANTIZE: op_pointwise.prepare_quantize,
+    op_pointwise.DEQUANTIZE: op_pointwise.prepare_dequantize,
+    op_svdf.SVDF: op_svdf.prepare,
 }
 
 # Function and words of the record, per kind.
 _INVOKE = {
-    0: (op_add.invoke, op_add.RECORD_BYTES // 4),
+    op_elementwise.ADD: (op_elementwise.invoke, op_elementwise.RECORD_WORDS),
+    op_elementwise.MUL: (op_elementwise.invoke, op_elementwise.RECORD_WORDS),
     op_copy.CONCATENATION: (op_copy.invoke_concatenation, 5 + 2 * op_copy.MAX_INPUTS),
     op_dense.CONV_2D: (op_dense.invoke, op_dense.RECORD_WORDS),
     op_dense.CONV_2D_INT4: (op_dense.invoke, op_dense.RECORD_WORDS),
@@ -33,8 +51,20 @@ _INVOKE = {
     op_copy.RESHAPE: (op_copy.invoke_reshape, 6),
     op_copy.GATHER: (op_copy.invoke_gather, 10),
     LSTM: (op_lstm.invoke, op_lstm.RECORD_BYTES // 4),
+    op_lstm.ZERO_SKIP_LSTM: (op_lstm.invoke, op_lstm.RECORD_BYTES // 4),
     op_copy.STRIDED_SLICE: (op_copy.invoke_strided_slice, 14),
+    op_copy.PAD: (op_copy.invoke_pad, 15),
+    op_pool.AVERAGE_POOL_2D: (op_pool.invoke_pool, op_pool.POOL_WORDS),
+    op_pool.MAX_POOL_2D: (op_pool.invoke_pool, op_pool.POOL_WORDS),
+    op_pool.MEAN: (op_pool.invoke_mean, op_pool.MEAN_WORDS),
+    op_pointwise.SOFTMAX: (op_pointwise.invoke_softmax, op_pointwise.SOFTMAX_WORDS),
+    op_pointwise.LOOKUP: (op_pointwise.invoke_lookup, op_pointwise.LOOKUP_WORDS),
+    op_pointwise.QUANTIZE: (op_pointwise.invoke_quantize, op_pointwise.QUANTIZE_WORDS),
+    op_pointwise.DEQUANTIZE: (op_pointwise.invoke_dequantize, op_pointwise.QUANTIZE_WORDS),
+    op_svdf.SVDF: (op_svdf.invoke, op_svdf.RECORD_WORDS),
 }
+
+_RESET = {LSTM: op_lstm.reset, op_lstm.ZERO_SKIP_LSTM: op_lstm.reset, op_svdf.SVDF: op_svdf.reset}
 
 
 class Memory:
@@ -67,7 +97,7 @@ def prepare(plan):
     """Plan the plan's current operator."""
     if plan.code == CUSTOM and plan.custom_code == spec.ZERO_SKIP_OPERATOR.encode():
         # Our operator with packed weights goes by the stock operator whose options it has.
-        stock = op_dense.STOCK.get(plan.options_type)
+        stock = LSTM if plan.options_type == op_lstm.OPTIONS else op_dense.STOCK.get(plan.options_type)
         plan.packed = stock is not None
         plan.code = stock if plan.packed else CUSTOM
     function = _PREPARE.get(plan.code)
@@ -91,6 +121,6 @@ def invoke(memory, offset):
 def reset(memory, offset):
     """Reset the record's recurrent state. Returns the offset of the next record."""
     words = _words(memory.state, offset)
-    if words[0] == LSTM:
-        op_lstm.reset(memory, words)
+    if words[0] in _RESET:
+        _RESET[words[0]](memory, words)
     return words[1]

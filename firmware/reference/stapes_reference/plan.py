@@ -7,6 +7,7 @@ import struct
 
 import stapes_spec as spec
 
+from . import scale
 from .tensor import INT4, RefusedError, Tensor
 
 MAX_BLOCKS = 32
@@ -197,6 +198,15 @@ class Plan:
         """Return operand k, which has no data and is not an activation: its type, shape and scales count."""
         tensor = self._load_any(self._operand_index(k))
         return self.refuse_type(tensor) if tensor.data else tensor
+
+    def variable(self, k, kind, elements):
+        """Return operand k, a variable tensor that this operator alone uses, and its place in the state."""
+        tensor = self.load(self.fb.i32_at(self.op_inputs, k))
+        if tensor.type != kind or not tensor.variable or tensor.data or tensor.elements != elements:
+            self.refuse_type(tensor)
+        if tensor.scales[1] != 1 or not scale.is_valid(tensor.scale) or self.is_read_by_others(tensor.index):
+            self.refuse_type(tensor)
+        return tensor, self.reserve(tensor.bytes)
 
     def _is_in_place(self, k):
         return self._last_read(self.inputs[self._recurrent_input(k)]) < self.index

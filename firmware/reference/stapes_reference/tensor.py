@@ -6,8 +6,8 @@ from . import scale
 
 MAX_RANK = 4
 MAX_BYTES = 1 << 24
-INT32, INT16, INT8, INT4 = 2, 7, 9, 17
-ELEMENT_BITS = {INT32: 32, INT16: 16, INT8: 8, INT4: 4}
+FLOAT32, INT32, INT16, INT8, INT4 = 0, 2, 7, 9, 17
+ELEMENT_BITS = {FLOAT32: 32, INT32: 32, INT16: 16, INT8: 8, INT4: 4}
 _SMALLEST_ZERO_POINT = {INT8: -128, INT4: -8}
 
 # Field numbers of the schema's tables Tensor, QuantizationParameters and Buffer.

@@ -4,6 +4,7 @@ import struct
 
 import stapes_spec as spec
 
+from .fixed import wrap_i32
 from .tensor import INT8
 
 ROWS, SEGMENT, ENTRIES = spec.ZERO_SKIP_ROWS, spec.ZERO_SKIP_SEGMENT, spec.ZERO_SKIP_ENTRIES
@@ -28,9 +29,14 @@ def group_bytes(bits):
     return 4 + 2 * bits
 
 
+def sum_bytes(rows):
+    """Return the bytes of the sums of so many rows, those of the last block included."""
+    return 4 * ROWS * divided_up(rows, ROWS)
+
+
 def scratch_bytes(rows, depth):
     """Return the bytes of scratch: the sums of all blocks, then a column of depth inputs."""
-    return 4 * ROWS * divided_up(rows, ROWS) + depth
+    return sum_bytes(rows) + depth
 
 
 def read_header(data):
@@ -105,9 +111,12 @@ def packed_bytes(file, at, bits):
     return first + groups * group_bytes(bits)
 
 
-def prepare(plan, op, bits, rows, depth):
-    """Check the packed weights of the plan's operator and record where they are."""
-    packed = plan.constant(spec.ZERO_SKIP_PACKED_INPUT)
+def prepare(plan, k, rows, depth, bits):
+    """Check the packed weights, operand k of the plan's operator, of a matrix [rows, depth]; bits None: 4 or 8.
+
+    Returns their header's position in the file.
+    """
+    packed = plan.constant(k)
     data = plan.fb.data[packed.data : packed.data + packed.bytes]
     try:
         if packed.type != INT8 or packed.data % 4:
@@ -115,14 +124,21 @@ def prepare(plan, op, bits, rows, depth):
         version, found, bias = read_header(data)[:3]
         if version != spec.VERSION_ZERO_SKIP:
             plan.refuse(spec.ERROR_MODEL_VERSION, version)
-        if found != bits or bias > spec.ZERO_SKIP_BIAS_LEFT_OUT:
+        if found not in ((bits,) if bits else (4, 8)) or bias > spec.ZERO_SKIP_BIAS_LEFT_OUT:
             raise LayoutError()
-        entries(data, rows, depth, bits)
+        entries(data, rows, depth, found)
     except LayoutError as error:
         if error.offset is None:
             plan.refuse_type(packed)
         plan.refuse(spec.ERROR_MODEL_TRUNCATED, packed.data + error.offset)
-    op.weights = packed.data
+    return packed.data
+
+
+def file_sums(file, at, rows, depth, column):
+    """Return the sums, int32, of the packed weights at a position of a file, checked before."""
+    bits = file[at + spec.ZERO_SKIP_BITS_OFFSET]
+    data = file[at : at + packed_bytes(file, at, bits)]
+    return [wrap_i32(total) for total in sums(data, rows, depth, bits, column)]
 
 
 def sums(data, rows, depth, bits, column):

@@ -7,6 +7,7 @@ import stapes_spec as spec
 
 from ..audio import read_recording
 from ..convert.inspect import describe, totals
+from ..device.board_model import model_for_board
 from ..device.emulator import EmulatedBoard
 from ..device.opening import open_session
 from ..device.session import Progress, Session
@@ -92,7 +93,7 @@ def measure(
         steps=steps,
         cycles=spent.cycles,
         state_bytes=about["bytes"],
-        flash_bytes_per_step=flash_bytes_per_step(model.read_bytes(), steps, joints),
+        flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), steps, joints),
         joint_evaluations=joints,
         boot_ms=boot_ms,
     )

@@ -37,6 +37,8 @@ def adapt(grammars: tuple[Path, ...], output: Path | None, template: Path, minut
     target = output or Path("models") / grammars[0].stem
     with ConsoleTeller(console) as tell:
         done = run_adaptation(text, recipe, target, tell)
-        tell.say(f"{done.model}: {done.model.stat().st_size:,} bytes")
+        tell.say(
+            f"{done.model}: {done.model.stat().st_size:,} bytes; on a board, without its zeros, {done.board_bytes:,}"
+        )
         tell.say(f"expected acceptance, unheard synthetic commands: {100 * done.expected_acceptance:.1f} %")
         tell.say(f"try it: stapes transcribe FILE.wav --model {done.model} --grammar {grammars[0]}")

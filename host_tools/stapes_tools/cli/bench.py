@@ -1,16 +1,23 @@
 """`stapes bench`: what recognition costs."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
 
 from ..audio import read_recording
+from ..bench import host, kernels
 from ..bench.board import CLOCKS_HZ, BoardCost, measure
+from ..bench.kernels import HOST, RP2040, Row
+from ..device.firmware import build_firmware
+from ..errors import TRAIN_TOOLS, UserError
 from ..grammars import compiled
 from ..models import default_model
 from .demo import SAMPLE
-from .render import LiveView, console, waiting
+from .render import LiveView, console, messages, waiting
 from .transcribe import GRAMMAR, MODEL_HELP
 
 
@@ -38,6 +45,90 @@ def board(recording: Path, model: Path | None, grammar: Path, as_object: bool) -
     console.print(f"{recording.name}: {transcript.text or '(no words)'}")
     for name, value in figures.items():
         console.print(f"  {name:28}{value:>14,}")
+
+
+@bench.command("kernels", short_help="Cycles and bits per weight of each kernel, dense and without zeros.")
+@click.option("--target", type=click.Choice([RP2040, HOST]), help="Measure on one of them only.")
+@click.option("--json", "as_list", is_flag=True, help="Print a JSON list of rows and nothing else.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw them.")
+def kernels_(target: str | None, as_list: bool, plot: Path | None) -> None:
+    """Measure 256 × 256 matrices times a vector, whole layers, and a step of a full-size encoder.
+
+    rp2040: cycles of the emulated Cortex-M0+; what reading the weights from flash adds stands beside them. host:
+    instructions of the portable kernels on this computer, counted by valgrind.
+    """
+    if plot:
+        _check_plot(plot)
+    rows = _measured(target)
+    if as_list:
+        click.echo(json.dumps([row.figures() for row in rows], indent=1))
+    else:
+        console.print(kernel_table(rows))
+    if plot:
+        _draw(rows, plot)
+
+
+def _measured(target: str | None) -> list[Row]:
+    """The rows of one target or of both, with a bar on standard error where that is a terminal."""
+    images: list[Path | None] = []
+    if target != HOST:
+        with waiting("building the firmware"):
+            images.append(build_firmware("rp2040_pico").uf2)
+    if target != RP2040:
+        if host.is_counting():
+            images.append(None)
+        else:
+            click.echo(f"stapes: {host.VALGRIND_MISSING}", err=True)
+    rows: list[Row] = []
+    columns = (TextColumn("measuring kernels"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:
+        task = progress.add_task("", total=sum(kernels.count(image) for image in images))
+        for image in images:
+            for row in kernels.measure(image):
+                rows.append(row)
+                progress.update(task, advance=1, description=f"{row.target}: {row.kernel}")
+    return rows
+
+
+def kernel_table(rows: Sequence[Row]) -> Table:
+    """The rows for people."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("kernel", "target"):
+        table.add_column(name, no_wrap=True)
+    for name in ("zeros", "cycles per weight", "flash adds", "bits per weight", "cycles"):
+        table.add_column(name, justify="right")
+    table.caption = f"of {HOST}: instructions in place of cycles"
+    for row in rows:
+        flash = row.flash_cycles_per_weight
+        table.add_row(
+            row.kernel,
+            row.target,
+            f"{row.zeros:.0%}" if row.zeros else "",
+            f"{row.cycles_per_weight:.2f}",
+            "" if flash is None else f"{flash:.2f}",
+            f"{row.bits_per_weight:.2f}",
+            f"{row.cycles:,}",
+        )
+    return table
+
+
+def _check_plot(path: Path) -> None:
+    """Refuse before the measurement what can be refused then."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise UserError("matplotlib is missing", advice=f"run: {TRAIN_TOOLS}") from None
+    if not path.absolute().parent.is_dir():
+        raise UserError("cannot be written: no such folder", path, "choose another place")
+
+
+def _draw(rows: Sequence[Row], path: Path) -> None:
+    from ..bench.plot import draw
+
+    try:
+        draw(rows, path)
+    except OSError as error:
+        raise UserError(f"cannot be written: {error.strerror}", path, "choose another place") from None
 
 
 def figures_of(cost: BoardCost) -> dict[str, float]:

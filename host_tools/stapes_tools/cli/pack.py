@@ -20,7 +20,7 @@ _PATH = click.Path(path_type=Path)
 def pack(source: Path, target: Path) -> None:
     """Write OUT.tflite like IN.tflite, any int8 TensorFlow Lite model, with weights without their zeros.
 
-    Only CONV_2D and FULLY_CONNECTED layers that get smaller and cheaper are packed. Interpreters other than ours do
+    Only CONV_2D, FULLY_CONNECTED and LSTM layers that get smaller and cheaper are packed. Interpreters other than ours do
     not run such a file: `stapes densify` makes it an ordinary one again, with the same results.
     """
     _convert(source, target, packing.pack)

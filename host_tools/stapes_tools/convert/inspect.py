@@ -7,11 +7,13 @@ from math import prod
 import numpy as np
 
 from stapes_tools.convert.graph import Operator, Subgraph, Tensor, element_bits
-from stapes_tools.convert.pack import packed_matrix
+from stapes_tools.convert.pack import packed_matrices
+from stapes_tools.convert.pack_lstm import KIND as LSTM
 from stapes_tools.convert.read import read_model
 from stapes_tools.errors import UserError
 
 _WEIGHT_INPUT = 1
+_LSTM_WEIGHT_INPUTS = range(1, 9)
 
 
 @dataclass(frozen=True)
@@ -51,21 +53,22 @@ class Totals:
     multiplications: int
 
 
-def _weights(subgraph: Subgraph, operator: Operator) -> Tensor | None:
-    position = 0 if operator.kind == "GATHER" else _WEIGHT_INPUT
-    if operator.kind == "STRIDED_SLICE" or len(operator.inputs) <= position or operator.inputs[position] < 0:
-        return None
-    tensor = subgraph.tensors[operator.inputs[position]]
-    return tensor if tensor.data is not None or operator.packed else None
+def _weights(subgraph: Subgraph, operator: Operator) -> list[Tensor]:
+    """Its weight tensors: none, one, or an LSTM's eight."""
+    places = _LSTM_WEIGHT_INPUTS if operator.kind == LSTM else [0 if operator.kind == "GATHER" else _WEIGHT_INPUT]
+    if operator.kind == "STRIDED_SLICE":
+        return []
+    indices = [operator.inputs[place] for place in places if place < len(operator.inputs)]
+    tensors = [subgraph.tensors[index] for index in indices if index >= 0]
+    return [tensor for tensor in tensors if tensor.data is not None or operator.packed]
 
 
 def _packed_zeros(subgraph: Subgraph, operator: Operator) -> int:
     """How many weights of a packed operator are zero; 0 when they cannot be read."""
     try:
-        matrix, _ = packed_matrix(subgraph, operator)
+        return sum(matrix.size - int(np.count_nonzero(matrix)) for matrix in packed_matrices(subgraph, operator))
     except UserError:
         return 0
-    return matrix.size - int(np.count_nonzero(matrix))
 
 
 def _zero_weights(tensor: Tensor) -> int:
@@ -77,6 +80,9 @@ def _zero_weights(tensor: Tensor) -> int:
 
 
 def _multiplications(subgraph: Subgraph, operator: Operator) -> int:
+    if operator.kind == LSTM:
+        output = subgraph.tensors[operator.outputs[0]].shape
+        return prod(output[:-1]) * sum(prod(tensor.shape) for tensor in _weights(subgraph, operator))
     if operator.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         return 0
     if len(operator.inputs) <= _WEIGHT_INPUT:
@@ -91,7 +97,7 @@ def _multiplications(subgraph: Subgraph, operator: Operator) -> int:
 def _row(subgraph: Subgraph, operator: Operator) -> Row:
     output = subgraph.tensors[operator.outputs[0]]
     weights = _weights(subgraph, operator)
-    zeros = _packed_zeros(subgraph, operator) if operator.packed else _zero_weights(weights) if weights else 0
+    zeros = _packed_zeros(subgraph, operator) if operator.packed else sum(map(_zero_weights, weights))
     constants = {index for index in operator.inputs if index >= 0 and subgraph.tensors[index].data is not None}
     return Row(
         subgraph.name,
@@ -99,8 +105,8 @@ def _row(subgraph: Subgraph, operator: Operator) -> Row:
         output.name,
         output.shape,
         output.dtype,
-        prod(weights.shape) if weights else 0,
-        weights.dtype if weights else "",
+        sum(prod(tensor.shape) for tensor in weights),
+        weights[0].dtype if weights else "",
         zeros,
         sum(len(subgraph.tensors[index].data or b"") for index in constants),
         _multiplications(subgraph, operator),

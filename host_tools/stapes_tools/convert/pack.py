@@ -13,33 +13,36 @@ import numpy as np
 import stapes_spec as spec
 from stapes_reference.tensor import MAX_BYTES
 
+from stapes_tools.convert import pack_lstm
 from stapes_tools.convert.flatbuffer import serialise
 from stapes_tools.convert.graph import Model, Operator, Subgraph, Tensor, element_bits, pack_int4
 from stapes_tools.convert.metadata import seal
 from stapes_tools.convert.read import read_model
-from stapes_tools.convert.zero_skip import count_entries, decode, encode
+from stapes_tools.convert.zero_skip import count_entries, decode, encode, moved
 from stapes_tools.errors import UserError
 
 _X, _WEIGHTS, _BIAS, _PACKED = 0, 1, 2, spec.ZERO_SKIP_PACKED_INPUT
 _RANKS = {"CONV_2D": 4, "FULLY_CONNECTED": 2}
 _LIFT = 128  # u = x + 128
 _MOST_INPUTS = 65536
-# What a packed layer adds to the file besides its bytes: a tensor, its name, perhaps a bias.
+# What a packed tensor adds to the file besides its bytes: its name, perhaps a bias.
 _OVERHEAD_BYTES = 128
 # Cycles on the emulated Cortex-M0+ (docs/model_file.md): per weight of the dense kernels; per entry of four weights and
 # per block of the packed ones.
-_DENSE_CYCLES = {8: 5.9, 4: 4.1}
+_DENSE_CYCLES = {8: 4.7, 4: 4.1}
+_DENSE_LSTM_CYCLES = 7.1
 _ENTRY_CYCLES = {8: 17.7, 4: 14.5}
 _BLOCK_CYCLES = 70
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A dense layer with constant weights.
+    """A dense layer with constant weights, or an LSTM.
 
-    rows, depth, bits: of its matrix; zeros: how many of its weights are 0; dense_bytes, packed_bytes: of its weights
-    in the file; entries: blocks of four weights that are not all 0, which the packed kernel multiplies; positions: how
-    often the matrix is used in one invocation; packed: whether it is packed now.
+    rows, depth, bits: of its matrix; of an LSTM's eight beside and above each other; zeros: how many of its weights are
+    0; dense_bytes, packed_bytes: of its weights in the file; packed_bits: of a packed weight; entries: blocks of four
+    weights that are not all 0, which the packed kernel multiplies; positions: how often the matrix is used in one
+    invocation; packed: whether it is packed now; matrices: how many are packed by themselves.
     """
 
     subgraph: str
@@ -50,25 +53,31 @@ class Layer:
     zeros: int
     dense_bytes: int
     packed_bytes: int
+    packed_bits: int
     entries: int
     positions: int
     packed: bool
+    matrices: int = 1
 
     @property
     def dense_cycles(self) -> int:
         """Emulated cycles of an invocation's products, packed or not: see docs/model_file.md."""
-        return round(self.positions * self.rows * self.depth * _DENSE_CYCLES[self.bits])
+        each = _DENSE_CYCLES[self.bits] if self.matrices == 1 else _DENSE_LSTM_CYCLES
+        return round(self.positions * self.rows * self.depth * each)
 
     @property
     def packed_cycles(self) -> int:
         """The same for packed weights."""
         blocks = (self.rows + spec.ZERO_SKIP_ROWS - 1) // spec.ZERO_SKIP_ROWS
-        return round(self.positions * (self.entries * _ENTRY_CYCLES[self.bits] + blocks * _BLOCK_CYCLES))
+        if self.matrices > 1:  # each block of an LSTM's is two: one of x, one of the recurrent state
+            blocks *= 2
+        return round(self.positions * (self.entries * _ENTRY_CYCLES[self.packed_bits] + blocks * _BLOCK_CYCLES))
 
     @property
     def pays(self) -> bool:
         """Whether packing makes the file smaller and the step cheaper."""
-        return self.packed_bytes + _OVERHEAD_BYTES < self.dense_bytes and self.packed_cycles < self.dense_cycles
+        added = self.packed_bytes + self.matrices * _OVERHEAD_BYTES
+        return added < self.dense_bytes and self.packed_cycles < self.dense_cycles
 
 
 def packed_matrix(subgraph: Subgraph, operator: Operator) -> tuple[np.ndarray, int]:
@@ -85,6 +94,17 @@ def packed_matrix(subgraph: Subgraph, operator: Operator) -> tuple[np.ndarray, i
         raise UserError("a packed layer of {} has inputs or weights of a strange type".format(subgraph.name))
     shape = tensor.shape[0], prod(tensor.shape[1:])
     return decode(packed.data or b"", *shape, element_bits(tensor.dtype))
+
+
+def packed_matrices(subgraph: Subgraph, operator: Operator) -> list[np.ndarray]:
+    """All weights of a packed operator, int8 [rows, depth] each.
+
+    Raises:
+        UserError: they are damaged.
+    """
+    if operator.kind == pack_lstm.KIND:
+        return pack_lstm.packed_matrices(subgraph, operator)
+    return [packed_matrix(subgraph, operator)[0]]
 
 
 def _matrix(tensor: Tensor) -> np.ndarray:
@@ -158,15 +178,31 @@ def _layer(subgraph: Subgraph, operator: Operator, matrix: np.ndarray) -> Layer:
         int(matrix.size - np.count_nonzero(matrix)),
         (matrix.size * bits + 7) // 8,
         len(encode(matrix, bits)),
+        bits,
         count_entries(matrix),
         prod(subgraph.tensors[operator.outputs[0]].shape) // rows,
         operator.packed,
     )
 
 
-def _moved(bias: bytes, amounts: np.ndarray) -> bytes:
-    """Biases, int32, with amounts added modulo 2^32."""
-    return (np.frombuffer(bias, np.int32).astype(np.int64) + amounts).astype(np.uint32).tobytes()
+def _lstm_layer(subgraph: Subgraph, operator: Operator, matrices: list[np.ndarray]) -> Layer:
+    cells, inputs = matrices[0].shape
+    output = subgraph.tensors[operator.outputs[0]]
+    return Layer(
+        subgraph.name,
+        output.name,
+        pack_lstm.GATES * cells,
+        inputs + cells,
+        8,
+        int(sum(matrix.size - np.count_nonzero(matrix) for matrix in matrices)),
+        sum(matrix.size for matrix in matrices),
+        pack_lstm.packed_bytes(matrices),
+        max(pack_lstm.bits_of(matrix) for matrix in matrices),
+        sum(count_entries(matrix) for matrix in matrices),
+        prod(output.shape) // cells,
+        operator.packed,
+        len(matrices),
+    )
 
 
 def _set_bias(subgraph: Subgraph, operator: Operator, matrix: np.ndarray) -> int:
@@ -178,11 +214,11 @@ def _set_bias(subgraph: Subgraph, operator: Operator, matrix: np.ndarray) -> int
     if index >= 0:
         bias = subgraph.tensors[index]
         if amounts.any():
-            subgraph.tensors[index] = replace(bias, data=_moved(bias.data or b"", amounts))
+            subgraph.tensors[index] = replace(bias, data=moved(bias.data or b"", amounts))
         return spec.ZERO_SKIP_BIAS_GIVEN
     if _lift(subgraph, operator):
         name = subgraph.tensors[operator.inputs[_WEIGHTS]].name + "/packed_bias"
-        data = _moved(bytes(4 * len(amounts)), amounts)
+        data = moved(bytes(4 * len(amounts)), amounts)
         operator.inputs[_BIAS] = subgraph.add(Tensor(name, amounts.shape, "int32", data=data))
     return kind
 
@@ -206,12 +242,40 @@ def _unpack_layer(subgraph: Subgraph, operator: Operator) -> None:
         if index < 0 or len(bias.data or b"") != 4 * len(amounts):
             raise UserError("a packed layer of {} has no bias that fits".format(subgraph.name))
         if amounts.any():
-            subgraph.tensors[index] = replace(bias, data=_moved(bias.data or b"", amounts))
+            subgraph.tensors[index] = replace(bias, data=moved(bias.data or b"", amounts))
         del operator.inputs[_PACKED:]
     else:
         del operator.inputs[_BIAS:]
         operator.inputs += [-1] if kind == spec.ZERO_SKIP_BIAS_LEFT_OUT else []
     operator.packed = False
+
+
+def _pack_operator(subgraph: Subgraph, operator: Operator, uses: Counter[int]) -> Layer | None:
+    """Pack an operator if that pays; None for one that cannot be packed."""
+    if pack_lstm.can_be_packed(subgraph, operator, uses):
+        matrices = pack_lstm.dense_matrices(subgraph, operator)
+        layer = _lstm_layer(subgraph, operator, matrices)
+        if layer.pays:
+            pack_lstm.pack_operator(subgraph, operator, matrices)
+    elif _is_dense(subgraph, operator, uses):
+        matrix = _matrix(subgraph.tensors[operator.inputs[_WEIGHTS]])
+        layer = _layer(subgraph, operator, matrix)
+        if layer.pays:
+            _pack_layer(subgraph, operator, matrix, layer.bits)
+    else:
+        return None
+    return replace(layer, packed=layer.pays)
+
+
+def _unpack_operator(subgraph: Subgraph, operator: Operator) -> Layer:
+    if operator.kind == pack_lstm.KIND:
+        matrices = pack_lstm.packed_matrices(subgraph, operator)
+        layer = _lstm_layer(subgraph, operator, matrices)
+        pack_lstm.unpack_operator(subgraph, operator, matrices)
+    else:
+        layer = _layer(subgraph, operator, packed_matrix(subgraph, operator)[0].astype(np.int64))
+        _unpack_layer(subgraph, operator)
+    return layer
 
 
 def _drop_tensors(subgraph: Subgraph, dropped: set[int]) -> dict[int, int]:
@@ -252,7 +316,8 @@ def _written(model: Model) -> bytes:
 
 
 def pack(data: bytes) -> tuple[bytes, list[Layer]]:
-    """Pack every CONV_2D and FULLY_CONNECTED of constant int8 or int4 weights that gets smaller and cheaper by it.
+    """Pack every CONV_2D and FULLY_CONNECTED of constant int8 or int4 weights, and every LSTM of int8 ones, that gets
+    smaller and cheaper by it.
 
     Args:
         data: a .tflite file, not only ours.
@@ -266,13 +331,8 @@ def pack(data: bytes) -> tuple[bytes, list[Layer]]:
     for subgraph in model.subgraphs:
         uses = _uses(subgraph)
         for operator in subgraph.operators:
-            if not _is_dense(subgraph, operator, uses):
-                continue
-            matrix = _matrix(subgraph.tensors[operator.inputs[_WEIGHTS]])
-            layer = _layer(subgraph, operator, matrix)
-            if layer.pays:
-                _pack_layer(subgraph, operator, matrix, layer.bits)
-            layers.append(replace(layer, packed=layer.pays))
+            layer = _pack_operator(subgraph, operator, uses)
+            layers += [layer] if layer else []
     return _written(model), layers
 
 
@@ -292,8 +352,7 @@ def densify(data: bytes) -> tuple[bytes, list[Layer]]:
         before = _uses(subgraph)
         for operator in subgraph.operators:
             if operator.packed:
-                layers.append(_layer(subgraph, operator, packed_matrix(subgraph, operator)[0].astype(np.int64)))
-                _unpack_layer(subgraph, operator)
+                layers.append(_unpack_operator(subgraph, operator))
         dropped = {index for index in before if index >= 0} - set(_uses(subgraph)) - _outputs(subgraph.operators)
         _follow(model, number, _drop_tensors(subgraph, dropped))
     return _written(model), layers

@@ -44,6 +44,7 @@ _TABLES = {code: name for code, name in _names(tflite.BuiltinOptions).items() if
 _PACKED = {
     tflite.BuiltinOptions.Conv2DOptions: "CONV_2D",
     tflite.BuiltinOptions.FullyConnectedOptions: "FULLY_CONNECTED",
+    tflite.BuiltinOptions.UnidirectionalSequenceLSTMOptions: "UNIDIRECTIONAL_SEQUENCE_LSTM",
 }
 
 

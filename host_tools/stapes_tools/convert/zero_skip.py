@@ -44,6 +44,11 @@ def _segment(block: np.ndarray, bits: int) -> tuple[int, bytes]:
     return len(columns), b"".join(_group(order[k : k + _ENTRIES], weights[k : k + _ENTRIES], bits) for k in groups)
 
 
+def moved(bias: bytes, amounts: np.ndarray) -> bytes:
+    """Biases, int32, with amounts added modulo 2^32."""
+    return (np.frombuffer(bias, np.int32).astype(np.int64) + amounts).astype(np.uint32).tobytes()
+
+
 def encode(matrix: np.ndarray, bits: int, bias: int = spec.ZERO_SKIP_BIAS_GIVEN) -> bytes:
     """Pack a matrix.
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path, PurePosixPath
 
 from ..errors import StapesError
+from .board_model import model_for_board
 from .errors import DeviceError
 from .firmware import build_firmware, memory_table
 from .natmod import host_arch, install_natmod
@@ -34,12 +35,13 @@ def _firmware(board: str, folder: Path, model: Path, grammar: Path) -> int:
     image = build_firmware(board, install=folder)
     print(memory_table(image))
     compiled = grammar.read_bytes() if grammar.suffix == ".stg" else compile_grammar(grammar)
+    packed = model_for_board(model)
     files: dict[str, Path | bytes] = {
-        PurePosixPath(MODEL_ON_BOARD).name: model,
+        PurePosixPath(MODEL_ON_BOARD).name: packed,
         PurePosixPath(GRAMMAR_ON_BOARD).name: compiled,
     }
     whole = firmware_with_romfs(image.uf2, files, folder / "stapes.uf2", board)
-    print(f"  /rom: {model.name} {model.stat().st_size} bytes, {grammar.name} {len(compiled)} bytes")
+    print(f"  /rom: {model.name} {len(packed)} bytes without its zeros, {grammar.name} {len(compiled)} bytes")
     print(f"{image.uf2}: the firmware alone\n{whole}: with model and grammar")
     return 0
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import UserError
+from .board_model import model_for_board
 from .emulator import EmulatedBoard
 from .firmware import build_firmware
 from .host import HostSession
@@ -56,7 +57,10 @@ def _open_emulator(model: str, grammar: str, speed: float | None, names: dict[st
     """Power up an emulated board whose ROMFS holds model and grammar."""
     files = {MODEL_ON_BOARD: model, GRAMMAR_ON_BOARD: grammar}
     known = {there: names.get(here, here) for there, here in files.items()}
-    contents = {Path(there).name: Path(here) for there, here in files.items()}
+    contents: dict[str, Path | bytes] = {
+        Path(MODEL_ON_BOARD).name: model_for_board(Path(model)),
+        Path(GRAMMAR_ON_BOARD).name: Path(grammar),
+    }
     firmware = build_firmware(EMULATED_BOARD).uf2
     with tempfile.TemporaryDirectory() as folder:  # once the board shows its prompt, it has read its flash
         flash = firmware_with_romfs(firmware, contents, Path(folder) / "flash.uf2", EMULATED_BOARD)

@@ -17,6 +17,8 @@ from stapes.recognizer import Recognizer
 
 from .. import kernels
 from ..device.session import board_fault
+from .float_recognizer import SUFFIX as FLOAT_SUFFIX
+from .float_recognizer import FloatRecognizer
 
 _CHUNK = 4  # recordings handed to a process at a time
 _FREE_LATTICE_BYTES = 1 << 18
@@ -96,7 +98,7 @@ class Ear:
     """Recognisers of one model, opened once.
 
     Args:
-        model: path of a .tflite file, or its bytes.
+        model: path of a .tflite file, or its bytes; or path of a checkpoint (.npz), for float arithmetic.
         decoders: what to search.
     Raises:
         UserError, BoardError: a file is missing or refused.
@@ -140,8 +142,21 @@ def hear_all(
         yield from pool.map(_hear, sounds, chunksize=_CHUNK)
 
 
+class FreeFloatRecognizer(FloatRecognizer, FreeRecognizer):
+    """The same with float parameters."""
+
+
+# By what is searched (a free loop or not) and by the arithmetic (float or not).
+_KINDS: dict[tuple[bool, bool], type[Recognizer]] = {
+    (False, False): Recognizer,
+    (True, False): FreeRecognizer,
+    (False, True): FloatRecognizer,
+    (True, True): FreeFloatRecognizer,
+}
+
+
 def _open(model: str | bytes, decoder: Decoder) -> Recognizer:
-    kind = FreeRecognizer if decoder.free else Recognizer
+    kind = _KINDS[decoder.free, isinstance(model, str) and model.endswith(FLOAT_SUFFIX)]
     try:
         return kind(model, decoder.graph, kernels=kernels.install())
     except PackageError as error:

@@ -1,59 +1,92 @@
 """Train a recipe's second stage again and again, each time without one of its methods, and compare.
 
-    python -m stapes_tools.train.ablate ABLATIONS.toml OUT_FOLDER [--score DIR --grammar FILE] [--only N/M]
+    python -m stapes_tools.train.ablate ABLATIONS.toml OUT_FOLDER [--score DIR --grammar FILE [--noise FILE]] \\
+        [--only N/M]
 
 ABLATIONS.toml names the recipe, what all rows share, and the rows (see models/coffee/ablations.toml). Rows
-that are done are kept in OUT_FOLDER/ablations.json; two processes may share the rows with --only.
+that are done are kept in OUT_FOLDER/ablations.json and not done again; two processes may share the rows with
+--only. A table (ablations.md) and a picture (ablations.png) lie beside it.
 """
 
 import argparse
+import difflib
 import json
 import sys
 import tomllib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from rich.console import Console
 
-from stapes_tools.errors import StapesError
+from stapes_tools.device.cache import lock
+from stapes_tools.errors import StapesError, UserError
 from stapes_tools.evaluate.folder import read_folder
-from stapes_tools.evaluate.noise import CLEAN
+from stapes_tools.evaluate.noise import CLEAN, Condition
 from stapes_tools.evaluate.recognition import Decoder, hear_all
 from stapes_tools.evaluate.run import Recording
 from stapes_tools.evaluate.scoring import accepted
 from stapes_tools.grammar.compiler import compile_grammar
-from stapes_tools.train.recipe import Recipe, read_recipe
+from stapes_tools.train import ablation_report
+from stapes_tools.train.ablation_report import Row
+from stapes_tools.train.recipe import Compression, Recipe, read_recipe
 from stapes_tools.train.teller import ConsoleTeller, Teller
+
+NOISE_DB = 6.0
+_RESULTS = "ablations.json"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One training: what was changed, and what came out. Shares are None where nothing was scored.
+class Scored:
+    """Recordings that every row is scored on.
 
-    synthetic: acceptance of held-out synthetic commands; recorded: of the scored folder.
-    zeros: share of the encoder's matrices; bytes: of the file.
+    Attributes:
+        folder: with refs.json.
+        grammar: of its commands.
+        noise: mixed in at NOISE_DB for a second figure; None for none.
     """
 
-    name: str
-    synthetic: float
-    recorded: float | None
-    zeros: float
-    bytes: int
+    folder: Path
+    grammar: Path
+    noise: Path | None = None
 
 
-def changed(recipe: Recipe, changes: dict) -> Recipe:
-    """The recipe with other values in its [compression]. Raises TypeError for an unknown key."""
-    assert recipe.compression is not None, "an ablation is of the second stage"
+def changed(recipe: Recipe, changes: dict, path: Path) -> Recipe:
+    """The recipe with other values in its [compression].
+
+    Raises:
+        UserError: there is no such key, or nothing to change; names path.
+    """
+    if recipe.compression is None:
+        raise UserError("an ablation is of the second stage, and the recipe has no [compression]", path, "add it")
+    known = {item.name for item in fields(Compression)}
+    for key in changes:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            raise UserError(f"unknown key {key!r}", path, f"did you mean {near[0]!r}?" if near else "leave it out")
     return replace(recipe, compression=replace(recipe.compression, **changes))
 
 
-def ablate(recipe: Recipe, name: str, output: Path, tell: Teller, scored: tuple[Path, Path] | None) -> Row:
-    """Train, export and score one row.
+def rows_of(path: Path) -> Iterator[tuple[str, Recipe]]:
+    """Yield (name, recipe) of an ablation file.
 
-    Args:
-        scored: a folder of recordings and its grammar.
+    Raises:
+        UserError: it does not read, or a key is unknown.
     """
+    try:
+        table = tomllib.loads(path.read_text())
+        base, rows = Path(table["recipe"]), [(row.pop("name"), row) for row in table["row"]]
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})", path, "name a file of ablations") from None
+    except (tomllib.TOMLDecodeError, KeyError) as error:
+        raise UserError(f"not a file of ablations: {error}", path, "see models/coffee/ablations.toml") from None
+    recipe = changed(read_recipe(base), table.get("all", {}), path)
+    for name, changes in rows:
+        yield name, changed(recipe, changes, path)
+
+
+def ablate(recipe: Recipe, name: str, output: Path, tell: Teller, scored: Scored | None) -> Row:
+    """Train, export and score one row."""
     from stapes_tools.train import run
 
     folder = output / name.replace(" ", "-").replace(",", "")
@@ -62,9 +95,13 @@ def ablate(recipe: Recipe, name: str, output: Path, tell: Teller, scored: tuple[
     job.train()
     model = job.export(folder).read_bytes()
     share = job.expected_acceptance(model)
-    recorded = _recorded(model, scored, recipe.data.processes) if scored else None
-    zeros = _zeros(folder / "compressed.npz")
-    return Row(name, share, recorded, zeros, len(model))
+    recorded = noisy = None
+    if scored:
+        recorded = _acceptance(model, scored, CLEAN, recipe.data.processes)
+        if scored.noise:
+            noisy = _acceptance(model, scored, Condition(scored.noise, NOISE_DB), recipe.data.processes)
+    batches = json.loads((job.folder / "compressed" / "history.json").read_text())[-1]["batches"]
+    return Row(name, share, recorded, noisy, _zeros(folder / "compressed.npz"), len(model), batches)
 
 
 def _zeros(path: Path) -> float:
@@ -76,53 +113,64 @@ def _zeros(path: Path) -> float:
     return sum(int((weight == 0).sum()) for weight in weights) / sum(weight.size for weight in weights)
 
 
-def _recorded(model: bytes, scored: tuple[Path, Path], processes: int) -> float:
-    utterances = read_folder(scored[0]).utterances
-    sounds = [Recording(utterance, CLEAN) for utterance in utterances]
-    heard = hear_all(model, [Decoder(compile_grammar(scored[1]))], sounds, processes)
+def _acceptance(model: bytes, scored: Scored, condition: Condition, processes: int) -> float:
+    utterances = read_folder(scored.folder).utterances
+    sounds = [Recording(utterance, condition) for utterance in utterances]
+    heard = hear_all(model, [Decoder(compile_grammar(scored.grammar))], sounds, processes)
     good = [accepted(result, u.slots or {}, u.intent) for (result,), u in zip(heard, utterances, strict=True)]
     return sum(good) / len(good)
 
 
-def rows_of(path: Path) -> Iterator[tuple[str, Recipe]]:
-    """Yield (name, recipe) of an ablation file."""
-    table = tomllib.loads(path.read_text())
-    recipe = changed(read_recipe(Path(table["recipe"])), table.get("all", {}))
-    for row in table["row"]:
-        yield row["name"], changed(recipe, {key: value for key, value in row.items() if key != "name"})
+def results(output: Path) -> list[Row]:
+    """The rows that are done."""
+    path = output / _RESULTS
+    return [Row(**row) for row in json.loads(path.read_text())] if path.exists() else []
 
 
-def main() -> int:
-    """Command line; exit codes 0 and 2 (user's mistake)."""
+def keep(output: Path, row: Row, order: Sequence[str]) -> None:
+    """Add a row to what is done, in the order of the ablation file; draw table and picture anew."""
+    with lock(output / "lock"):
+        rows = [old for old in results(output) if old.name != row.name and old.name in order] + [row]
+        rows.sort(key=lambda each: order.index(each.name))
+        (output / _RESULTS).write_text(json.dumps([asdict(each) for each in rows], indent=1) + "\n")
+        (output / "ablations.md").write_text(ablation_report.table(rows) + "\n")
+        ablation_report.draw(rows, output / "ablations.png")
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m stapes_tools.train.ablate", description=__doc__)
     parser.add_argument("ablations", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--score", type=Path, help="a folder of recordings with refs.json")
     parser.add_argument("--grammar", type=Path, help="of that folder")
+    parser.add_argument("--noise", type=Path, help=f"mixed in at {NOISE_DB:g} dB for a second figure")
     parser.add_argument("--only", default="0/1", help="N/M: every Mth row from the Nth on")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Command line; exit codes 0 and 2 (user's mistake)."""
+    arguments = _arguments()
     first, every = (int(part) for part in arguments.only.split("/"))
-    scored = (arguments.score, arguments.grammar) if arguments.score else None
+    scored = Scored(arguments.score, arguments.grammar, arguments.noise) if arguments.score else None
     from stapes_tools.train.threads import choose_backend
 
     try:
         choose_backend(None, 1)
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        rows = list(rows_of(arguments.ablations))
         with ConsoleTeller(Console()) as tell:
-            for name, recipe in list(rows_of(arguments.ablations))[first::every]:
+            for name, recipe in rows[first::every]:
+                if name in {row.name for row in results(arguments.output)}:
+                    continue
                 tell.say(f"--- {name}")
                 row = ablate(recipe, name, arguments.output, tell, scored)
                 tell.say(json.dumps(asdict(row)))
-                _keep(arguments.output / "ablations.json", row)
+                keep(arguments.output, row, [name for name, _ in rows])
     except StapesError as error:
         print(f"stapes: {error}", file=sys.stderr)
         return error.exit_code
     return 0
-
-
-def _keep(path: Path, row: Row) -> None:
-    rows = json.loads(path.read_text()) if path.exists() else []
-    rows = [old for old in rows if old["name"] != row.name] + [asdict(row)]
-    path.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from stapes_tools.device.board_model import model_for_board
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.reader import read_grammar
 from stapes_tools.train import run
@@ -18,10 +19,17 @@ _PLACEHOLDER = "@GRAMMARS@"
 
 @dataclass(frozen=True)
 class Adapted:
-    """What came out: the model file and the share of unheard synthetic commands that it understands."""
+    """What came out.
+
+    Attributes:
+        model: the model file.
+        expected_acceptance: share of unheard synthetic commands that it understands.
+        board_bytes: of the model without its zeros, as boards get it.
+    """
 
     model: Path
     expected_acceptance: float
+    board_bytes: int
 
 
 def adaptation_recipe(template: Path, grammars: Sequence[Path], minutes: float | None = None) -> tuple[str, Recipe]:
@@ -71,6 +79,7 @@ def adapt(text: str, recipe: Recipe, output: Path, tell: Teller) -> Adapted:
     model = job.export(output)
     (output / "recipe.toml").write_text(text)
     share = job.expected_acceptance(model.read_bytes())
-    report = {"expected_acceptance": share, "bytes": model.stat().st_size}
+    done = Adapted(model, share, len(model_for_board(model)))
+    report = {"expected_acceptance": share, "bytes": model.stat().st_size, "board_bytes": done.board_bytes}
     (output / "report.json").write_text(json.dumps(report, indent=1) + "\n")
-    return Adapted(model, share)
+    return done

