@@ -3,6 +3,7 @@
 Usage: python tests/fuzz/seeds.py FOLDER
 """
 
+import functools
 import importlib
 import random
 import struct
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import stapes_spec as spec
 from hypothesis import HealthCheck, given, settings
+from stapes_tools.convert.read import read_model
 from stapes_tools.lattice.lattice import Edge, Lattice, Word
 
 HERE = Path(__file__).parent
@@ -53,10 +55,16 @@ def _drawn():
     seeds = {}
     for path in sorted(KERNEL_TESTS.glob("model_strategies*.py")):
         for name, strategy in importlib.import_module(path.stem).STRATEGIES.items():
-            # Hypothesis draws the simplest samples first, and some more than once.
-            models = list(dict.fromkeys(_examples(strategy(), 5 * SAMPLES_PER_OPERATOR)))
-            seeds |= {f"{name}_{number}": model for number, model in enumerate(models[-SAMPLES_PER_OPERATOR:])}
+            # Hypothesis draws the simplest samples first. A strategy may draw one of several operators.
+            for number, model in enumerate(_examples(strategy(), 5 * SAMPLES_PER_OPERATOR)):
+                seeds[f"{name}_{operators(model)}_{number % SAMPLES_PER_OPERATOR}"] = model
     return seeds
+
+
+def operators(model):
+    """The kinds of a model's operators, joined by dashes."""
+    kinds = {operator.kind for subgraph in read_model(model).subgraphs for operator in subgraph.operators}
+    return "-".join(sorted(kinds))
 
 
 def _examples(strategy, count):
@@ -72,6 +80,7 @@ def _examples(strategy, count):
     return found
 
 
+@functools.cache
 def model_seeds():
     """Models: those of the golden vectors, a recurrent one, random ones of each operator, packed ones."""
     golden = sorted((HERE.parent / "golden").glob("**/*.tflite"))
