@@ -17,7 +17,7 @@ VOICES := espeak-ng flite festival festvox-us-slt-hts festvox-kallpc16k festvox-
 
 include firmware/build.mk
 
-.PHONY: help demo test bench lint format train-tools train-general train-coffee ablations clean
+.PHONY: help demo test bench fuzz lint format train-tools train-general train-coffee ablations clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -49,6 +49,11 @@ $(VENV)/.installed-train: $(VENV)/.installed-dev
 	@echo "installing the training tools into $(VENV)"
 	@$(pip_install) && touch $@
 
+$(VENV)/.installed-fuzz: EXTRAS := fuzz,dev,emulator
+$(VENV)/.installed-fuzz: $(VENV)/.installed-dev
+	@echo "installing the fuzzer of Python code into $(VENV)"
+	@$(pip_install) && touch $@
+
 demo: $(VENV)/.installed-core unix-module  ## a recording through the board firmware on MicroPython's unix port
 	@$(BIN)/stapes demo
 
@@ -59,6 +64,11 @@ bench: $(VENV)/.installed-bench firmware  ## what a recording and each kernel co
 	@command -v valgrind >/dev/null || scripts/apt_install valgrind
 	@$(BIN)/stapes bench board
 	@$(BIN)/stapes bench kernels --plot build/bench_kernels.png
+
+RUNS ?= 1000000
+JOBS ?= 2
+fuzz: $(VENV)/.installed-fuzz  ## hostile models, grammars and lattices: RUNS cases for the kernels
+	@$(BIN)/python tests/fuzz/run.py --runs $(RUNS) --jobs $(JOBS)
 
 lint: $(VENV)/.installed-dev  ## ruff, mypy, codespell
 	@$(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/codespell

@@ -3,6 +3,7 @@
 #include "st_decoder.h"
 #include "st_lattice.h"
 #include "st_lattice_write.h"
+#include "st_plan.h"
 
 #define STATE_ALIGNMENT (8)
 
@@ -16,7 +17,7 @@ int32_t stk_graph_check(const st_arg_t *args) {
 static int32_t get_model(const st_arg_t *args, st_decoder_model_t *model) {
     ST_REQUIRE(st_is_aligned(&args[0], STATE_ALIGNMENT) && st_is_aligned(&args[1], ST_MODEL_ALIGNMENT), ARGUMENT);
     /* An initialised state holds its own size in its second word. */
-    ST_REQUIRE(args[0].length >= 8 && st_read_u32(args[0].data + 4) <= args[0].length, STATE);
+    ST_REQUIRE(args[0].length >= sizeof(st_plan_head_t) && st_read_u32(args[0].data + 4) <= args[0].length, STATE);
     model->state = args[0].data;
     model->file.data = args[1].data;
     model->file.bytes = args[1].length;

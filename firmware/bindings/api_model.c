@@ -1,6 +1,7 @@
 /* Methods model_*: argument checks, then st_model_*. */
 #include "api_util.h"
 #include "st_model.h"
+#include "st_plan.h"
 
 static st_model_file_t file_of(const st_arg_t *arg) {
     st_model_file_t file = {arg->data, arg->length};
@@ -13,7 +14,8 @@ static int is_model(const st_arg_t *arg) {
 
 /* A state that init has filled, as far as its size can tell. */
 static int is_state(const st_arg_t *arg) {
-    return st_is_aligned(arg, 8) && arg->length >= 8 && st_read_u32(arg->data + 4) <= arg->length;
+    return st_is_aligned(arg, 8) && arg->length >= sizeof(st_plan_head_t) &&
+           st_read_u32(arg->data + 4) <= arg->length;
 }
 
 int32_t stk_model_size(const st_arg_t *args) {

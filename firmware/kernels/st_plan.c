@@ -116,7 +116,7 @@ static st_status_t slot_memory(st_plan_t *plan, uint32_t k, uint32_t *offset) {
     uint32_t at = plan->slots + (uint32_t)sizeof(st_plan_slot_t) * (plan->inputs.count + plan->outputs.count);
     for (uint32_t i = 0; i < k; i++) {
         st_status_t status =
-            st_tensor_load(&plan->fb, plan->source, st_fb_i32_at(&plan->fb, plan->inputs, i), &tensor);
+            st_tensor_load_shape(&plan->fb, plan->source, st_fb_i32_at(&plan->fb, plan->inputs, i), &tensor);
         if (status < 0) {
             return status;
         }
@@ -256,7 +256,8 @@ st_status_t st_plan_result(st_plan_t *plan, st_tensor_t *tensor, st_ref_t *ref) 
     if (status < 0) {
         return status;
     }
-    if (tensor->data || tensor->variable || find_block(plan, tensor->index) ||
+    /* Written once: else an operator could read the memory that it writes. */
+    if (tensor->data || tensor->variable || is_written_before(plan, tensor->index, plan->index) ||
         position(plan, plan->inputs, tensor->index) >= 0) {
         return st_plan_refuse(plan, ST_ERROR_MODEL_TYPE, tensor->index);
     }

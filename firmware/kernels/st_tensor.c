@@ -65,11 +65,24 @@ static int32_t zero_point_at(st_flatbuffer_t *fb, st_vector_t zero_points, uint3
     return high == (low < 0 ? -1 : 0) ? low : INT32_MIN;
 }
 
+/* One scale, or one for each index of an axis, and no more zero points than scales: else a file could make
+ * every look at a tensor as long as the file. */
+static int has_counts(const st_tensor_t *tensor, uint32_t zero_points) {
+    uint32_t count = tensor->scales.count;
+    if (count > 1 && (tensor->axis < 0 || tensor->axis >= tensor->rank || count != (uint32_t)tensor->dims[tensor->axis])) {
+        return 0;
+    }
+    return zero_points <= ST_MAX(count, 1);
+}
+
 static st_status_t load_quantization(st_flatbuffer_t *fb, uint32_t table, st_tensor_t *tensor) {
     uint32_t quantization = st_fb_get_table(fb, table, TENSOR_QUANTIZATION);
     st_vector_t zero_points = st_fb_get_vector(fb, quantization, QUANTIZATION_ZERO_POINT, 8);
     tensor->scales = st_fb_get_vector(fb, quantization, QUANTIZATION_SCALE, 4);
     tensor->axis = st_fb_get_i32(fb, quantization, QUANTIZATION_DIMENSION, 0);
+    if (!has_counts(tensor, zero_points.count)) {
+        return -ST_ERROR_MODEL_TYPE;
+    }
     tensor->scale = tensor->scales.count ? (uint32_t)st_fb_i32_at(fb, tensor->scales, 0) : 0;
     tensor->zero_point = zero_points.count ? zero_point_at(fb, zero_points, 0) : 0;
     tensor->symmetric = 1;
@@ -106,12 +119,19 @@ st_status_t st_tensor_load(st_flatbuffer_t *fb, st_tensor_source_t source, int32
     }
     st_status_t status = load_shape(fb, table, tensor);
     if (status == 0) {
-        status = load_quantization(fb, table, tensor);
-    }
-    if (status == 0) {
         status = load_data(fb, table, source.buffers, tensor);
     }
+    if (status == 0) {
+        status = load_quantization(fb, table, tensor);
+    }
     return fb->damaged ? -ST_ERROR_MODEL_TRUNCATED : status;
+}
+
+st_status_t st_tensor_load_shape(st_flatbuffer_t *fb, st_tensor_source_t source, int32_t index, st_tensor_t *tensor) {
+    uint32_t table = st_fb_table_at(fb, source.tensors, (uint32_t)index);
+    tensor->index = index;
+    tensor->type = st_fb_get_i8(fb, table, TENSOR_TYPE, 0);
+    return load_shape(fb, table, tensor);
 }
 
 int32_t st_tensor_dim(const st_tensor_t *tensor, int32_t from_last) {

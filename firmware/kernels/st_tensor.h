@@ -39,6 +39,9 @@ typedef struct {
 /* Read tensor index. Returns 0 or the error's negative code. */
 st_status_t st_tensor_load(st_flatbuffer_t *fb, st_tensor_source_t source, int32_t index, st_tensor_t *tensor);
 
+/* Only type and shape of a tensor that was loaded before: neither quantisation nor data. */
+st_status_t st_tensor_load_shape(st_flatbuffer_t *fb, st_tensor_source_t source, int32_t index, st_tensor_t *tensor);
+
 /* Whether two tensors have the same dimensions, leading ones apart. */
 int st_tensor_same_shape(const st_tensor_t *a, const st_tensor_t *b);
 

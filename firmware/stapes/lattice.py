@@ -12,6 +12,8 @@ import stapes_spec as spec
 from stapes.errors import StapesError
 
 _NONE16 = spec.LIMITS_NONE16
+# The search takes no more steps: a later time is damage, and would make a picture of it endless.
+_MAX_TIME_MS = spec.LIMITS_SEARCH_STEPS * spec.FRONTEND_STEP_MS
 
 
 class LatticeError(StapesError):
@@ -191,6 +193,8 @@ class Lattice:
             if time_ms < last:
                 raise _damaged("node {} is earlier than the one before".format(index))
             last = time_ms
+        if last > _MAX_TIME_MS:
+            raise _damaged("a node at {} ms".format(last))
 
     def _check_words(self):
         for index in range(self.word_count):

@@ -1,7 +1,9 @@
 """Damaged and hostile files: C and Python refuse them alike, and what they accept they run alike."""
 
+import mmap
 import struct
 
+import model_builder as mb
 import numpy as np
 import pytest
 import stapes_spec as spec
@@ -117,3 +119,87 @@ def test_state_of_another_model_is_refused(native, reference, model):
         assert kernels.model_subgraph(state, other, b"encoder") == -spec.ERROR_STATE
         assert kernels.model_tensor(state, other, 0, 0, 0) == -spec.ERROR_STATE
         assert kernels.model_invoke(state, model, 0) == 0
+
+
+def two_adds(first_output, second_inputs):
+    """a + b -> first_output, then second_inputs -> y: a, b, t, y are tensors 0 to 3; y is the subgraph's output."""
+    builder = mb.Builder()
+    graph = builder.graph()
+    tensors = [graph.tensor([1, 8], scale=0.1) for _ in range(4)]
+    graph.add(0, 1, first_output)
+    graph.add(*second_inputs, 3)
+    graph.subgraph.inputs, graph.subgraph.outputs = tensors[:2], tensors[3:]
+    return builder.build()
+
+
+def test_an_operator_never_reads_what_it_writes(native, reference):
+    """A tensor written twice is refused: the second operator might read it, at the very place where it writes."""
+    assert assert_alike(native, reference, two_adds(2, (2, 1)))
+    for inputs in ((3, 3), (0, 3), (0, 1)):
+        found = check(native, two_adds(3, inputs))
+        assert found == check(reference, two_adds(3, inputs))
+        assert found == (-spec.ERROR_MODEL_TYPE, (0, 1, 3))
+
+
+@pytest.mark.parametrize(
+    ("scales", "zero_points", "axis", "accepted"),
+    [
+        (1, 1, 0, True),
+        (1, 0, 0, True),
+        (8, 8, 1, True),
+        (8, 1, 1, True),
+        (8, 9, 1, False),
+        (1, 2, 0, False),
+        (0, 5000, 0, False),
+        (2, 2, 1, False),
+        (8, 8, 0, False),
+        (8, 8, 2, False),
+        (8, 8, -1, False),
+    ],
+)
+def test_as_many_scales_and_zero_points_as_the_shape_has_room_for(
+    native, reference, scales, zero_points, axis, accepted
+):
+    """More would make every look at the tensor as long as the file. RESHAPE does not mind scales."""
+
+    def quantisation(tensor):
+        tensor.quantization.scale, tensor.quantization.zeroPoint = [0.1] * scales, [0] * zero_points
+        tensor.quantization.quantizedDimension = axis
+
+    builder = mb.Builder()
+    graph = builder.graph()
+    x, y = graph.tensor([1, 8], scale=0.1), graph.tensor([8], scale=0.1)
+    graph.reshape(x, [8], y)
+    graph.subgraph.inputs, graph.subgraph.outputs = [x], [y]
+    quantisation(graph.subgraph.tensors[x])
+    model = builder.build()
+    assert assert_alike(native, reference, model) is accepted
+    if not accepted:
+        assert check(native, model) == (-spec.ERROR_MODEL_TYPE, (0, -1, x))
+
+
+def test_a_state_shorter_than_its_head_is_refused(native, reference, model):
+    """32 bytes at least are read of it."""
+    for size in (0, 8, 31):
+        state = (b"STSM" + struct.pack("<I", 0) + bytes(24))[:size]
+        for kernels in (native, reference):
+            assert kernels.model_invoke(bytearray(state), model, 0) == -spec.ERROR_STATE
+            assert kernels.model_subgraph(state, model, b"encoder") == -spec.ERROR_STATE
+
+
+def test_a_file_of_more_than_256_mb(native, reference, tmp_path):
+    """Refused before anything of it is read but its start."""
+    path = tmp_path / "huge.tflite"
+    with open(path, "wb") as file:
+        file.write(struct.pack("<I4s", 16, b"TFL3"))
+        file.truncate((1 << 28) + 16)
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for kernels in (native, reference):
+            assert check(kernels, data) == (-spec.ERROR_MODEL_MEMORY, (-1, -1, (1 << 28) + 16))
+
+
+def test_a_misaligned_file(native, model):
+    """The board would fault on its words. Python's bytes begin at a multiple of 16."""
+    for shift in (1, 4, 8):
+        data = memoryview(bytes(shift) + model)[shift:]
+        assert check(native, data)[0] == -spec.ERROR_ARGUMENT

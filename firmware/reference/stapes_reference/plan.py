@@ -217,7 +217,8 @@ class Plan:
             self.refuse(spec.ERROR_MODEL_TYPE, self.code)
         tensor = self.load(self.fb.i32_at(self.op_outputs, 0))
         index = tensor.index
-        if tensor.data or tensor.variable or self._find_block(index) or index in self.inputs:
+        # Written once: else an operator could read the memory that it writes.
+        if tensor.data or tensor.variable or self._is_written_before(index, self.index) or index in self.inputs:
             self.refuse_type(tensor)
         output = self.outputs.index(index) if index in self.outputs else -1
         if output == 0:

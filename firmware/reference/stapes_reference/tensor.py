@@ -39,8 +39,8 @@ class Tensor:
         if self.type not in ELEMENT_BITS or fb.get_table(table, _SPARSITY) != 0:
             raise RefusedError(spec.ERROR_MODEL_TYPE)
         self._load_shape(fb, table)
-        self._load_quantization(fb, table)
         self._load_data(fb, table, buffers)
+        self._load_quantization(fb, table)
         if fb.damaged:
             raise RefusedError(spec.ERROR_MODEL_TRUNCATED)
 
@@ -67,6 +67,8 @@ class Tensor:
         zero_points = fb.get_vector(quantization, _ZERO_POINT, 8)
         self.scales = fb.get_vector(quantization, _SCALE, 4)
         self.axis = fb.get_i32(quantization, _DIMENSION)
+        if not self._has_counts(zero_points[1]):
+            raise RefusedError(spec.ERROR_MODEL_TYPE)
         self.scale = fb.u32(self.scales[0]) if self.scales[1] else 0
         values = [_zero_point(fb, zero_points[0] + 8 * i) for i in range(zero_points[1])]
         self.zero_point = values[0] if values else 0
@@ -76,6 +78,13 @@ class Tensor:
             raise RefusedError(spec.ERROR_MODEL_TYPE)
         if fb.get_i8(quantization, _DETAILS_TYPE) != 0:
             raise RefusedError(spec.ERROR_MODEL_TYPE)
+
+    def _has_counts(self, zero_points):
+        """Return whether there is one scale or one for each index of an axis, and no more zero points than scales."""
+        count = self.scales[1]
+        if count > 1 and not (0 <= self.axis < self.rank and count == self.dims[self.axis]):
+            return False
+        return zero_points <= max(count, 1)
 
     def _load_data(self, fb, table, buffers):
         buffer = fb.get_i32(table, _BUFFER) & 0xFFFFFFFF

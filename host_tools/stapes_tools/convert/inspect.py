@@ -106,7 +106,7 @@ def _packed(subgraph: Subgraph, operator: Operator) -> list[np.ndarray]:
 def _zero_weights(tensor: Tensor) -> int:
     """How many values equal the zero point; 0 for a type, or sparse data, that cannot be read."""
     bits, count = element_bits(tensor.dtype), prod(tensor.shape)
-    if bits == 0 or len(tensor.data or b"") != (count * bits + 7) // 8:
+    if bits == 0 or tensor.data is None or len(tensor.data) != (count * bits + 7) // 8:
         return 0
     return count - int(np.count_nonzero(tensor.array() != (tensor.zero_point or (0,))[0]))
 

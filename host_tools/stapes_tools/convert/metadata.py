@@ -10,6 +10,7 @@ from stapes_tools.convert.read import metadata_range
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.units import units_block
 
+_COPY_AGAIN = "copy it again from where it came from"
 _Q10 = 1 << stapes_spec.Q_LOG_PROB_FRACTION_BITS
 
 
@@ -78,7 +79,7 @@ def decode_metadata(data: bytes) -> Metadata:
     """The metadata of a whole model file.
 
     Raises:
-        UserError: not a model, no metadata, or metadata of another version.
+        UserError: not a model, no metadata, or metadata that is damaged or of another version.
     """
     offset, length = metadata_range(data, stapes_spec.MODEL_METADATA_NAME)
     if length < stapes_spec.METADATA_BYTES or data[offset : offset + 4] != stapes_spec.MAGIC_METADATA.encode():
@@ -90,11 +91,17 @@ def decode_metadata(data: bytes) -> Metadata:
             "the model's version is {}, these tools read {}".format(fields[1], stapes_spec.VERSION_METADATA),
             advice="convert it again with this version of Stapes",
         )
-    prior_at, bands = fields[2], fields[7]
-    prior = struct.unpack_from("<{}h".format(bands), entry, prior_at)
-    names = entry[prior_at + 2 * bands :].split(b"\0")[: fields[10]]
+    prior_at, bands, units = fields[2], fields[7], fields[10]
+    try:
+        prior = struct.unpack_from("<{}h".format(bands), entry, prior_at)
+        # What follows the last NUL is no name.
+        names = tuple(name.decode() for name in entry[prior_at + 2 * bands :].split(b"\0")[:-1][:units])
+    except (struct.error, UnicodeDecodeError) as fault:
+        raise UserError("the model's metadata is damaged ({})".format(fault), advice=_COPY_AGAIN) from None
+    if len(names) < units:
+        raise UserError("the model's metadata names {} of {} units".format(len(names), units), advice=_COPY_AGAIN)
     blank_penalty, language_scale, flush_steps = fields[11:14]
-    return Metadata(tuple(name.decode() for name in names), prior, blank_penalty, language_scale, flush_steps)
+    return Metadata(names, prior, blank_penalty, language_scale, flush_steps)
 
 
 def seal(data: bytes) -> bytes:

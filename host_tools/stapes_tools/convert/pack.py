@@ -11,6 +11,7 @@ from math import prod
 
 import numpy as np
 import stapes_spec as spec
+from stapes_reference.tensor import MAX_BYTES
 
 from stapes_tools.convert import pack_lstm
 from stapes_tools.convert.decode_form import Decoded, code, expand
@@ -86,12 +87,13 @@ def packed_matrix(subgraph: Subgraph, operator: Operator) -> tuple[np.ndarray, i
     Raises:
         UserError: they are damaged.
     """
-    try:
-        tensor, packed = (subgraph.tensors[operator.inputs[k]] for k in (_WEIGHTS, _PACKED))
-        rows = tensor.shape[0]
-        shape = rows, prod(tensor.shape[1:])
-    except IndexError:
-        raise UserError("a packed layer of {} lacks its weights".format(subgraph.name)) from None
+    if len(operator.inputs) <= _PACKED or min(operator.inputs[k] for k in (_X, _WEIGHTS, _PACKED)) < 0:
+        raise UserError("a packed layer of {} lacks its weights".format(subgraph.name))
+    x, tensor, packed = (subgraph.tensors[operator.inputs[k]] for k in (_X, _WEIGHTS, _PACKED))
+    is_matrix = tensor.dtype in ("int8", "int4") and len(tensor.shape) > 1 and 0 < prod(tensor.shape) <= MAX_BYTES
+    if not is_matrix or not _one_scale(x):
+        raise UserError("a packed layer of {} has inputs or weights of a strange type".format(subgraph.name))
+    shape = tensor.shape[0], prod(tensor.shape[1:])
     return decode(packed.data or b"", *shape, element_bits(tensor.dtype))
 
 
@@ -130,6 +132,8 @@ def _is_dense(subgraph: Subgraph, operator: Operator, uses: Counter[int]) -> boo
     """Whether a stock operator is a layer that can be packed."""
     if operator.kind not in _RANKS or operator.packed or len(operator.inputs) not in (2, 3):
         return False
+    if min(operator.inputs[:_BIAS]) < 0:
+        return False
     x, weights = (subgraph.tensors[index] for index in operator.inputs[:2])
     y = subgraph.tensors[operator.outputs[0]]
     is_matrix = weights.dtype in ("int8", "int4") and weights.data is not None and not any(weights.zero_point)
@@ -149,7 +153,8 @@ def _can_bias(subgraph: Subgraph, operator: Operator, uses: Counter[int]) -> boo
         return True
     bias = subgraph.tensors[index]
     alone = uses[index] == 1 or _lift(subgraph, operator) == 0
-    return bias.dtype == "int32" and bias.data is not None and alone
+    rows = subgraph.tensors[operator.inputs[_WEIGHTS]].shape[0]
+    return bias.dtype == "int32" and bias.data is not None and prod(bias.shape) == rows and alone
 
 
 def _bias_index(operator: Operator) -> int:

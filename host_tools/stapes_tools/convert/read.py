@@ -3,17 +3,21 @@
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import numpy as np
 import stapes_spec
 import tflite
 
-from stapes_tools.convert.graph import OPTIONS, Model, Operator, Signature, Subgraph, Tensor
+from stapes_tools.convert.graph import OPTIONS, Model, Operator, Signature, Subgraph, Tensor, element_bits
 from stapes_tools.errors import UserError
 
 # The index of an optional input that is not there.
 _LEFT_OUT = -1
+
+# Tables and vectors may be shared; read one by one, what an honest file holds is at most so many times its size.
+_MOST_SHARED = 16
 
 # What the generated accessors raise when an offset or a length points outside the file.
 _BAD_OFFSET = (IndexError, struct.error, AttributeError, TypeError, ValueError, OverflowError)
@@ -127,16 +131,54 @@ def _subgraph(file: tflite.Model, table: tflite.SubGraph) -> Subgraph:
 
 
 def _checked(subgraph: Subgraph) -> Subgraph:
-    """The subgraph, if every tensor index in it exists; IndexError if not."""
+    """The subgraph, if every tensor index in it exists and every constant has its shape's bytes; IndexError if not."""
     indices = [*subgraph.inputs, *subgraph.outputs]
     for operator in subgraph.operators:
         if not operator.outputs:
             raise IndexError("an operator without output")
-        indices += operator.outputs + [index for index in operator.inputs if index != _LEFT_OUT]
+        optional = operator.inputs + operator.intermediates
+        indices += operator.outputs + [index for index in optional if index != _LEFT_OUT]
     for index in indices:
         if not 0 <= index < len(subgraph.tensors):
             raise IndexError(index)
+    for tensor in subgraph.tensors:
+        if min(tensor.shape, default=0) < 0 or not _has_its_bytes(tensor):
+            raise IndexError(tensor.name)
     return subgraph
+
+
+def _has_its_bytes(tensor: Tensor) -> bool:
+    bits = element_bits(tensor.dtype)
+    if tensor.data is None or tensor.sparse or bits == 0:
+        return True
+    return len(tensor.data) == (prod(tensor.shape) * bits + 7) // 8
+
+
+def _lengths(file: tflite.Model) -> Iterator[int]:
+    """How long everything is that read_model copies, table by table."""
+    for part in (file.Subgraphs(k) for k in range(file.SubgraphsLength())):
+        yield part.InputsLength() + part.OutputsLength()
+        for tensor in (part.Tensors(k) for k in range(part.TensorsLength())):
+            yield 1 + tensor.ShapeLength() + tensor.ShapeSignatureLength() + file.Buffers(tensor.Buffer()).DataLength()
+            quantisation = tensor.Quantization()
+            if quantisation is not None:
+                yield quantisation.ScaleLength() + quantisation.ZeroPointLength()
+        for operator in (part.Operators(k) for k in range(part.OperatorsLength())):
+            yield 1 + operator.InputsLength() + operator.OutputsLength() + operator.IntermediatesLength()
+            yield operator.CustomOptionsLength()
+    for k in range(file.MetadataLength()):
+        yield 1 + _metadata_range(file, k)[2]
+    for entry in (file.SignatureDefs(k) for k in range(file.SignatureDefsLength())):
+        yield 1 + entry.InputsLength() + entry.OutputsLength()
+
+
+def _check_lengths(file: tflite.Model, size: int) -> None:
+    """IndexError for a file whose tables, shared a thousand times, would fill the memory."""
+    left = _MOST_SHARED * size
+    for length in _lengths(file):
+        left -= length
+        if left < 0:
+            raise IndexError("tables that are shared too often")
 
 
 def _signature(table: tflite.SignatureDef) -> Signature:
@@ -148,6 +190,16 @@ def _signature(table: tflite.SignatureDef) -> Signature:
         [(_text(entry.Name()), entry.TensorIndex()) for entry in inputs],
         [(_text(entry.Name()), entry.TensorIndex()) for entry in outputs],
     )
+
+
+def _check_signatures(signatures: list[Signature], subgraphs: list[Subgraph]) -> None:
+    """IndexError for an entry point that names a subgraph or a tensor which is not there."""
+    for entry in signatures:
+        if not 0 <= entry.subgraph < len(subgraphs):
+            raise IndexError(entry.subgraph)
+        for _, index in entry.inputs + entry.outputs:
+            if not 0 <= index < len(subgraphs[entry.subgraph].tensors):
+                raise IndexError(index)
 
 
 def _metadata_range(file: tflite.Model, index: int) -> tuple[str, int, int]:
@@ -192,6 +244,7 @@ def read_model(data: bytes) -> Model:
     """
     file = _root(data)
     with _damage_reported():
+        _check_lengths(file, len(data))
         subgraphs = [_checked(_subgraph(file, file.Subgraphs(k))) for k in range(file.SubgraphsLength())]
         if not subgraphs:
             raise IndexError("no subgraph")
@@ -201,5 +254,6 @@ def read_model(data: bytes) -> Model:
             metadata[name] = bytes(data[offset : offset + length])
         model = Model(subgraphs, _text(file.Description()), metadata)
         signatures = [_signature(file.SignatureDefs(k)) for k in range(file.SignatureDefsLength())]
+        _check_signatures(signatures, subgraphs)
         model.signatures = None if signatures == model.default_signatures() else signatures
         return model

@@ -177,9 +177,11 @@ class _GraphReader:
 
     def _strings(self, offset: int, count: int) -> list[str]:
         strings = []
+        left = len(self._data)  # the bytes of all of them: strings that overlap could fill the memory
         for at in self._table("I", offset, count):
             end = self._data.find(b"\0", at)
-            if at < offset + 4 * count or end < 0:
+            left -= end - at
+            if at < offset + 4 * count or end < 0 or left < 0:
                 self._damaged(f"a string at byte {at}")
             try:
                 strings.append(self._data[at:end].decode())

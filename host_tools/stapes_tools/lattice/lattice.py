@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -138,16 +139,34 @@ class Lattice:
 
     def hypotheses(self) -> Iterator[Hypothesis]:
         """Yield every path from the first node to the last, best score first (A*, exact bound)."""
+        return (self.hypothesis(list(path)) for path in self._paths(distinct=False))
+
+    def nbest(self, count: int) -> list[Hypothesis]:
+        """Return the best count hypotheses that differ in their words or tags, best first."""
+        return [self.hypothesis(list(path)) for path in itertools.islice(self._paths(distinct=True), max(count, 0))]
+
+    def _paths(self, distinct: bool) -> Iterator[tuple[Edge, ...]]:
+        """Yield paths, best first; distinct: of those that spell the same only the best.
+
+        What spells the same up to the same node is not followed twice, so that the paths without words that a
+        damaged lattice may have, 2 ** nodes of them, cost nothing.
+        """
         leaving = self._edges_leaving()
         rest = self._best_to_end(leaving)
         if rest[0] is None:
             return
         serial = 0
+        seen: set[tuple[int, tuple[Word, ...]]] = set()
         heap: list[tuple[int, int, int, int, tuple[Edge, ...]]] = [(-rest[0], serial, 0, 0, ())]
         while heap:
             _, _, node, score, path = heapq.heappop(heap)
+            if distinct:
+                spelt = node, self.hypothesis(list(path)).words
+                if spelt in seen:
+                    continue
+                seen.add(spelt)
             if node == len(self.nodes) - 1:
-                yield self.hypothesis(list(path))
+                yield path
                 continue
             for edge in leaving[node]:
                 ahead = rest[edge.to_node]
@@ -155,15 +174,6 @@ class Lattice:
                     serial += 1
                     total = score + edge.score_raw
                     heapq.heappush(heap, (-(total + ahead), serial, edge.to_node, total, (*path, edge)))
-
-    def nbest(self, count: int) -> list[Hypothesis]:
-        """Return the best count hypotheses that differ in their words or tags, best first."""
-        found: dict[tuple[Word, ...], Hypothesis] = {}
-        for hypothesis in self.hypotheses():
-            if len(found) >= count:
-                break
-            found.setdefault(hypothesis.words, hypothesis)
-        return list(found.values())
 
     def _edges_leaving(self) -> list[list[Edge]]:
         leaving: list[list[Edge]] = [[] for _ in self.nodes]
