@@ -21,7 +21,7 @@ def test_every_shipped_row_differs_from_the_first_in_what_it_is_called_after(mon
     assert rows["no zeros"].compression.zeros == 0.0 < every.zeros
     assert rows["8-bit weights"].compression.weight_bits == 8 != every.weight_bits
     assert all(recipe.compression != every for recipe in rows.values())
-    assert all(recipe.compression.minutes == every.minutes for recipe in rows.values())
+    assert all(recipe.compression.batches == every.batches for recipe in rows.values())
 
 
 @pytest.mark.parametrize(
