@@ -9,14 +9,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pytest
 import tensorflow as tf
-from stapes_tools.convert import forward
+from stapes_tools.convert import checkpoint, forward
 from stapes_tools.convert.grid import encoder_matrices, four_bits
 from stapes_tools.convert.quantize import quantise
 from stapes_tools.convert.scales import Scale
 from stapes_tools.convert.topology import Block, Topology, random_parameters
 from stapes_tools.convert.write import random_calibration
 from stapes_tools.errors import UserError
-from stapes_tools.train import checkpoint, levels, sparsify
+from stapes_tools.train import levels, sparsify
 from stapes_tools.train.compact import CompactTransducer
 from stapes_tools.train.compress import CompactTask, observe
 from stapes_tools.train.distil import distillation_loss

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from stapes_tools import models
+from stapes_tools.convert import checkpoint
 from stapes_tools.convert.inspect import describe, totals
 from stapes_tools.errors import UserError
 from stapes_tools.models import REPO, default_model
-from stapes_tools.train import checkpoint
 
 SHIPPED = ("general", "coffee")
 LARGEST_BYTES = 400_000

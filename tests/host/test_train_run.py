@@ -8,8 +8,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pytest
 from stapes_tools.cli.main import main
+from stapes_tools.convert import checkpoint
 from stapes_tools.errors import UserError
-from stapes_tools.train import checkpoint, run
+from stapes_tools.train import run
 from stapes_tools.train.adapt import adapt, adaptation_recipe
 from stapes_tools.train.recipe import parse_recipe, read_recipe
 from stapes_tools.train.teller import QuietTeller

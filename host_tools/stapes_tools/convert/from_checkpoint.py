@@ -1,4 +1,4 @@
-"""Our own float checkpoints (train/checkpoint.py) as model files."""
+"""Our own float checkpoints (checkpoint.py) as model files."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from stapes_tools.convert import checkpoint
 from stapes_tools.convert.grid import Grid, four_bits
 from stapes_tools.convert.metadata import Metadata, decode_metadata
 from stapes_tools.convert.quantize import quantise
 from stapes_tools.convert.topology import Parameters, Topology
 from stapes_tools.convert.write import model_bytes
 from stapes_tools.grammar.units import UNITS
-from stapes_tools.train import checkpoint
 
 _MODEL = "model.tflite"
 # The largest weight of a matrix in 8 bits is more steps of its grid than this; in 4 bits, clipped to 7, it is less.

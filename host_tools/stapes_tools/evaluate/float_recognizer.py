@@ -8,11 +8,10 @@ import stapes_spec as spec
 from stapes.lattice import Lattice
 from stapes.recognizer import Recognizer
 
-from ..convert import forward
+from ..convert import checkpoint, forward
 from ..errors import UserError
 from ..kernels.features import features
 from ..kernels.search import Search
-from ..train import checkpoint
 
 SUFFIX = ".npz"
 _MODEL = "model.tflite"

@@ -4,8 +4,8 @@
         [--only N/M]
 
 ABLATIONS.toml names the recipe, perhaps another base, what all rows share, and the rows (see
-models/coffee/ablations.toml). Rows that are done are kept in OUT_FOLDER/ablations.json and not done again; two processes may share the rows with
---only. A table (ablations.md) and a picture (ablations.png) lie beside it.
+models/coffee/ablations.toml). Rows that are done are kept in OUT_FOLDER/ablations.json and not done again; two
+processes may share the rows with --only. A table (ablations.md) and a picture (ablations.png) lie beside it.
 """
 
 import argparse
@@ -107,8 +107,8 @@ def ablate(recipe: Recipe, name: str, output: Path, tell: Teller, scored: Scored
 
 
 def _zeros(path: Path) -> float:
+    from stapes_tools.convert import checkpoint
     from stapes_tools.convert.grid import encoder_matrices
-    from stapes_tools.train import checkpoint
 
     saved = checkpoint.load(path)
     weights = [saved.parameters[f"{name}.weight"] for name in encoder_matrices(saved.topology)]

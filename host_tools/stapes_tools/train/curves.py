@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from stapes_tools.train.checkpoint import STAGES
+from stapes_tools.convert.checkpoint import STAGES
 
 _LOSSES = {"rnnt": "RNN-T", "ctc": "CTC head", "teacher": "distillation"}
 _RATES = {"per_commands": "synthetic commands, unseen voices", "per_read": "read speech, unseen speakers"}

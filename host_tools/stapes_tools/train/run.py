@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from stapes_tools.convert import checkpoint
+from stapes_tools.convert.checkpoint import STAGES
 from stapes_tools.convert.grid import Grid, four_bits
 from stapes_tools.convert.metadata import Metadata
 from stapes_tools.convert.topology import Parameters, Topology
@@ -19,8 +21,6 @@ from stapes_tools.corpora.store import cache_root
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.grammar.units import UNITS
-from stapes_tools.train import checkpoint
-from stapes_tools.train.checkpoint import STAGES
 from stapes_tools.train.data import FeatureSet, feature_set, mean_log_mel, training_packs
 from stapes_tools.train.recipe import Recipe, Schedule, topology_of
 from stapes_tools.train.teller import Teller
