@@ -56,7 +56,7 @@ static st_status_t load_inputs(st_plan_t *plan, record_concatenation_t *record, 
 st_status_t st_op_prepare_concatenation(st_plan_t *plan) {
     record_concatenation_t record = {0};
     st_tensor_t y;
-    uint32_t at;
+    uint32_t at = 0;
     record.head.kind = ST_OP_CONCATENATION;
     record.count = plan->op_inputs.count;
     st_status_t status = st_op_options(plan, OPTIONS_CONCATENATION);
@@ -73,11 +73,7 @@ st_status_t st_op_prepare_concatenation(st_plan_t *plan) {
     if (status == 0) {
         status = load_inputs(plan, &record, &y);
     }
-    if (status == 0) {
-        record.head.next = ST_ALIGN8(plan->used);
-        st_plan_write(plan, at, &record, sizeof(record));
-    }
-    return status;
+    return st_op_close(plan, status, at, &record.head, sizeof(record));
 }
 
 void st_op_invoke_concatenation(const st_memory_t *memory, const st_record_t *record) {

@@ -83,13 +83,10 @@ static st_status_t prepare(st_plan_t *plan, st_record_conv_t *record, st_tensor_
 st_status_t st_op_prepare_conv(st_plan_t *plan) {
     st_record_conv_t record = {0};
     st_tensor_t weights;
-    uint32_t at;
+    uint32_t at = 0;
     int depthwise = plan->code == ST_OP_DEPTHWISE_CONV_2D;
     record.head.kind = plan->code;
-    st_status_t status = st_op_options(plan, depthwise ? OPTIONS_DEPTHWISE : OPTIONS_CONV);
-    if (status == 0) {
-        status = st_plan_reserve(plan, sizeof(record), &at);
-    }
+    st_status_t status = st_op_open(plan, depthwise ? OPTIONS_DEPTHWISE : OPTIONS_CONV, sizeof(record), &at);
     if (status == 0) {
         status = prepare(plan, &record, &weights);
     }
@@ -100,11 +97,7 @@ st_status_t st_op_prepare_conv(st_plan_t *plan) {
         uint32_t count = depthwise ? (uint32_t)record.y_depth : weights.elements / (uint32_t)record.y_depth;
         status = st_op_dense_scratch(plan, &record, count);
     }
-    if (status == 0) {
-        record.head.next = ST_ALIGN8(plan->used);
-        st_plan_write(plan, at, &record, sizeof(record));
-    }
-    return status;
+    return st_op_close(plan, status, at, &record.head, sizeof(record));
 }
 
 static const int8_t *input_row(const st_record_conv_t *op, const int8_t *x, int32_t y, int32_t x_position) {

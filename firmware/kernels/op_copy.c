@@ -28,7 +28,7 @@ typedef struct {
 st_status_t st_op_prepare_reshape(st_plan_t *plan) {
     record_reshape_t record = {{ST_OP_RESHAPE, 0}, 0, 0, 0, 0};
     st_tensor_t x, y;
-    uint32_t at;
+    uint32_t at = 0;
     st_status_t status = st_plan_reserve(plan, sizeof(record), &at);
     if (status == 0) {
         status = st_plan_operand(plan, 0, &x, &record.x);
@@ -41,10 +41,8 @@ st_status_t st_op_prepare_reshape(st_plan_t *plan) {
     }
     if (status == 0) {
         record.bytes = y.bytes;
-        record.head.next = ST_ALIGN8(plan->used);
-        st_plan_write(plan, at, &record, sizeof(record));
     }
-    return status;
+    return st_op_close(plan, status, at, &record.head, sizeof(record));
 }
 
 void st_op_invoke_reshape(const st_memory_t *memory, const st_record_t *record) {
@@ -85,20 +83,13 @@ static st_status_t prepare_gather(st_plan_t *plan, record_gather_t *record) {
 
 st_status_t st_op_prepare_gather(st_plan_t *plan) {
     record_gather_t record = {0};
-    uint32_t at;
+    uint32_t at = 0;
     record.head.kind = ST_OP_GATHER;
-    st_status_t status = st_op_options(plan, OPTIONS_GATHER);
-    if (status == 0) {
-        status = st_plan_reserve(plan, sizeof(record), &at);
-    }
+    st_status_t status = st_op_open(plan, OPTIONS_GATHER, sizeof(record), &at);
     if (status == 0) {
         status = prepare_gather(plan, &record);
     }
-    if (status == 0) {
-        record.head.next = ST_ALIGN8(plan->used);
-        st_plan_write(plan, at, &record, sizeof(record));
-    }
-    return status;
+    return st_op_close(plan, status, at, &record.head, sizeof(record));
 }
 
 /* An index outside the table is the caller's mistake: -ST_ERROR_ARGUMENT, and y is incomplete. */

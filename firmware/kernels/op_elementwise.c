@@ -105,20 +105,13 @@ static st_status_t prepare(st_plan_t *plan, record_elementwise_t *record) {
 
 st_status_t st_op_prepare_elementwise(st_plan_t *plan) {
     record_elementwise_t record = {0};
-    uint32_t at;
+    uint32_t at = 0;
     record.head.kind = plan->code;
-    st_status_t status = st_op_options(plan, plan->code == ST_OP_ADD ? OPTIONS_ADD : OPTIONS_MUL);
-    if (status == 0) {
-        status = st_plan_reserve(plan, sizeof(record), &at);
-    }
+    st_status_t status = st_op_open(plan, plan->code == ST_OP_ADD ? OPTIONS_ADD : OPTIONS_MUL, sizeof(record), &at);
     if (status == 0) {
         status = prepare(plan, &record);
     }
-    if (status == 0) {
-        record.head.next = ST_ALIGN8(plan->used);
-        st_plan_write(plan, at, &record, sizeof(record));
-    }
-    return status;
+    return st_op_close(plan, status, at, &record.head, sizeof(record));
 }
 
 /* value * 2^20 * multiplier * 2^(shift - 31), rounded as st_multiply_by_quantized_multiplier does.

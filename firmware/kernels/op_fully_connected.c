@@ -32,7 +32,7 @@ static st_status_t prepare(st_plan_t *plan, st_record_conv_t *record, st_tensor_
 st_status_t st_op_prepare_fully_connected(st_plan_t *plan) {
     st_record_conv_t record = {0};
     st_tensor_t weights;
-    uint32_t at;
+    uint32_t at = 0;
     record.head.kind = ST_OP_CONV_2D;
     record.x_height = record.x_width = record.y_height = record.y_width = 1;
     record.kernel_height = record.kernel_width = record.stride_height = record.stride_width = 1;
@@ -53,9 +53,5 @@ st_status_t st_op_prepare_fully_connected(st_plan_t *plan) {
     if (status == 0) {
         status = st_op_dense_scratch(plan, &record, (uint32_t)record.x_depth);
     }
-    if (status == 0) {
-        record.head.next = ST_ALIGN8(plan->used);
-        st_plan_write(plan, at, &record, sizeof(record));
-    }
-    return status;
+    return st_op_close(plan, status, at, &record.head, sizeof(record));
 }

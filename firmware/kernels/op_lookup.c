@@ -138,7 +138,7 @@ st_status_t st_op_prepare_lookup(st_plan_t *plan) {
     record_lookup_t record = {{ST_OP_LOOKUP, 0}, 0, 0, 0, 0};
     function_t function;
     st_tensor_t x, y;
-    uint32_t at;
+    uint32_t at = 0;
     st_status_t status = plan->code == ST_OP_LEAKY_RELU ? st_op_options(plan, OPTIONS_LEAKY_RELU) : 0;
     if (status == 0) {
         status = st_plan_reserve(plan, sizeof(record), &at);
@@ -155,10 +155,8 @@ st_status_t st_op_prepare_lookup(st_plan_t *plan) {
     if (status == 0) {
         write_table(plan, record.table, &function);
         record.count = y.elements;
-        record.head.next = ST_ALIGN8(plan->used);
-        st_plan_write(plan, at, &record, sizeof(record));
     }
-    return status;
+    return st_op_close(plan, status, at, &record.head, sizeof(record));
 }
 
 void st_op_invoke_lookup(const st_memory_t *memory, const st_record_t *record) {

@@ -234,7 +234,7 @@ static st_status_t load_scratch(st_plan_t *plan, record_lstm_t *record) {
 
 st_status_t st_op_prepare_lstm(st_plan_t *plan) {
     record_lstm_t record = {0};
-    uint32_t at;
+    uint32_t at = 0;
     record.head.kind = plan->packed ? ST_OP_ZERO_SKIP_LSTM : ST_OP_UNIDIRECTIONAL_SEQUENCE_LSTM;
     st_status_t status = st_op_options(plan, OPTIONS_LSTM);
     if (status == 0) {
@@ -249,11 +249,7 @@ st_status_t st_op_prepare_lstm(st_plan_t *plan) {
     if (status == 0) {
         status = load_scratch(plan, &record);
     }
-    if (status == 0) {
-        record.head.next = ST_ALIGN8(plan->used);
-        st_plan_write(plan, at, &record, sizeof(record));
-    }
-    return status;
+    return st_op_close(plan, status, at, &record.head, sizeof(record));
 }
 
 void st_op_reset_lstm(const st_memory_t *memory, const st_record_t *record) {

@@ -107,17 +107,13 @@ static st_status_t prepare(st_plan_t *plan, record_mean_t *record) {
 
 st_status_t st_op_prepare_mean(st_plan_t *plan) {
     record_mean_t record = {0};
-    uint32_t at;
+    uint32_t at = 0;
     record.head.kind = ST_OP_MEAN;
     st_status_t status = st_plan_reserve(plan, sizeof(record), &at);
     if (status == 0) {
         status = prepare(plan, &record);
     }
-    if (status == 0) {
-        record.head.next = ST_ALIGN8(plan->used);
-        st_plan_write(plan, at, &record, sizeof(record));
-    }
-    return status;
+    return st_op_close(plan, status, at, &record.head, sizeof(record));
 }
 
 /* Adds one run along the last dimension. */

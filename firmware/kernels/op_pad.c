@@ -77,17 +77,13 @@ static st_status_t prepare(st_plan_t *plan, record_pad_t *record) {
 
 st_status_t st_op_prepare_pad(st_plan_t *plan) {
     record_pad_t record = {0};
-    uint32_t at;
+    uint32_t at = 0;
     record.head.kind = ST_OP_PAD;
     st_status_t status = st_plan_reserve(plan, sizeof(record), &at);
     if (status == 0) {
         status = prepare(plan, &record);
     }
-    if (status == 0) {
-        record.head.next = ST_ALIGN8(plan->used);
-        st_plan_write(plan, at, &record, sizeof(record));
-    }
-    return status;
+    return st_op_close(plan, status, at, &record.head, sizeof(record));
 }
 
 void st_op_invoke_pad(const st_memory_t *memory, const st_record_t *record) {

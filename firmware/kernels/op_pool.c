@@ -80,20 +80,13 @@ static st_status_t prepare(st_plan_t *plan, record_pool_t *record) {
 
 st_status_t st_op_prepare_pool(st_plan_t *plan) {
     record_pool_t record = {0};
-    uint32_t at;
+    uint32_t at = 0;
     record.head.kind = plan->code;
-    st_status_t status = st_op_options(plan, OPTIONS_POOL);
-    if (status == 0) {
-        status = st_plan_reserve(plan, sizeof(record), &at);
-    }
+    st_status_t status = st_op_open(plan, OPTIONS_POOL, sizeof(record), &at);
     if (status == 0) {
         status = prepare(plan, &record);
     }
-    if (status == 0) {
-        record.head.next = ST_ALIGN8(plan->used);
-        st_plan_write(plan, at, &record, sizeof(record));
-    }
-    return status;
+    return st_op_close(plan, status, at, &record.head, sizeof(record));
 }
 
 static window_t clip(const record_pool_t *op, const int8_t *x, int32_t top, int32_t left) {

@@ -39,16 +39,12 @@ static st_status_t prepare(st_plan_t *plan, record_quantize_t *record) {
 
 static st_status_t prepare_record(st_plan_t *plan) {
     record_quantize_t record = {{plan->code, 0}, 0, 0, 0, 0, 0};
-    uint32_t at;
+    uint32_t at = 0;
     st_status_t status = st_plan_reserve(plan, sizeof(record), &at);
     if (status == 0) {
         status = prepare(plan, &record);
     }
-    if (status == 0) {
-        record.head.next = ST_ALIGN8(plan->used);
-        st_plan_write(plan, at, &record, sizeof(record));
-    }
-    return status;
+    return st_op_close(plan, status, at, &record.head, sizeof(record));
 }
 
 st_status_t st_op_prepare_quantize(st_plan_t *plan) {

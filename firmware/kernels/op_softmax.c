@@ -58,20 +58,13 @@ static st_status_t prepare(st_plan_t *plan, record_softmax_t *record) {
 
 st_status_t st_op_prepare_softmax(st_plan_t *plan) {
     record_softmax_t record = {0};
-    uint32_t at;
+    uint32_t at = 0;
     record.head.kind = ST_OP_SOFTMAX;
-    st_status_t status = st_op_options(plan, OPTIONS_SOFTMAX);
-    if (status == 0) {
-        status = st_plan_reserve(plan, sizeof(record), &at);
-    }
+    st_status_t status = st_op_open(plan, OPTIONS_SOFTMAX, sizeof(record), &at);
     if (status == 0) {
         status = prepare(plan, &record);
     }
-    if (status == 0) {
-        record.head.next = ST_ALIGN8(plan->used);
-        st_plan_write(plan, at, &record, sizeof(record));
-    }
-    return status;
+    return st_op_close(plan, status, at, &record.head, sizeof(record));
 }
 
 static int32_t largest(const int8_t *x, uint32_t depth) {

@@ -101,7 +101,7 @@ static int has_other_masks(st_plan_t *plan) {
 
 st_status_t st_op_prepare_strided_slice(st_plan_t *plan) {
     record_slice_t record = {0};
-    uint32_t at;
+    uint32_t at = 0;
     record.head.kind = ST_OP_STRIDED_SLICE;
     st_status_t status = st_op_options(plan, OPTIONS_STRIDED_SLICE);
     if (status == 0 && has_other_masks(plan)) {
@@ -113,11 +113,7 @@ st_status_t st_op_prepare_strided_slice(st_plan_t *plan) {
     if (status == 0) {
         status = prepare(plan, &record);
     }
-    if (status == 0) {
-        record.head.next = ST_ALIGN8(plan->used);
-        st_plan_write(plan, at, &record, sizeof(record));
-    }
-    return status;
+    return st_op_close(plan, status, at, &record.head, sizeof(record));
 }
 
 /* One run along the last dimension. Returns the end of what it wrote. */

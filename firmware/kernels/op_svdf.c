@@ -166,7 +166,7 @@ static st_status_t prepare(st_plan_t *plan, record_svdf_t *record) {
 
 st_status_t st_op_prepare_svdf(st_plan_t *plan) {
     record_svdf_t record = {0};
-    uint32_t at;
+    uint32_t at = 0;
     record.head.kind = ST_OP_SVDF;
     st_status_t status = st_op_options(plan, OPTIONS_SVDF);
     if (status == 0 && plan->op_inputs.count != OPERANDS) {
@@ -178,11 +178,7 @@ st_status_t st_op_prepare_svdf(st_plan_t *plan) {
     if (status == 0) {
         status = prepare(plan, &record);
     }
-    if (status == 0) {
-        record.head.next = ST_ALIGN8(plan->used);
-        st_plan_write(plan, at, &record, sizeof(record));
-    }
-    return status;
+    return st_op_close(plan, status, at, &record.head, sizeof(record));
 }
 
 static size_t state_bytes(const record_svdf_t *op) {

@@ -157,6 +157,19 @@ void st_op_reset(const st_memory_t *memory, const st_record_t *record) {
     }
 }
 
+st_status_t st_op_open(st_plan_t *plan, int32_t options_type, uint32_t bytes, uint32_t *at) {
+    st_status_t status = st_op_options(plan, options_type);
+    return status < 0 ? status : st_plan_reserve(plan, bytes, at);
+}
+
+st_status_t st_op_close(st_plan_t *plan, st_status_t status, uint32_t at, st_record_t *record, uint32_t bytes) {
+    if (status == 0) {
+        record->next = ST_ALIGN8(plan->used);
+        st_plan_write(plan, at, record, bytes);
+    }
+    return status;
+}
+
 st_status_t st_op_refuse_type(st_plan_t *plan, const st_tensor_t *tensor) {
     return st_plan_refuse(plan, ST_ERROR_MODEL_TYPE, tensor->index);
 }

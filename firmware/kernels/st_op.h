@@ -103,6 +103,11 @@ st_status_t st_op_prepare(st_plan_t *plan);
 st_status_t st_op_invoke(const st_memory_t *memory, const st_record_t *record);
 void st_op_reset(const st_memory_t *memory, const st_record_t *record);
 
+/* Where every operator's prepare begins and ends: room for the record of an operator with such options; the record
+ * written there, unless something was refused on the way. */
+st_status_t st_op_open(st_plan_t *plan, int32_t options_type, uint32_t bytes, uint32_t *at);
+st_status_t st_op_close(st_plan_t *plan, st_status_t status, uint32_t at, st_record_t *record, uint32_t bytes);
+
 /* Shared by the operators' prepare functions. */
 st_status_t st_op_options(st_plan_t *plan, int32_t type);
 st_status_t st_op_refuse_type(st_plan_t *plan, const st_tensor_t *tensor);
