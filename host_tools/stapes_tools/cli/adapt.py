@@ -7,7 +7,7 @@ import click
 from .render import console
 
 
-@click.command(short_help="Specialise the general model to a grammar, in half an hour.")
+@click.command(short_help="Specialise the general model to a grammar, in about half an hour.")
 @click.argument("grammars", type=click.Path(path_type=Path), metavar="GRAMMAR.yaml...", nargs=-1, required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Default: models/GRAMMAR.")
 @click.option(

@@ -1,4 +1,4 @@
-"""Specialise a general model to grammars: no recordings are needed, half an hour on two cores is enough."""
+"""Specialise a general model to grammars: no recordings are needed, about half an hour on two cores is enough."""
 
 import json
 from collections.abc import Sequence
