@@ -3,9 +3,9 @@
     python -m stapes_tools.train.ablate ABLATIONS.toml OUT_FOLDER [--score DIR --grammar FILE [--noise FILE]] \\
         [--only N/M]
 
-ABLATIONS.toml names the recipe, perhaps another base, what all rows share, and the rows (see
-models/coffee/ablations.toml). Rows that are done are kept in OUT_FOLDER/ablations.json and not done again; two
-processes may share the rows with --only. A table (ablations.md) and a picture (ablations.png) lie beside it.
+ABLATIONS.toml names the recipe, what all rows share, and the rows (see models/coffee/ablations.toml). Rows
+that are done are kept in OUT_FOLDER/ablations.json and not done again; two processes may share the rows with
+--only. A table (ablations.md) and a picture (ablations.png) lie beside it.
 """
 
 import argparse
@@ -80,9 +80,7 @@ def rows_of(path: Path) -> Iterator[tuple[str, Recipe]]:
         raise UserError(f"cannot be read ({error.strerror})", path, "name a file of ablations") from None
     except (tomllib.TOMLDecodeError, KeyError) as error:
         raise UserError(f"not a file of ablations: {error}", path, "see models/coffee/ablations.toml") from None
-    recipe = read_recipe(base)
-    recipe = replace(recipe, base=table.get("base", recipe.base), base_stage=table.get("base_stage", recipe.base_stage))
-    recipe = changed(recipe, table.get("all", {}), path)
+    recipe = changed(read_recipe(base), table.get("all", {}), path)
     for name, changes in rows:
         yield name, changed(recipe, changes, path)
 
