@@ -12,7 +12,7 @@ import zlib
 import stapes_reference
 import stapes_spec as spec
 from stapes_tools import kernels
-from stapes_tools.convert import inspect, pack
+from stapes_tools.convert import board, inspect, pack
 from stapes_tools.convert.metadata import decode_metadata, is_sealed
 from stapes_tools.convert.read import read_model
 from stapes_tools.errors import StapesError
@@ -90,9 +90,14 @@ def graph_twins(data):
     _agree("graph_check", _checked(kernels, "graph_check", data), _checked(stapes_reference, "graph_check", data))
 
 
+def _inspected(data):
+    inspect.describe(data, board.plan(data))
+
+
 def model_readers(data):
     """A .tflite, in the host tools: whatever is read can be packed, unpacked and listed, or is refused in a line."""
-    for reader in (read_model, pack.pack, pack.densify, inspect.describe, decode_metadata, is_sealed):
+    readers = (read_model, pack.pack, pack.pack_for_decode, pack.densify, _inspected, decode_metadata, is_sealed)
+    for reader in readers:
         with contextlib.suppress(StapesError):
             reader(data)
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import stapes_spec as spec
 import tflite
+from stapes_tools.convert import board
 from stapes_tools.convert.flatbuffer import serialise
 from stapes_tools.convert.graph import Model, Signature, Subgraph, Tensor
 from stapes_tools.convert.inspect import describe
 from stapes_tools.convert.metadata import Metadata, decode_metadata, encode_metadata, seal
-from stapes_tools.convert.pack import densify, pack
+from stapes_tools.convert.pack import densify, pack, pack_for_decode
 from stapes_tools.convert.read import read_model
 from stapes_tools.convert.zero_skip import encode
 from stapes_tools.errors import UserError
@@ -217,3 +218,19 @@ def test_a_lattice_of_endless_paths():
     start = time.thread_time()
     assert [one.text for one in lattice.nbest(5)] in (["tea", ""], ["", "tea"])
     assert time.thread_time() - start < LONGEST_S
+
+
+def test_weights_with_a_zero_point_that_no_int8_has_are_left_as_they_are():
+    model = dense()
+    changed(1, zero_point=((1 << 32) - 4,))(model)
+    data = seal(serialise(model))
+    assert pack_for_decode(data) == (data, [])
+
+
+def test_a_tensor_of_a_type_that_no_kernel_knows_is_a_refusal_of_its_operator():
+    model = dense()
+    data = bytearray(serialise(replace(model, metadata={})))
+    fields = tflite.Model.GetRootAs(data).Subgraphs(0).Tensors(3)._tab
+    data[fields.Pos + fields.Offset(6)] = 77  # its type
+    refusals = board.plan(bytes(data)).operators
+    assert [(refused.error, "unknown" in refused.detail) for refused in refusals.values()] == [("model_type", True)]

@@ -14,11 +14,12 @@ from stapes_reference.plan import REF_ARENA, REF_REGION, Plan
 
 from stapes_tools import kernels
 from stapes_tools.convert.flatbuffer import serialise
-from stapes_tools.convert.graph import Model, Operator, Subgraph
+from stapes_tools.convert.graph import Model, Operator, Subgraph, Tensor, element_bits
 from stapes_tools.convert.metadata import Metadata, encode_metadata, seal
 from stapes_tools.convert.read import read_model
 
 _ARENA, _STATE = "arena", "state"
+_UNKNOWN = ("unknown", "CUSTOM ")  # newer than the schema; without a name
 
 
 @dataclass(frozen=True)
@@ -150,9 +151,25 @@ def _operator_refusals(model: Model) -> Iterator[tuple[tuple[int, int], Refusal]
 
 def operator_refusal(subgraph: Subgraph, operator: Operator) -> Refusal | None:
     """Why the board's interpreter refuses one operator, or None when it runs it."""
-    if operator.kind == "unknown":
-        return Refusal("model_op", _text("model_op"), "an operator newer than these tools")
+    if operator.kind in _UNKNOWN:
+        return Refusal("model_op", _text("model_op"), "an operator that these tools do not know")
+    for index in (*operator.inputs, *operator.outputs, *operator.intermediates):
+        tensor = subgraph.tensors[index] if index >= 0 else None
+        if tensor and not _is_copied(tensor):
+            detail = "{} {}: {} {}".format(operator.kind, tensor.name, tensor.dtype, list(tensor.shape))
+            return Refusal("model_type", _text("model_type"), detail)
     return refusal(with_metadata(alone(subgraph, operator)))
+
+
+def _is_copied(tensor: Tensor) -> bool:
+    return element_bits(tensor.dtype) > 0 and not tensor.sparse
+
+
+def _is_copyable(model: Model) -> bool:
+    return all(
+        all(map(_is_copied, part.tensors)) and not any(operator.kind in _UNKNOWN for operator in part.operators)
+        for part in model.subgraphs
+    )
 
 
 def _text(name: str) -> str:
@@ -170,7 +187,8 @@ def plan(data: bytes) -> BoardPlan:
     model = read_model(data)
     whole = refusal(data)
     # A stranger's file lacks our metadata: its operators may run all the same.
-    served = with_metadata(model) if whole and whole.error == "model_metadata" else data
+    strange = whole is not None and whole.error == "model_metadata"
+    served = with_metadata(model) if strange and _is_copyable(model) else data
     operators = dict(_operator_refusals(model)) if refusal(served) else {}
     if refusal(served):
         return BoardPlan(whole, operators, 0, 0, 0, {})

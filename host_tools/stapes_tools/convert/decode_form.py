@@ -99,7 +99,7 @@ def _is_coded(tensor: Tensor) -> bool:
     if tensor.dtype not in ("int8", "int4") or tensor.data is None or tensor.sparse or not tensor.scale:
         return False
     channels, axis = len(tensor.scale), tensor.quantized_dimension
-    if len(tensor.zero_point) != channels:
+    if len(tensor.zero_point) != channels or not all(-128 <= point <= 127 for point in tensor.zero_point):
         return False
     return axis == 0 if channels == 1 else axis in (0, len(tensor.shape) - 1) and tensor.shape[axis] == channels
 
