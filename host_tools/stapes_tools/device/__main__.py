@@ -41,7 +41,8 @@ def _firmware(board: str, folder: Path, model: Path, grammar: Path) -> int:
         PurePosixPath(GRAMMAR_ON_BOARD).name: compiled,
     }
     whole = firmware_with_romfs(image.uf2, files, folder / "stapes.uf2", board)
-    print(f"  /rom: {model.name} {len(packed)} bytes without its zeros, {grammar.name} {len(compiled)} bytes")
+    how = " without its zeros" if len(packed) < model.stat().st_size else ""
+    print(f"  /rom: {model.name} {len(packed)} bytes{how}, {grammar.name} {len(compiled)} bytes")
     print(f"{image.uf2}: the firmware alone\n{whole}: with model and grammar")
     return 0
 
