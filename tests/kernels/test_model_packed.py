@@ -84,7 +84,7 @@ def test_densified_layers_are_what_they_were(native, name):
     packed = packed_always(model)
     dense, layers = packing.densify(packed)
     assert len(layers) == 1 and layers[0].packed
-    assert dense == packing._written(packing.read_model(model))
+    assert dense == packing.written(packing.read_model(model))
     assert packed_always(dense) == packed
 
 
@@ -169,7 +169,7 @@ def test_other_operands_are_refused(native, reference, index):
     model = packing.read_model(packed_always(case("int4")))
     operator = model.subgraphs[0].operators[0]
     operator.inputs[index] = operator.inputs[2]
-    file = packing._written(model)
+    file = packing.written(model)
     found = check(native, file)
     assert found == check(reference, file)
     assert found[0] == -spec.ERROR_MODEL_TYPE
@@ -190,7 +190,7 @@ def test_other_operands_of_an_lstm_are_refused(native, reference, index, other, 
     model = packing.read_model(packed_always(lstm(np.random.default_rng(0), 8, 40, 8, keep=0.5)))
     operator = model.subgraphs[0].operators[0]
     operator.inputs[index] = operator.inputs[other]
-    file = packing._written(model)
+    file = packing.written(model)
     found = check(native, file)
     assert found == check(reference, file)
     assert found[0] == -code, spec.ERRORS.get(-found[0])
@@ -200,7 +200,7 @@ def test_other_operands_of_an_lstm_are_refused(native, reference, index, other, 
 def test_an_lstm_that_lacks_inputs_is_refused(native, reference, left):
     model = packing.read_model(packed_always(case("lstm4")))
     del model.subgraphs[0].operators[0].inputs[left:]
-    file = packing._written(model)
+    file = packing.written(model)
     found = check(native, file)
     assert found == check(reference, file) and found[0] == -spec.ERROR_MODEL_OP
     if left < 32:
@@ -211,7 +211,7 @@ def test_an_lstm_that_lacks_inputs_is_refused(native, reference, left):
 def test_a_missing_input_is_refused(native, reference):
     model = packing.read_model(packed_always(case("int4")))
     del model.subgraphs[0].operators[0].inputs[3]
-    file = packing._written(model)
+    file = packing.written(model)
     found = check(native, file)
     assert found == check(reference, file) and found[0] == -spec.ERROR_MODEL_TYPE
 
