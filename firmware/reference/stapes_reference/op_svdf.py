@@ -52,13 +52,14 @@ def prepare(plan):
         plan.refuse_type(x)
     if not y.is_activation() or y.rank != 2:
         plan.refuse_type(y)
+    rank = plan.fb.get_i32(plan.options, 0)
     element = 1 if plan.constant(TIME).type == INT8 else 2
     kind = INT8 if element == 1 else INT16
     feature = _load_matrix(plan, FEATURE, INT8, 0)
     time = _load_matrix(plan, TIME, kind, feature.dims[0])
     filters, inputs = feature.dims
-    rank = plan.fb.get_i32(plan.options, 0)
-    if rank < 1 or filters % rank != 0 or plan.fb.get_i8(plan.options, 1) not in (0, 1):
+    activation = plan.fb.get_i8(plan.options, 1)
+    if rank < 1 or filters % rank != 0 or activation not in (0, 1):
         plan.refuse_option()
     units = filters // rank
     if x.dims[1] != inputs or y.dims != [x.dims[0], units]:
