@@ -1,5 +1,6 @@
 """What a model is run on when its weights are changed: recordings for ours, arrays or random inputs for others."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,16 +33,16 @@ def is_recogniser(model: Model) -> bool:
     return spec.MODEL_METADATA_NAME in model.metadata and {part.name for part in model.subgraphs} >= set(_PARTS)
 
 
-class Network:
+class Network(ABC):
     """A model, its inputs, and what it makes of them."""
 
     def __init__(self, model: Model):
         self.model = model
         self.runs = {index: SubgraphRun(part) for index, part in enumerate(model.subgraphs)}
 
+    @abstractmethod
     def inputs(self, index: int, traces: Traces) -> Sequences:
         """A subgraph's inputs, given the activations of those before it."""
-        raise NotImplementedError
 
     def sources(self, index: int) -> dict[int, int]:
         """Free inputs of a subgraph that are other subgraphs' results: {input: the subgraph}."""
