@@ -13,7 +13,7 @@ import numpy as np
 
 from stapes_tools.convert.grid import Grid
 from stapes_tools.convert.scales import Scale
-from stapes_tools.convert.topology import Block, Parameters, Topology, check_parameters
+from stapes_tools.convert.topology import Block, Branching, Parameters, Topology, check_parameters
 from stapes_tools.errors import UserError
 
 FORMAT = 1
@@ -64,6 +64,9 @@ def load(path: Path) -> Saved:
         raise UserError(f"checkpoint format {head['format']}, this version reads {FORMAT}", path, "train it again")
     shape = head["topology"]
     shape["blocks"] = tuple(Block(**block) for block in shape["blocks"])
+    if shape.get("branching"):
+        branching = shape["branching"] | {"light_blocks": tuple(shape["branching"]["light_blocks"])}
+        shape["branching"] = Branching(**branching)
     topology = Topology(**shape)
     parameters = {name: value.astype(np.float32) for name, value in groups["parameter"].items()}
     check_parameters(topology, parameters)

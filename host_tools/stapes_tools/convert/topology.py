@@ -19,6 +19,16 @@ start at zero: the first step sees zeros before it.
 The float input is what the front end's int8 features stand for: int8 x forward.FEATURE_SCALE
 (log2 units; feature_fraction_bits of the specification).
 
+With ``branching`` there are two encoders, and an arbitrator that says per step which of them runs::
+
+    a = relu(arbitrator.depthwise(relu(arbitrator.front(features))))    causal, over arbitrator_width steps
+    the heavy branch runs if arbitrator.output(a), a logit in nats, is at least the threshold (0 by default)
+
+The heavy branch is the network above. The light one has its own front and projection, the heavy branch's
+depthwise layers, and pointwise layers of its own in ``light_blocks``; in the other blocks the stream goes by
+unchanged, p = 0. Both read and write the same states, so that either may run at any step: what a state
+remembers of a step is what the branch that ran gave.
+
 Float parameters are a dict of float32 arrays with exactly these names and shapes:
 
 ======================== ============================ =========================================
@@ -35,9 +45,22 @@ Float parameters are a dict of float32 arrays with exactly these names and shape
 ``joint.bias``           [units]
 ======================== ============================ =========================================
 
+and, with ``branching`` (I in ``light_blocks``), the same shapes again as ``light.front.*``,
+``light.blockI.pointwise.*``, ``light.projection.*``, and the arbitrator's:
+
+=============================== ============================ ==================================
+``arbitrator.front.weight``     [hidden, 120]                output, input; this step's features
+``arbitrator.front.bias``       [hidden]
+``arbitrator.depthwise.weight`` [width, hidden]              time, channel
+``arbitrator.depthwise.bias``   [hidden]
+``arbitrator.output.weight``    [1, hidden]                  output, input
+``arbitrator.output.bias``      [1]
+=============================== ============================ ==================================
+
 Reference: A. Graves, Sequence Transduction with Recurrent Neural Networks, arXiv:1211.3711;
 M. Ghodsi et al., RNN-Transducer with Stateless Prediction Network, ICASSP 2020;
-S. Kriman et al., QuartzNet, arXiv:1910.10261 (separable residual blocks).
+S. Kriman et al., QuartzNet, arXiv:1910.10261 (separable residual blocks);
+J. Macoskey et al., Amortized Neural Networks for Low-Latency Speech Recognition, arXiv:2108.01553.
 """
 
 from dataclasses import dataclass
@@ -64,6 +87,20 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Branching:
+    """A light encoder beside the heavy one, and the arbitrator between them.
+
+    light_blocks: blocks that the light branch computes, ascending.
+    arbitrator_channels: of the arbitrator's hidden layers.
+    arbitrator_width: steps that it hears.
+    """
+
+    light_blocks: tuple[int, ...] = ()
+    arbitrator_channels: int = 16
+    arbitrator_width: int = 8
+
+
+@dataclass(frozen=True)
 class Topology:
     """Sizes of the network; see the module's docstring."""
 
@@ -77,6 +114,7 @@ class Topology:
     depthwise_relu: bool = False
     pointwise_relu: bool = True
     sum_relu: bool = False
+    branching: Branching | None = None
 
     def __post_init__(self):
         limits = (
@@ -93,6 +131,17 @@ class Topology:
         for index, block in enumerate(self.blocks):
             if block.width < 2 or block.dilation < 1:
                 raise UserError("topology: block {} needs width >= 2 and dilation >= 1".format(index))
+        if self.branching:
+            self._check_branching(self.branching)
+
+    def _check_branching(self, branching: Branching) -> None:
+        light = branching.light_blocks
+        if list(light) != sorted(set(light) & set(range(len(self.blocks)))):
+            raise UserError(
+                "topology: light blocks are {}, must ascend from 0 to {}".format(light, len(self.blocks) - 1)
+            )
+        if not 1 <= branching.arbitrator_channels <= 256 or not 2 <= branching.arbitrator_width <= 32:
+            raise UserError("topology: the arbitrator has 1 to 256 channels and hears 2 to 32 steps")
 
     @property
     def receptive_steps(self) -> int:
@@ -117,7 +166,24 @@ def parameter_shapes(topology: Topology) -> dict[str, tuple[int, ...]]:
     shapes["predictor.table"] = (topology.context_size, u, j)
     shapes["joint.weight"] = (u, j)
     shapes["joint.bias"] = (u,)
+    if topology.branching:
+        shapes |= _branching_shapes(topology.branching, shapes)
     return shapes
+
+
+def _branching_shapes(branching: Branching, heavy: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    layers = ["front", *("block{}.pointwise".format(index) for index in branching.light_blocks), "projection"]
+    names = ["{}.{}".format(layer, kind) for layer in layers for kind in ("weight", "bias")]
+    hidden, features = branching.arbitrator_channels, heavy["front.weight"][-1]
+    return {
+        **{"light." + name: heavy[name] for name in names},
+        "arbitrator.front.weight": (hidden, features),
+        "arbitrator.front.bias": (hidden,),
+        "arbitrator.depthwise.weight": (branching.arbitrator_width, hidden),
+        "arbitrator.depthwise.bias": (hidden,),
+        "arbitrator.output.weight": (1, hidden),
+        "arbitrator.output.bias": (1,),
+    }
 
 
 def check_parameters(topology: Topology, parameters: Parameters) -> None:
