@@ -18,7 +18,7 @@ from stapes_tools.errors import UserError
 
 FORMAT = 1
 # In order; each leaves a checkpoint of its name.
-STAGES = ("dense", "compressed")
+STAGES = ("dense", "compressed", "branched")
 
 
 @dataclass(frozen=True)

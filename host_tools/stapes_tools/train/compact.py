@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from stapes_tools.convert.grid import activation_names, encoder_matrices
-from stapes_tools.convert.topology import Parameters, Topology, check_parameters
+from stapes_tools.convert.topology import Block, Parameters, Topology, check_parameters
 from stapes_tools.errors import UserError
 from stapes_tools.train import levels
 
@@ -67,6 +67,8 @@ class CompactTransducer(keras.Model):
         return variable
 
     def _weight(self, name: str):
+        if name not in self.masks:
+            return self.kernels[f"{name}.weight"]
         weight = self.kernels[f"{name}.weight"] * self.masks[name]
         if self.weight_bits is None:
             return weight
@@ -83,26 +85,29 @@ class CompactTransducer(keras.Model):
 
     def encode(self, features):
         """Encoder over whole utterances: float32 [B, T, 120] in log2 units -> [B, T, joint]."""
-        width, length = self.topology.front_width, ops.shape(features)[1]
-        padded = ops.pad(features, ((0, 0), (width - 1, 0), (0, 0)))
-        stacked = ops.concatenate([padded[:, k : k + length] for k in range(width)], axis=-1)
-        front = self._weight("front")
-        x = ops.matmul(stacked, ops.transpose(ops.reshape(front, (front.shape[0], -1)))) + self._bias("front")
-        x = self._rounded("front", ops.relu(x))
+        x = self._rounded("front", ops.relu(self._dense("front", self._stacked(features))))
         for index, block in enumerate(self.topology.blocks):
             name = f"block{index}"
-            d = self._rounded(f"{name}.depthwise", self._depthwise(name, x, block, length))
-            p = ops.matmul(d, ops.transpose(self._weight(f"{name}.pointwise"))) + self._bias(f"{name}.pointwise")
-            p = self._rounded(f"{name}.pointwise", ops.relu(p))
+            d = self._rounded(f"{name}.depthwise", self._depthwise(f"{name}.depthwise", x, block))
+            p = self._rounded(f"{name}.pointwise", ops.relu(self._dense(f"{name}.pointwise", d)))
             x = self._rounded(f"{name}.sum", x + p)
-        encoded = ops.matmul(x, ops.transpose(self._weight("projection"))) + self._bias("projection")
-        return self._rounded("projection", encoded)
+        return self._rounded("projection", self._dense("projection", x))
 
-    def _depthwise(self, name: str, x, block, length):
-        weight = self.kernels[f"{name}.depthwise.weight"]
+    def _stacked(self, features):
+        """What the front convolution sees at every step: [B, T, front_width x 120], oldest first."""
+        width, length = self.topology.front_width, ops.shape(features)[1]
+        padded = ops.pad(features, ((0, 0), (width - 1, 0), (0, 0)))
+        return ops.concatenate([padded[:, k : k + length] for k in range(width)], axis=-1)
+
+    def _dense(self, name: str, x):
+        weight = self._weight(name)
+        return ops.matmul(x, ops.transpose(ops.reshape(weight, (weight.shape[0], -1)))) + self._bias(name)
+
+    def _depthwise(self, name: str, x, block: Block):
+        weight, length = self.kernels[f"{name}.weight"], ops.shape(x)[1]
         padded = ops.pad(x, ((0, 0), (block.history, 0), (0, 0)))
         taps = [padded[:, k * block.dilation : k * block.dilation + length] * weight[k] for k in range(block.width)]
-        return sum(taps) + self._bias(f"{name}.depthwise")
+        return sum(taps) + self._bias(name)
 
     def lattice(self, encoded, labels):
         """Log-probabilities of blank and of the next label; see Transducer.lattice.

@@ -89,7 +89,7 @@ class CompactTask:
         teacher: float parameters of the teacher, and its topology; None trains without one.
     """
 
-    parts = ("rnnt", "teacher", "grid")
+    parts: tuple[str, ...] = ("rnnt", "teacher", "grid")
 
     def __init__(
         self,
@@ -100,14 +100,22 @@ class CompactTask:
         teacher: tuple[Topology, Parameters] | None = None,
     ):
         self.settings, self.calibration = settings, calibration
-        self.net = CompactTransducer(topology, parameters, weight_bits=settings.weight_bits or None)
+        self.net = self._network(topology, parameters)
         self.teacher = CompactTransducer(*teacher, trainable=False) if teacher else None
         self._update(0.0)
+
+    def _network(self, topology: Topology, parameters: Parameters) -> CompactTransducer:
+        return CompactTransducer(topology, parameters, weight_bits=self.settings.weight_bits or None)
 
     def losses(self, features, labels, steps, units, knobs):
         """RNN-T, distillation and grid penalty, weighted by the knobs."""
         x, _ = spread(features, steps)
-        student = self.net.lattice(self.net.encode(x), labels)
+        parts = self._lattice_losses(x, self.net.encode(x), labels, steps, units)
+        return knobs[0] * parts[0] + knobs[1] * parts[1] + knobs[2] * parts[2], ops.stack(parts)
+
+    def _lattice_losses(self, x, encoded, labels, steps, units) -> list:
+        """[RNN-T, distillation, grid penalty] of what the network made of features x; 0 where switched off."""
+        student = self.net.lattice(encoded, labels)
         rnnt = per_unit(monotonic_rnnt_loss(student[0], student[1], steps, units), units)
         distilled = pull = ops.zeros_like(rnnt)
         if self.teacher is not None:
@@ -115,7 +123,7 @@ class CompactTask:
             distilled = per_unit(distillation_loss(student, taught, steps, units), units)
         if self.settings.grid_penalty:
             pull = self.net.grid_penalty()
-        return knobs[0] * rnnt + knobs[1] * distilled + knobs[2] * pull, ops.stack([rnnt, distilled, pull])
+        return [rnnt, distilled, pull]
 
     def knobs(self, progress: float) -> np.ndarray:
         """Weights of (RNN-T, teacher, grid penalty); the penalty rises linearly."""
@@ -143,20 +151,27 @@ class CompactTask:
         if frozen:
             return
         now = {name: ops.convert_to_numpy(variable.value) for name, variable in self.net.kernels.items()}
-        statistics = observe(self.net.topology, self._masked(now), self.calibration)
-        zeros = sparsify.zeros_wanted(progress, settings.sparse_start, settings.sparse_end, settings.zeros)
+        statistics = self._observe(self._masked(now))
         if settings.zeros:
-            self._set_masks(now, statistics, zeros)
+            self._set_masks(now, statistics, progress)
         if settings.weight_bits or settings.simulate_activations:
             self._set_grids(self._masked(now), statistics)
+
+    def _observe(self, now: Parameters) -> Statistics:
+        return observe(self.net.topology, now, self.calibration)
+
+    def _zeros_wanted(self, name: str, progress: float) -> float:
+        """Share of zeros of a matrix at this point."""
+        settings = self.settings
+        return sparsify.zeros_wanted(progress, settings.sparse_start, settings.sparse_end, settings.zeros)
 
     def _masked(self, now: Parameters) -> Parameters:
         masks = {f"{name}.weight": ops.convert_to_numpy(mask.value) for name, mask in self.net.masks.items()}
         return {name: value * masks[name] if name in masks else value for name, value in now.items()}
 
-    def _set_masks(self, now: Parameters, statistics: Statistics, zeros: float) -> None:
+    def _set_masks(self, now: Parameters, statistics: Statistics, progress: float) -> None:
         for name, mask in self.net.masks.items():
-            weight = now[f"{name}.weight"]
+            weight, zeros = now[f"{name}.weight"], self._zeros_wanted(name, progress)
             found = sparsify.block_mask(as_matrix(weight), statistics.input_rms[name], zeros, self.settings.block_rows)
             mask.assign(found.reshape(weight.shape))
 

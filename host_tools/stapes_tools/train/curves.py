@@ -6,7 +6,11 @@ from pathlib import Path
 from stapes_tools.convert.checkpoint import STAGES
 
 _LOSSES = {"rnnt": "RNN-T", "ctc": "CTC head", "teacher": "distillation"}
-_RATES = {"per_commands": "synthetic commands, unseen voices", "per_read": "read speech, unseen speakers"}
+_RATES = {
+    "per_commands": "synthetic commands, unseen voices",
+    "per_read": "read speech, unseen speakers",
+    "heavy": "steps on the heavy branch",
+}
 
 
 def draw_history(folder: Path, path: Path) -> None:
@@ -47,7 +51,7 @@ def draw(stages: dict[str, list[dict]], path: Path) -> None:
                 axes.text(minutes[-1], height, f"{stage} ", transform=across, ha="right", va="top")
         start = minutes[-1] if minutes else start
     losses.set(xlabel="minutes", ylabel="nats per phone (training)", yscale="log")
-    rates.set(xlabel="minutes", ylabel="phone error rate, %, float, greedy", ylim=(0, 100))
+    rates.set(xlabel="minutes", ylabel="phone error rate (float, greedy), share of steps; %", ylim=(0, 100))
     for axes in (losses, rates):
         axes.grid(alpha=0.3)
         axes.legend(loc="lower left")

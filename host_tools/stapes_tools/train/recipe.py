@@ -132,6 +132,40 @@ class Compression(Schedule):
     teacher: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Branches(Compression):
+    """The third stage: a light branch and an arbitrator beside the encoder; the second stage's methods go on.
+
+    light_blocks: blocks that the light branch computes, all by default; [] for none: the others let the stream pass.
+    light_zeros: share of zeros of its own matrices, reached at light_sparse_end.
+    target_cost: multiplications of both branches over those of the heavy one alone, on training speech; what goes
+    beyond is weighted by cost_weight.
+    heavy_share, light_share: utterances that are heard by one branch alone; for the others the threshold is drawn
+    with the standard deviation threshold_spread, in nats.
+    temperature: of the choice at the start, 1 at harden_until, where it has become hard.
+    """
+
+    light_blocks: list[int] | None = None
+    light_zeros: float = 0.95
+    light_sparse_end: float = 0.4
+    arbitrator_channels: int = 16
+    arbitrator_width: int = 8
+    target_cost: float = 0.5
+    cost_weight: float = 2.0
+    heavy_share: float = 0.2
+    light_share: float = 0.05
+    threshold_spread: float = 1.0
+    temperature: float = 2.0
+    harden_until: float = 0.4
+
+    def __post_init__(self) -> None:
+        if not (0 < self.target_cost <= 1 and self.temperature > 0 and self.heavy_share + self.light_share <= 1):
+            advice = "keep target_cost in 0 to 1, temperature above 0, heavy_share + light_share up to 1"
+            raise UserError("[branches] is out of range", advice=advice)
+        if not 0 <= self.zeros <= self.light_zeros < 1:
+            raise UserError("[branches] light_zeros is below zeros, or 1", advice="zeros <= light_zeros < 1")
+
+
 @dataclass(frozen=True)
 class Recipe:
     """All of a recipe file.
@@ -145,8 +179,14 @@ class Recipe:
     model: Model | None = None
     training: Training | None = None
     compression: Compression | None = None
+    branches: Branches | None = field(default=None, repr=False)
     base: str = ""
     base_stage: str = "dense"
+
+    def __repr__(self) -> str:
+        """As of any dataclass, but for [branches] where there are none: a run's folder is named by a hash of it."""
+        shown = [item.name for item in fields(self) if item.repr or getattr(self, item.name) is not None]
+        return f"Recipe({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -170,16 +210,16 @@ def parse_recipe(text: str, path: Path) -> Recipe:
     _refuse_strangers(Recipe, table, path)
     table["data"] = dict(table.get("data", {}))
     table["data"]["synthetic"] = [_fill(Synthetic, row, path) for row in table["data"].get("synthetic", [])]
-    parts = {"data": Data, "model": Model, "training": Training, "compression": Compression}
+    parts = {"data": Data, "model": Model, "training": Training, "compression": Compression, "branches": Branches}
     for key, kind in parts.items():
         if key in table:
             table[key] = _fill(kind, table[key], path)
     recipe = _fill(Recipe, table, path)
-    needed = ("compression",) if recipe.base else ("model", "training")
-    for key in needed:
+    if recipe.base and recipe.compression is None and recipe.branches is None:
+        raise UserError(f"{path}: [compression] is missing, or [branches]; a model is adapted")
+    for key in () if recipe.base else ("model", "training"):
         if getattr(recipe, key) is None:
-            reason = "a model is adapted" if recipe.base else "nothing to start from is named with `base`"
-            raise UserError(f"{path}: [{key}] is missing; {reason}")
+            raise UserError(f"{path}: [{key}] is missing; nothing to start from is named with `base`")
     return recipe
 
 

@@ -1,4 +1,4 @@
-"""A recipe from beginning to end: features, dense training, compression, model file.
+"""A recipe from beginning to end: features, dense training, compression, branches, model file.
 
 Each stage leaves its float parameters in the run's folder, so that a run that was stopped goes on
 where it was, and a stage can be repeated alone.
@@ -77,7 +77,9 @@ class Run:
         else:
             topology, parameters = self.dense()
         if self.recipe.compression is not None:
-            self.compress(topology, parameters)
+            parameters, _ = self.compress(topology, parameters)
+        if self.recipe.branches is not None:
+            self.branch(topology, parameters)
 
     def dense(self) -> tuple[Topology, Parameters]:
         """The first stage: all weights, float. Leaves dense.npz."""
@@ -105,6 +107,21 @@ class Run:
             teacher = (topology, start) if own else checkpoint.load_model(Path(settings.teacher), "dense")
         balanced = equalise(topology, start, calibration)
         return self._stage("compressed", CompactTask(topology, balanced, settings, calibration, teacher), settings)
+
+    def branch(self, topology: Topology, start: Parameters) -> tuple[Parameters, Grid]:
+        """The third stage, from the heavy branch's parameters: a light one, an arbitrator. Leaves branched.npz."""
+        from stapes_tools.train.branch_task import BranchTask
+        from stapes_tools.train.compress import calibration_rows
+
+        settings = self.recipe.branches
+        if settings is None:
+            raise UserError("the recipe has no [branches]")
+        calibration = calibration_rows(self.prepared.copies[0])
+        teacher = (topology, start) if settings.teacher_weight else None
+        if settings.teacher_weight and settings.teacher:
+            teacher = checkpoint.load_model(Path(settings.teacher), "dense")
+        task = BranchTask(topology, start, settings, calibration, teacher, self.recipe.seed)
+        return self._stage("branched", task, settings)
 
     def _stage(self, name: str, task, settings: Schedule) -> tuple[Parameters, Grid]:
         from stapes_tools.train.logs import EventLog
@@ -178,6 +195,6 @@ class Run:
         return acceptance(model, self.recipe, recordings, self.recipe.data.processes)
 
     def _weight_bits(self, stage: str, topology: Topology) -> dict[str, int]:
-        settings = self.recipe.compression
-        four = stage == "compressed" and settings is not None and settings.weight_bits == 4
+        settings = {"compressed": self.recipe.compression, "branched": self.recipe.branches}.get(stage)
+        four = settings is not None and settings.weight_bits == 4
         return four_bits(topology) if four else {}

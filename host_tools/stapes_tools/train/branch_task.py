@@ -1,0 +1,143 @@
+"""The third stage of training: a light branch and an arbitrator beside the encoder, trained together.
+
+Most utterances are heard as the board hears them, the arbitrator choosing; some by the heavy branch alone and a few by
+the light one, and the threshold varies from utterance to utterance, so that any `effort` gives a network that works.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import stapes_spec
+from keras import ops
+
+from stapes_tools.convert import forward
+from stapes_tools.convert.grid import encoder_matrices
+from stapes_tools.convert.quantize import choose_scale
+from stapes_tools.convert.scales import Scale
+from stapes_tools.convert.topology import Branching, Parameters, Topology
+from stapes_tools.train import sparsify
+from stapes_tools.train.branching import BranchingTransducer, select, with_branches
+from stapes_tools.train.compact import simulated_activations
+from stapes_tools.train.compress import CompactTask, Statistics
+from stapes_tools.train.recipe import Branches
+from stapes_tools.train.tasks import spread
+
+LOGIT_SCALE = Scale(2.0**-stapes_spec.ARBITRATOR_LOGIT_FRACTION_BITS, 0)
+# Rows of the largest batch: each utterance draws two numbers, how it is heard and its threshold.
+_MOST_ROWS = 64
+_KNOBS = 7
+
+
+class BranchTask(CompactTask):
+    """Branches, with the methods of the second stage going on.
+
+    Args:
+        topology: of the heavy branch, without branching.
+        parameters: of the heavy branch.
+        settings: the recipe's [branches].
+        calibration, teacher: see CompactTask.
+        seed: of the arbitrator's first weights and of the draws.
+    """
+
+    parts = ("rnnt", "teacher", "grid", "cost", "heavy")
+
+    def __init__(
+        self,
+        topology: Topology,
+        parameters: Parameters,
+        settings: Branches,
+        calibration: Sequence[np.ndarray],
+        teacher: tuple[Topology, Parameters] | None = None,
+        *,
+        seed: int = 1,
+    ):
+        blocks = settings.light_blocks
+        light = tuple(range(len(topology.blocks))) if blocks is None else tuple(blocks)
+        shape = Branching(light, settings.arbitrator_channels, settings.arbitrator_width)
+        branched = replace(topology, branching=shape)
+        self.seed, self.branches = seed, settings
+        self._batch, self._ratio = 0, 1.0
+        super().__init__(branched, with_branches(branched, parameters, seed), settings, calibration, teacher)
+
+    def _network(self, topology: Topology, parameters: Parameters) -> BranchingTransducer:
+        return BranchingTransducer(topology, parameters, weight_bits=self.settings.weight_bits or None)
+
+    def losses(self, features, labels, steps, units, knobs):
+        """The second stage's losses and the amortised cost beyond its target."""
+        x, inside = spread(features, steps)
+        inside = ops.cast(inside, "float32")
+        logits = self.net.arbitrate(x)
+        temperature, hardness, ratio = knobs[4], knobs[5], knobs[6]
+        rows = ops.shape(x)[0]
+        draws = ops.reshape(knobs[_KNOBS:], (2, _MOST_ROWS, 1))[:, :rows]
+        gate = select(logits, self.branches.threshold_spread * draws[1], temperature, hardness)
+        share = self.branches.heavy_share
+        gate = ops.where(draws[0] < share, 1.0, gate)
+        gate = ops.where(draws[0] > 1.0 - self.branches.light_share, 0.0, gate)
+        parts = self._lattice_losses(x, self.net.encode_gated(x, gate), labels, steps, units)
+        usual = select(logits, 0.0, temperature, hardness)
+        heavy = ops.sum(usual * inside) / ops.sum(inside)
+        cost = heavy + (1.0 - heavy) * ratio
+        excess = ops.relu(cost - self.branches.target_cost)
+        total = knobs[0] * parts[0] + knobs[1] * parts[1] + knobs[2] * parts[2] + knobs[3] * excess
+        return total, ops.stack([*parts, cost, heavy])
+
+    def knobs(self, progress: float) -> np.ndarray:
+        """Weights of the losses, temperature, hardness, the light branch's cost, and what every utterance draws."""
+        settings = self.branches
+        harden = min(1.0, progress / settings.harden_until) if settings.harden_until else 1.0
+        temperature = settings.temperature ** (1.0 - harden)
+        rng = np.random.default_rng([self.seed, 5, self._batch])
+        draws = np.concatenate([rng.random(_MOST_ROWS), rng.standard_normal(_MOST_ROWS)])
+        # The cost counts fully once the choice has hardened half-way.
+        pressure = settings.cost_weight * min(1.0, 2.0 * harden)
+        head = [*super().knobs(progress), pressure, temperature, harden, self._ratio]
+        return np.concatenate([head, draws]).astype(np.float32)
+
+    def between(self, progress: float, batches_done: int) -> None:
+        """Move masks and grids along."""
+        self._batch = batches_done
+        super().between(progress, batches_done)
+
+    def light_cost(self) -> float:
+        """Multiplications of the light branch over those of the heavy one, as the masks are; without arbitrator."""
+        topology = self.net.topology
+        assert topology.branching is not None
+        kept = {name: float(ops.convert_to_numpy(ops.sum(mask))) for name, mask in self.net.masks.items()}
+        light = sum(count for name, count in kept.items() if name.startswith("light."))
+        depthwise = [block.width * topology.channels for block in topology.blocks]
+        shared = sum(depthwise[index] for index in topology.branching.light_blocks)
+        return (light + shared) / (sum(kept.values()) - light + sum(depthwise))
+
+    def _update(self, progress: float) -> None:
+        super()._update(progress)
+        self._ratio = self.light_cost()
+
+    def _zeros_wanted(self, name: str, progress: float) -> float:
+        if not name.startswith("light."):
+            return super()._zeros_wanted(name, progress)
+        settings = self.branches
+        rise = sparsify.zeros_wanted(progress, settings.sparse_start, settings.light_sparse_end, 1.0)
+        return settings.zeros + (settings.light_zeros - settings.zeros) * rise
+
+    def _observe(self, now: Parameters) -> Statistics:
+        del now  # the network itself holds them
+        names = encoder_matrices(self.net.topology)
+        simulate = ops.convert_to_numpy(self.net.simulate)
+        self.net.simulate.assign(np.zeros(2, np.float32))
+        with self.net.watched() as seen:
+            for rows in self.calibration:
+                x = ops.convert_to_tensor(forward.dequantise_features(rows)[None])
+                gate = ops.cast(self.net.arbitrate(x) >= 0.0, "float32")
+                encoded = self.net.encode_gated(x, gate)
+                self._watch_joint(encoded)
+        self.net.simulate.assign(simulate)
+        rms = {name: np.sqrt(np.mean(np.concatenate(seen[f"{name}.input"]) ** 2, axis=0)) for name in names}
+        scales = {name: choose_scale(np.concatenate(seen[name])) for name in simulated_activations(self.net.topology)}
+        return Statistics(rms, scales | {"arbitrator.output": LOGIT_SCALE})
+
+    def _watch_joint(self, encoded) -> None:
+        count = self.net.topology.units
+        labels = np.random.default_rng(0).integers(1, count, (1, 2))
+        self.net.lattice(encoded, ops.convert_to_tensor(labels.astype(np.int32)))
