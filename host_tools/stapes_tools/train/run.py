@@ -120,7 +120,7 @@ class Run:
         teacher = (topology, start) if settings.teacher_weight else None
         if settings.teacher_weight and settings.teacher:
             teacher = checkpoint.load_model(Path(settings.teacher), "dense")
-        task = BranchTask(topology, start, settings, calibration, teacher, self.recipe.seed)
+        task = BranchTask(topology, start, settings, calibration, teacher, seed=self.recipe.seed)
         return self._stage("branched", task, settings)
 
     def _stage(self, name: str, task, settings: Schedule) -> tuple[Parameters, Grid]:
