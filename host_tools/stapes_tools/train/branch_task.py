@@ -57,7 +57,9 @@ class BranchTask(CompactTask):
         shape = Branching(light, settings.arbitrator_channels, settings.arbitrator_width)
         branched = replace(topology, branching=shape)
         self.seed, self.branches = seed, settings
-        self._batch, self._ratio = 0, 1.0
+        self._batch = 0
+        # Counted when it is asked for: a checkpoint may bring other masks before the first step.
+        self._ratio: float | None = None
         super().__init__(branched, with_branches(branched, parameters, seed), settings, calibration, teacher)
 
     def _network(self, topology: Topology, parameters: Parameters) -> BranchingTransducer:
@@ -89,6 +91,8 @@ class BranchTask(CompactTask):
     def knobs(self, progress: float) -> np.ndarray:
         """Weights of the losses, temperature, hardness, the light branch's cost, and what every utterance draws."""
         settings = self.branches
+        if self._ratio is None:
+            self._ratio = self.light_cost()
         harden = min(1.0, progress / settings.harden_until) if settings.harden_until else 1.0
         temperature = settings.temperature ** (1.0 - harden)
         rng = np.random.default_rng([self.seed, 5, self._batch])
@@ -115,7 +119,7 @@ class BranchTask(CompactTask):
 
     def _update(self, progress: float) -> None:
         super()._update(progress)
-        self._ratio = self.light_cost()
+        self._ratio = None
 
     def _zeros_wanted(self, name: str, progress: float) -> float:
         if not name.startswith("light.") or self._is_shared(name):
