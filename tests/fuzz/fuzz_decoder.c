@@ -33,8 +33,8 @@ static int32_t encode(utterance_t *u) {
     if (bytes > 0) {
         fuzz_fill(&u->random, u->state.data + stk_model_tensor(input), (uint32_t)bytes);
     }
-    st_arg_t invoke[] = {u->state, u->model, fuzz_integer(encoder)};
-    return stk_model_invoke(invoke);
+    st_arg_t step[] = {u->state, u->model, fuzz_integer((int32_t)fuzz_below(&u->random, 101))};
+    return stk_encoder_step(step);
 }
 
 static void read_results(utterance_t *u) {

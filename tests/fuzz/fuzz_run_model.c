@@ -90,6 +90,25 @@ static uint32_t run_subgraphs(const run_t *run, uint8_t spoilt) {
     return failed ? 0 : crc;
 }
 
+/* One of the encoders runs; without branches it is the heavy one. */
+static void run_encoder(const run_t *run) {
+    st_arg_t light[] = {run->state, run->file, fuzz_buffer((void *)(uintptr_t) "encoder_light", 13)};
+    st_arg_t heavy[] = {run->state, run->file, fuzz_buffer((void *)(uintptr_t) "encoder", 7)};
+    int32_t last = stk_model_subgraph(light) < 0 ? ST_BRANCH_HEAVY : ST_BRANCH_LIGHT;
+    int32_t encoder = stk_model_subgraph(heavy);
+    fuzz_random_t random = fuzz_random(run->seed);
+    for (int32_t effort = -1; effort <= 101; effort += 17) {
+        st_arg_t args[] = {run->state, run->file, fuzz_integer(effort)};
+        if (encoder >= 0) {
+            fill_inputs(run, encoder, &random);
+        }
+        int32_t status = stk_encoder_step(args);
+        int is_refused = effort < 0 || effort > 100;
+        FUZZ_REQUIRE(status <= last && (!is_refused || status == -ST_ERROR_ARGUMENT));
+        FUZZ_REQUIRE(is_refused || status >= 0 || status == -ST_ERROR_ARGUMENT || encoder < 0);
+    }
+}
+
 /* The same inputs give the same outputs, whatever the arena held. */
 static void run_passes(const run_t *run) {
     uint32_t crc[PASSES];
@@ -128,6 +147,7 @@ static void run_accepted(uint8_t *model, uint32_t bytes, uint32_t state_bytes) {
     }
     FUZZ_REQUIRE(run.subgraphs >= 1 && run.subgraphs <= ST_MODEL_MAX_SUBGRAPHS);
     run_passes(&run);
+    run_encoder(&run);
     refuse_strangers(&run);
     free(run.state.data);
 }
