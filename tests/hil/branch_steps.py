@@ -30,7 +30,7 @@ def run(kernels, model, stream):
     while True:
         samples = array("h", stream.read(2 * SAMPLES))
         if not samples:
-            return "%s %d" % (branches, crc & 0xFFFFFFFF)
+            return f"{branches} {crc & 0xFFFFFFFF}"
         if kernels.frontend_apply(frontend, samples, model.features):
             branches += str(model.encode(EFFORTS[len(branches) // EACH % len(EFFORTS)]))
             crc = binascii.crc32(output, crc)
