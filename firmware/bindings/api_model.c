@@ -1,5 +1,6 @@
-/* Methods model_*: argument checks, then st_model_*. */
+/* Methods model_* and encoder_step: argument checks, then st_model_* and st_branch_step. */
 #include "api_util.h"
+#include "st_branch.h"
 #include "st_model.h"
 #include "st_plan.h"
 
@@ -57,4 +58,10 @@ int32_t stk_model_invoke(const st_arg_t *args) {
     ST_REQUIRE(is_model(&args[1]), ARGUMENT);
     ST_REQUIRE(is_state(&args[0]), STATE);
     return st_model_invoke(args[0].data, file_of(&args[1]), args[2].value);
+}
+
+int32_t stk_encoder_step(const st_arg_t *args) {
+    ST_REQUIRE(is_model(&args[1]), ARGUMENT);
+    ST_REQUIRE(is_state(&args[0]), STATE);
+    return st_branch_step(args[0].data, file_of(&args[1]), args[2].value);
 }

@@ -24,6 +24,7 @@ ST_METHOD(model_subgraph, "rrr")
 ST_METHOD(model_tensor, "rriii")
 ST_METHOD(model_tensor_size, "rriii")
 ST_METHOD(model_invoke, "wri")
+ST_METHOD(encoder_step, "wri")
 
 ST_METHOD(graph_check, "rw")
 

@@ -1,5 +1,6 @@
 #include "st_model.h"
 
+#include "st_branch.h"
 #include "st_metadata.h"
 #include "st_op.h"
 
@@ -70,6 +71,7 @@ static st_status_t plan_subgraphs(st_plan_t *plan, st_vector_t subgraphs) {
     for (uint32_t i = 0; status == 0 && i < subgraphs.count; i++) {
         uint32_t table = st_fb_table_at(&plan->fb, subgraphs, i);
         plan->info[ST_INFO_INDEX_SUBGRAPH] = (int32_t)i;
+        plan->is_branch = plan->branches && ((int32_t)i == plan->heavy || (int32_t)i == plan->light);
         status = st_plan_subgraph(plan, table, &record);
         if (status == 0) {
             st_plan_write(plan, records + i * (uint32_t)sizeof(record), &record, sizeof(record));
@@ -91,7 +93,10 @@ static st_status_t plan_model(st_plan_t *plan, uint32_t model, st_plan_head_t *h
     if (subgraphs.count == 0 || subgraphs.count > ST_MODEL_MAX_SUBGRAPHS) {
         return st_plan_refuse(plan, ST_ERROR_MODEL_SUBGRAPH, (int32_t)subgraphs.count);
     }
-    st_status_t status = st_plan_reserve(plan, sizeof(*head), &at);
+    st_status_t status = st_branch_find(plan, subgraphs);
+    if (status == 0) {
+        status = st_plan_reserve(plan, sizeof(*head), &at);
+    }
     if (status == 0) {
         status = plan_subgraphs(plan, subgraphs);
     }

@@ -227,7 +227,8 @@ st_status_t st_op_unary(st_plan_t *plan, st_tensor_t *x, st_ref_t *x_ref, st_ten
     return status;
 }
 
-/* A variable tensor that this operator alone uses; its memory is the operator's. */
+/* A variable tensor that this operator alone uses; its memory is the operator's. So no other encoder could go on
+ * with it: branches keep their states in inputs. */
 st_status_t st_op_state(st_plan_t *plan, uint32_t k, int32_t type, uint32_t elements, st_tensor_t *tensor,
                         uint32_t *offset) {
     int32_t index = st_fb_i32_at(&plan->fb, plan->op_inputs, k);
@@ -238,6 +239,9 @@ st_status_t st_op_state(st_plan_t *plan, uint32_t k, int32_t type, uint32_t elem
     if (tensor->type != type || !tensor->variable || tensor->data || tensor->elements != elements ||
         tensor->scales.count != 1 || !st_scale_is_valid(tensor->scale) || st_plan_is_read_by_others(plan, index)) {
         return st_op_refuse_type(plan, tensor);
+    }
+    if (plan->is_branch) {
+        return st_plan_refuse(plan, ST_ERROR_MODEL_BRANCHES, index);
     }
     return st_plan_reserve(plan, tensor->bytes, offset);
 }

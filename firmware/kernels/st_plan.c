@@ -113,7 +113,7 @@ static uint32_t recurrent_input(const st_plan_t *plan, uint32_t k) {
 /* State offset of input k; k = number of inputs: of output 0, which follows them. */
 static st_status_t slot_memory(st_plan_t *plan, uint32_t k, uint32_t *offset) {
     st_tensor_t tensor;
-    uint32_t at = plan->slots + (uint32_t)sizeof(st_plan_slot_t) * (plan->inputs.count + plan->outputs.count);
+    uint32_t at = plan->memory;
     for (uint32_t i = 0; i < k; i++) {
         st_status_t status =
             st_tensor_load_shape(&plan->fb, plan->source, st_fb_i32_at(&plan->fb, plan->inputs, i), &tensor);
@@ -190,7 +190,7 @@ static st_status_t refuse_int4(st_plan_t *plan, st_status_t status, const st_ten
 }
 
 /* A tensor that may be an activation. */
-static st_status_t load(st_plan_t *plan, int32_t index, st_tensor_t *tensor) {
+st_status_t st_plan_load(st_plan_t *plan, int32_t index, st_tensor_t *tensor) {
     return refuse_int4(plan, load_any(plan, index, tensor), tensor);
 }
 
@@ -252,7 +252,7 @@ st_status_t st_plan_result(st_plan_t *plan, st_tensor_t *tensor, st_ref_t *ref) 
     if (plan->op_outputs.count != 1) {
         return st_plan_refuse(plan, ST_ERROR_MODEL_TYPE, plan->code);
     }
-    st_status_t status = load(plan, st_fb_i32_at(&plan->fb, plan->op_outputs, 0), tensor);
+    st_status_t status = st_plan_load(plan, st_fb_i32_at(&plan->fb, plan->op_outputs, 0), tensor);
     if (status < 0) {
         return status;
     }
@@ -343,25 +343,30 @@ static void write_slot(st_plan_t *plan, uint32_t number, const st_tensor_t *tens
     st_plan_write(plan, plan->slots + number * (uint32_t)sizeof(slot), &slot, sizeof(slot));
 }
 
-/* Memory for every input and for output 0. */
+/* Memory for every input and for output 0; that of the other encoder, for the second of two branches. */
 static st_status_t reserve_slots(st_plan_t *plan) {
     st_tensor_t tensor;
     uint32_t offset;
     uint32_t count = plan->inputs.count;
     st_status_t status =
         st_plan_reserve(plan, (count + plan->outputs.count) * (uint32_t)sizeof(st_plan_slot_t), &plan->slots);
+    int is_shared = plan->is_branch && plan->shared;
+    plan->memory = is_shared ? plan->shared : ST_ALIGN8(plan->used);
     for (uint32_t i = 0; status == 0 && i <= count; i++) {
         int32_t index = i < count ? st_fb_i32_at(&plan->fb, plan->inputs, i) : st_fb_i32_at(&plan->fb, plan->outputs, 0);
-        status = load(plan, index, &tensor);
+        status = st_plan_load(plan, index, &tensor);
         if (status == 0 && (tensor.data || tensor.variable)) {
             status = st_plan_refuse(plan, ST_ERROR_MODEL_TYPE, index);
         }
         if (status == 0) {
-            status = st_plan_reserve(plan, tensor.bytes, &offset);
+            status = is_shared ? slot_memory(plan, i, &offset) : st_plan_reserve(plan, tensor.bytes, &offset);
         }
         if (status == 0) {
             write_slot(plan, i, &tensor, offset, offset);
         }
+    }
+    if (plan->is_branch) {
+        plan->shared = plan->memory;
     }
     return status;
 }
@@ -373,9 +378,9 @@ static st_status_t finish_slots(st_plan_t *plan) {
     for (uint32_t k = 1; k < plan->outputs.count; k++) {
         uint32_t offset;
         uint32_t number = recurrent_input(plan, k);
-        st_status_t status = load(plan, st_fb_i32_at(&plan->fb, plan->outputs, k), &output);
+        st_status_t status = st_plan_load(plan, st_fb_i32_at(&plan->fb, plan->outputs, k), &output);
         if (status == 0) {
-            status = load(plan, st_fb_i32_at(&plan->fb, plan->inputs, number), &input);
+            status = st_plan_load(plan, st_fb_i32_at(&plan->fb, plan->inputs, number), &input);
         }
         if (status == 0) {
             status = slot_memory(plan, number, &offset);
@@ -393,17 +398,26 @@ static st_status_t finish_slots(st_plan_t *plan) {
     return 0;
 }
 
+void st_plan_open(st_flatbuffer_t *fb, uint32_t table, st_plan_view_t *view) {
+    view->name = st_fb_get_vector(fb, table, SUBGRAPH_NAME, 1);
+    view->tensors = st_fb_get_vector(fb, table, SUBGRAPH_TENSORS, 4);
+    view->inputs = st_fb_get_vector(fb, table, SUBGRAPH_INPUTS, 4);
+    view->outputs = st_fb_get_vector(fb, table, SUBGRAPH_OUTPUTS, 4);
+    view->operators = st_fb_get_vector(fb, table, SUBGRAPH_OPERATORS, 4);
+}
+
 static void open_subgraph(st_plan_t *plan, uint32_t table, st_plan_subgraph_t *record) {
-    st_vector_t name = st_fb_get_vector(&plan->fb, table, SUBGRAPH_NAME, 1);
-    plan->source.tensors = st_fb_get_vector(&plan->fb, table, SUBGRAPH_TENSORS, 4);
-    plan->inputs = st_fb_get_vector(&plan->fb, table, SUBGRAPH_INPUTS, 4);
-    plan->outputs = st_fb_get_vector(&plan->fb, table, SUBGRAPH_OUTPUTS, 4);
-    plan->operators = st_fb_get_vector(&plan->fb, table, SUBGRAPH_OPERATORS, 4);
+    st_plan_view_t view;
+    st_plan_open(&plan->fb, table, &view);
+    plan->source.tensors = view.tensors;
+    plan->inputs = view.inputs;
+    plan->outputs = view.outputs;
+    plan->operators = view.operators;
     plan->block_count = 0;
     plan->index = -1;
     memset(record, 0, sizeof(*record));
-    record->name = name.at;
-    record->name_bytes = name.count;
+    record->name = view.name.at;
+    record->name_bytes = view.name.count;
     record->input_count = plan->inputs.count;
     record->output_count = plan->outputs.count;
     record->record_count = plan->operators.count;

@@ -56,6 +56,15 @@ typedef struct {
     uint32_t type;
 } st_plan_slot_t;
 
+/* A subgraph's vectors in the file. */
+typedef struct {
+    st_vector_t name;
+    st_vector_t tensors;
+    st_vector_t inputs;
+    st_vector_t outputs;
+    st_vector_t operators;
+} st_plan_view_t;
+
 typedef struct {
     int32_t tensor;
     uint32_t offset;
@@ -71,12 +80,19 @@ typedef struct {
     uint32_t arena_bytes;
     int32_t *info;
     st_vector_t opcodes;
+    /* two encoders that share their inputs and output: st_branch.h */
+    int32_t branches;
+    int32_t heavy;
+    int32_t light;
+    uint32_t shared; /* where the one planned first has them, 0: neither is planned */
     /* the current subgraph */
+    int32_t is_branch;
     st_tensor_source_t source;
     st_vector_t inputs;
     st_vector_t outputs;
     st_vector_t operators;
     uint32_t slots;
+    uint32_t memory; /* of the inputs and, behind them, of output 0 */
     /* the current operator */
     int32_t index;
     int32_t code; /* of the stock operator, when the weights are packed */
@@ -91,8 +107,14 @@ typedef struct {
     st_plan_block_t blocks[ST_PLAN_MAX_BLOCKS];
 } st_plan_t;
 
-/* Plan one subgraph and fill its record. */
+/* Look up a subgraph's vectors; what is wrong with them is left in fb. */
+void st_plan_open(st_flatbuffer_t *fb, uint32_t table, st_plan_view_t *view);
+
+/* Plan one subgraph, plan->is_branch set, and fill its record. */
 st_status_t st_plan_subgraph(st_plan_t *plan, uint32_t table, st_plan_subgraph_t *record);
+
+/* Tensor index of the current subgraph; what cannot be an activation or its like is refused. */
+st_status_t st_plan_load(st_plan_t *plan, int32_t index, st_tensor_t *tensor);
 
 /* For operators: refuse with an error, remembering a detail for the user. */
 st_status_t st_plan_refuse(st_plan_t *plan, int32_t error, int32_t detail);

@@ -36,7 +36,7 @@ class Event:
         intent: str or None when the words are no whole sentence of the grammar (INTENT).
         slots: dict, slot name to spoken words (INTENT); empty when not understood.
         error: StapesError (ERROR).
-        statistics: dict of int (STATISTICS): steps, tokens_dropped, joint_evaluations, bytes.
+        statistics: dict of int (STATISTICS): steps, light_steps, tokens_dropped, joint_evaluations, bytes.
     """
 
     def __init__(self, kind, time_ms, **details):

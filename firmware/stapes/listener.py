@@ -111,6 +111,7 @@ class Listener:
             kinds.STATISTICS,
             statistics={
                 "steps": status[spec.STATUS_INDEX_STEPS],
+                "light_steps": status[spec.STATUS_INDEX_LIGHT_STEPS],
                 "tokens_dropped": status[spec.STATUS_INDEX_TOKENS_DROPPED],
                 "joint_evaluations": status[spec.STATUS_INDEX_JOINT_EVALUATIONS],
                 "bytes": recognizer.memory_bytes,

@@ -22,7 +22,8 @@ class Model:
     Attributes:
         data: the file's bytes.
         state: bytearray, the interpreter's plan and activations.
-        encoder: int, index of the subgraph that runs once per step.
+        encoder: int, index of the subgraph that runs once per step, or that encoder_light may stand in for.
+        branches: bool, it has a light encoder and an arbitrator.
         features: memoryview int8 [feature_size], the encoder's input tensor, Q4.3.
         prior: int16 [mel_bands], mean log-mel, Q5.10.
         blank_penalty, language_scale: int, Q.10.
@@ -46,6 +47,7 @@ class Model:
         self.encoder = check(kernels.model_subgraph(self.state, self.data, b"encoder"), self.where)
         at = check(kernels.model_tensor(self.state, self.data, self.encoder, 0, 0), self.where)
         self.features = memoryview(self.state)[at : at + spec.FRONTEND_FEATURE_SIZE]
+        self.branches = kernels.model_subgraph(self.state, self.data, b"encoder_light") >= 0
         self._read_metadata()
 
     def _read_metadata(self):
@@ -62,9 +64,15 @@ class Model:
         """Return the recurrent state to zero: the next step starts an utterance."""
         check(self._kernels.model_reset(self.state, self.data), self.where)
 
-    def encode(self):
-        """Run the encoder on self.features; its output stays in self.state. Allocates nothing."""
-        return self._kernels.model_invoke(self.state, self.data, self.encoder)
+    def encode(self, effort):
+        """Run the encoder on self.features; its output stays in self.state. Allocates nothing.
+
+        Args:
+            effort: int, per cent; without branches it changes nothing.
+        Returns:
+            int: spec.BRANCH_HEAVY or spec.BRANCH_LIGHT, which encoder ran; or a kernel's negative error.
+        """
+        return self._kernels.encoder_step(self.state, self.data, effort)
 
 
 def metadata_offset(data):
@@ -119,6 +127,8 @@ def _evidence(code, info):
             info[spec.INFO_INDEX_OPERATOR],
             info[spec.INFO_INDEX_DETAIL],
         )
+    if code == spec.ERROR_MODEL_BRANCHES:
+        return "subgraph %d: %d" % (info[spec.INFO_INDEX_SUBGRAPH], info[spec.INFO_INDEX_DETAIL])
     if code == spec.ERROR_MODEL_VERSION:
         return "version %d" % info[spec.INFO_INDEX_DETAIL]
     return ""

@@ -23,13 +23,16 @@ class Recognizer:
     Args:
         model: str, path of a .tflite model (read in place from a ROMFS), or its bytes.
         grammar: str, path of a compiled grammar (.stg), or its bytes.
+        effort: float, see the property.
         kernels: module with the methods of docs/kernels_api.md; by default the fastest there is.
     Raises:
         StapesError: a file is missing, damaged or of another version, they do not belong together,
             or memory does not suffice.
+        ValueError: the effort is not between 0 and 1.
     """
 
-    def __init__(self, model, grammar, kernels=None):
+    def __init__(self, model, grammar, effort=spec.ARBITRATOR_EFFORT_PERCENT / 100, kernels=None):
+        self.effort = effort
         self._kernels = kernels or board_kernels.native
         self.model = Model(model, self._kernels)
         self.grammar = Grammar(grammar, self._kernels)
@@ -65,6 +68,22 @@ class Recognizer:
         self._silence = array("h", [0] * _CHUNK)
 
     @property
+    def effort(self):
+        """float, 0 to 1, in hundredths: how readily a model with branches takes the heavy one.
+
+        The heavy encoder runs where the arbitrator finds it worth its work with a probability of at least
+        1 - effort: 1 always, 0 never. May be set at any time; the next step obeys. A model without branches takes
+        no notice. Raises ValueError outside of 0 to 1.
+        """
+        return self._effort_percent / 100
+
+    @effort.setter
+    def effort(self, value):
+        if not 0 <= value <= 1:
+            raise ValueError("effort must be from 0 to 1, is %r" % (value,))
+        self._effort_percent = int(100 * value + 0.5)
+
+    @property
     def memory_bytes(self):
         """int: bytes of state, without the model's and the grammar's files."""
         buffers = (self.model.state, self._decoder, self._frontend, self._lattice)
@@ -72,7 +91,7 @@ class Recognizer:
 
     @property
     def status(self):
-        """int32 [status_index.count]: figures of the search, current after each step."""
+        """int32 [status_index.count]: figures of the search and of the branches, current after each step."""
         return self._status
 
     @property
@@ -119,13 +138,14 @@ class Recognizer:
     def next_utterance(self):
         """Start another utterance of the same stream; the front end keeps its running mean."""
         self._utterance += 1
+        self._light_steps = 0
         self.model.reset()
         model = self.model
         check(
             self._kernels.decoder_init(self._decoder, model.state, model.data, self.grammar.data, self._config),
             self.grammar.where,
         )
-        self._update_status()
+        self._update_status(spec.BRANCH_HEAVY)
 
     def accept_waveform(self, samples):
         """Decode every whole step in samples.
@@ -159,9 +179,11 @@ class Recognizer:
         model, kernels = self.model, self._kernels
         if check(kernels.frontend_apply(self._frontend, samples, model.features)) == 0:
             return 0
-        check(model.encode(), model.where)
+        branch = check(model.encode(self._effort_percent), model.where)
         check(kernels.decoder_step(self._decoder, model.state, model.data, self.grammar.data))
-        self._update_status()
+        if branch == spec.BRANCH_LIGHT:
+            self._light_steps += 1
+        self._update_status(branch)
         return 1
 
     def input_finished(self):
@@ -196,5 +218,7 @@ class Recognizer:
         size = self._kernels.decoder_lattice(self._decoder, self.grammar.data, self._lattice, self._utterance, revision)
         return Lattice(bytes(memoryview(self._lattice)[: check(size, self.grammar.where)]))
 
-    def _update_status(self):
+    def _update_status(self, branch):
         check(self._kernels.decoder_status(self._decoder, self.grammar.data, self._status))
+        self._status[spec.STATUS_INDEX_BRANCH] = branch
+        self._status[spec.STATUS_INDEX_LIGHT_STEPS] = self._light_steps

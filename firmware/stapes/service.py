@@ -139,10 +139,18 @@ class Service:
 
     def _start(self):
         order = json.loads(bytes(self._reader.buffer[FrameReader.PAYLOAD : self._reader.payload_end]))
+        if "effort" in order:
+            self._set_effort(order["effort"])
         self._recognizer.reset(order["utterance"])
         self._listener = Listener(self._recognizer, single=True)
         self._taken = 0
         self._grant()
+
+    def _set_effort(self, effort):
+        try:
+            self._recognizer.effort = effort
+        except (TypeError, ValueError):
+            raise StapesError(spec.ERROR_LINK_FRAME, "", "effort %r" % (effort,))
 
     def _hear(self):
         length = self._reader.payload_end - FrameReader.PAYLOAD

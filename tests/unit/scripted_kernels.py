@@ -18,12 +18,16 @@ class ScriptedKernels:
         script: see above.
         lattice: bytes that decoder_lattice writes.
         failing_step: the step at which decoder_step returns an error, or None.
+        light_below: a model with branches; the light one runs at an effort below so many per cent. None: a
+            model without.
     """
 
-    def __init__(self, script, lattice, failing_step=None):
+    def __init__(self, script, lattice, failing_step=None, light_below=None):
         self.script = script
         self.lattice = lattice
         self.failing_step = failing_step
+        self.light_below = light_below
+        self.efforts = []
         self.samples = self.steps = self.total_steps = 0
         self.utterances = []
 
@@ -53,13 +57,14 @@ class ScriptedKernels:
         return 0
 
     def model_subgraph(self, state, model, name):
-        return 0
+        return -spec.ERROR_MODEL_SUBGRAPH if name == b"encoder_light" and self.light_below is None else 0
 
     def model_tensor(self, state, model, subgraph, output, k):
         return 16
 
-    def model_invoke(self, state, model, subgraph):
-        return 0
+    def encoder_step(self, state, model, effort):
+        self.efforts.append(effort)
+        return spec.BRANCH_LIGHT if effort < (self.light_below or 0) else spec.BRANCH_HEAVY
 
     def graph_check(self, graph, info):
         return 0

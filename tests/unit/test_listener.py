@@ -29,8 +29,8 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def listening(files):
-    def build(script, lattice=None, failing_step=None):
-        kernels = ScriptedKernels(script, lattice_bytes() if lattice is None else lattice, failing_step)
+    def build(script, lattice=None, failing_step=None, light_below=None):
+        kernels = ScriptedKernels(script, lattice_bytes() if lattice is None else lattice, failing_step, light_below)
         return Recognizer(files[0], files[1], kernels=kernels), kernels
 
     return build
@@ -180,3 +180,50 @@ def test_a_grammar_for_other_units_is_refused(files):
     with pytest.raises(stapes.StapesError) as caught:
         Recognizer(files[0], bytes(graph), kernels=ScriptedKernels([QUIET], b""))
     assert caught.value.code == spec.ERROR_GRAPH_UNITS
+
+
+def test_the_effort_reaches_the_kernels_and_light_steps_are_counted(listening):
+    recognizer, kernels = listening([QUIET], light_below=60)
+    assert recognizer.model.branches
+    assert recognizer.effort == 0.5
+    recognizer.accept_waveform(array("h", [0] * (720 + 2 * STEP)))
+    recognizer.effort = 1
+    recognizer.accept_waveform(array("h", [0] * STEP))
+    status = recognizer.status
+    assert (status[spec.STATUS_INDEX_BRANCH], status[spec.STATUS_INDEX_LIGHT_STEPS]) == (spec.BRANCH_HEAVY, 3)
+    recognizer.effort = 0.07
+    recognizer.accept_waveform(array("h", [0] * STEP))
+    assert (status[spec.STATUS_INDEX_BRANCH], status[spec.STATUS_INDEX_LIGHT_STEPS]) == (spec.BRANCH_LIGHT, 4)
+    assert kernels.efforts == [50, 50, 50, 100, 7]
+    recognizer.next_utterance()
+    assert (status[spec.STATUS_INDEX_BRANCH], status[spec.STATUS_INDEX_LIGHT_STEPS]) == (spec.BRANCH_HEAVY, 0)
+    assert recognizer.effort == 0.07
+
+
+def test_statistics_tell_the_light_steps(listening):
+    recognizer, _ = listening([QUIET] * 3 + speech(1, (0,), 100), light_below=60)
+    found = [event.statistics for event in recognizer.listen(Samples(60 * STEP)) if event.statistics]
+    assert [one["light_steps"] for one in found] == [one["steps"] for one in found]
+    recognizer, _ = listening([QUIET] * 3 + speech(1, (0,), 100))
+    assert not recognizer.model.branches
+    found = [event.statistics for event in recognizer.listen(Samples(60 * STEP)) if event.statistics]
+    assert {one["light_steps"] for one in found} == {0}
+
+
+@pytest.mark.parametrize("effort", [-0.01, 1.01, 50, float("nan")])
+def test_an_effort_out_of_range_is_refused(listening, files, effort):
+    recognizer, _ = listening([QUIET])
+    with pytest.raises(ValueError, match="effort must be from 0 to 1"):
+        recognizer.effort = effort
+    assert recognizer.effort == 0.5
+    with pytest.raises(ValueError, match="effort must be from 0 to 1"):
+        Recognizer(files[0], files[1], effort=effort, kernels=ScriptedKernels([QUIET], b""))
+
+
+def test_every_hundredth_is_an_effort(listening):
+    recognizer, kernels = listening([QUIET])
+    for percent in range(101):
+        recognizer.effort = percent / 100
+        recognizer.accept_waveform(array("h", [0] * STEP))
+        assert recognizer.effort == percent / 100
+    assert kernels.efforts == list(range(1, 101))  # the first samples make no step yet

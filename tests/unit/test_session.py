@@ -1,5 +1,7 @@
 """Host and board over the link, in one process: whole sessions, and what goes wrong in them."""
 
+import json
+
 import numpy as np
 import pytest
 import stapes
@@ -131,6 +133,35 @@ def test_host_never_sends_more_than_it_was_granted(files):
         transcribe(np.zeros(40 * STEP + 3, np.int16), session)
     assert sum(sent) == 40 * STEP + 3
     assert granted[0] <= sum(sent) + spec.FRAME_WINDOW_SAMPLES
+
+
+@pytest.mark.parametrize(("order", "efforts"), [({}, {50}), ({"effort": 0.3}, {30}), ({"effort": 1}, {100})])
+def test_the_order_to_start_may_carry_an_effort(connect, monkeypatch, order, efforts):
+    kernels = ScriptedKernels(SCRIPT, lattice_bytes())
+    session = connect(kernels)
+    _add_to_start(monkeypatch, session, order)
+    transcribe(np.zeros(20 * STEP, np.int16), session)
+    assert set(kernels.efforts) == efforts
+
+
+@pytest.mark.parametrize("effort", [-1, 1.5, "much", None])
+def test_a_strange_effort_is_named(connect, monkeypatch, effort):
+    session = connect(ScriptedKernels(SCRIPT, lattice_bytes()))
+    _add_to_start(monkeypatch, session, {"effort": effort})
+    with pytest.raises(BoardError, match=f"effort {effort!r}"):
+        transcribe(np.zeros(20 * STEP, np.int16), session)
+
+
+def _add_to_start(monkeypatch, session, order):
+    """Let the session's START frames say more."""
+    send = session._send
+
+    def more(kind, payload=b""):
+        if kind == spec.FRAME_TYPE_START:
+            payload = json.dumps({**json.loads(payload), **order}).encode()
+        send(kind, payload)
+
+    monkeypatch.setattr(session, "_send", more)
 
 
 def test_a_fault_of_the_board_is_raised_by_name(connect):

@@ -9,6 +9,7 @@ from .frontend import frontend_apply, frontend_init, frontend_logmel, frontend_s
 from .graph import graph_check
 from .log_softmax import log_softmax, log_softmax_table
 from .model import (
+    encoder_step,
     model_init,
     model_invoke,
     model_reset,
@@ -25,6 +26,7 @@ __all__ = [
     "decoder_size",
     "decoder_status",
     "decoder_step",
+    "encoder_step",
     "frontend_apply",
     "frontend_init",
     "frontend_logmel",

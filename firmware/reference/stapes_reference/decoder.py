@@ -270,7 +270,7 @@ def _status(state, graph, status):
     decoder = _get_decoder(state, graph)
     if byte_length(status) < 4 * spec.STATUS_INDEX_COUNT:
         raise _CallError(spec.ERROR_ARGUMENT)
-    write(status, "i", decoder.search.status())
+    write(status, "i", decoder.search.status()[: spec.STATUS_INDEX_BRANCH])
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The interpreter for int8 .tflite models: the twin of st_model.c and api_model.c.
+"""The interpreter for int8 .tflite models: the twin of st_model.c, of api_model.c and of st_branch.c's step.
 
 The state holds the same bytes as the native interpreter's, so either can go on with the other's.
 """
@@ -7,12 +7,13 @@ import struct
 
 import stapes_spec as spec
 
-from . import metadata, ops
+from . import branch, metadata, ops
 from .flatbuffer import Flatbuffer
 from .plan import MAX_FILE, SLOT_BYTES, SUBGRAPH_BYTES, Plan, align8
 from .tensor import INT8, RefusedError
 
 __all__ = [
+    "encoder_step",
     "model_init",
     "model_invoke",
     "model_reset",
@@ -51,6 +52,7 @@ def _plan_subgraphs(plan, subgraphs):
     for i in range(subgraphs[1]):
         table = plan.fb.table_at(subgraphs, i)
         plan.info[spec.INFO_INDEX_SUBGRAPH] = i
+        plan.is_branch = i in plan.branches
         plan.write_words(records + i * SUBGRAPH_BYTES, plan.subgraph(table))
 
 
@@ -64,6 +66,7 @@ def _plan_model(plan, root):
         plan.refuse_damage()
     if not 1 <= subgraphs[1] <= spec.MODEL_MAX_SUBGRAPHS:
         plan.refuse(spec.ERROR_MODEL_SUBGRAPH, subgraphs[1])
+    plan.branches = branch.find(plan, subgraphs)
     plan.reserve(HEAD_BYTES)
     _plan_subgraphs(plan, subgraphs)
     arena = plan.reserve(plan.arena_bytes)
@@ -217,3 +220,32 @@ def model_invoke(state, model, subgraph):
             return status
     _carry_over(state, memory, record)
     return 0
+
+
+def _arbitrate(state, model, heavy):
+    """Run the arbitrator on the encoder's features; return (status, logit)."""
+    arbitrator = model_subgraph(state, model, branch.ARBITRATOR)
+    if arbitrator < 0:
+        return arbitrator, 0
+    source, target = [_find_slot(state, model, subgraph, 0, 0) for subgraph in (heavy, arbitrator)]
+    state[target[0] : target[0] + source[1]] = bytes(state[source[0] : source[0] + source[1]])
+    status = model_invoke(state, model, arbitrator)
+    return status, struct.unpack_from("<b", state, model_tensor(state, model, arbitrator, 1, 0))[0]
+
+
+def encoder_step(state, model, effort):
+    """Run one step of the encoder, or of its light branch: see docs/kernels_api.md."""
+    if not 0 <= effort <= branch.FULL_EFFORT:
+        return -spec.ERROR_ARGUMENT
+    heavy = model_subgraph(state, model, branch.HEAVY)
+    if heavy < 0:
+        return heavy
+    light = model_subgraph(state, model, branch.LIGHT)
+    if light < 0:
+        return model_invoke(state, model, heavy)
+    status, logit = _arbitrate(state, model, heavy)
+    if status < 0:
+        return status
+    chosen = spec.BRANCH_HEAVY if logit >= branch.threshold(effort) else spec.BRANCH_LIGHT
+    status = model_invoke(state, model, heavy if chosen == spec.BRANCH_HEAVY else light)
+    return status if status < 0 else chosen

@@ -32,6 +32,12 @@ def align8(value):
     return (value + 7) & ~7
 
 
+def open_subgraph(fb, table):
+    """Return a subgraph's vectors: name, tensors, inputs, outputs, operators; what is wrong with them is left in fb."""
+    name = fb.get_vector(table, _NAME, 1)
+    return (name, *[fb.get_vector(table, field, 4) for field in (_TENSORS, _INPUTS, _OUTPUTS, _OPERATORS)])
+
+
 class Block:
     """A live activation, or scratch memory (tensor -1), in the arena."""
 
@@ -54,6 +60,9 @@ class Plan:
         self.used = 0
         self.arena_bytes = 0
         self.index = -1
+        self.branches = ()  # indices of the two encoders that share their inputs and output: branch.py
+        self.is_branch = False  # the current subgraph is one of them
+        self.shared = 0  # where the one planned first has them, 0: neither is planned
 
     def refuse(self, code, detail):
         """Raise RefusedError, remembering the operator."""
@@ -119,8 +128,7 @@ class Plan:
         return Tensor(self.fb, self.tensors, self.buffers, index)
 
     def _slot_memory(self, k):
-        at = self.slots + SLOT_BYTES * (len(self.inputs) + len(self.outputs))
-        return at + sum(align8(self._tensor(index).bytes) for index in self.inputs[:k])
+        return self.memory + sum(align8(self._tensor(index).bytes) for index in self.inputs[:k])
 
     def _find_block(self, tensor):
         for block in self.blocks:
@@ -206,6 +214,8 @@ class Plan:
             self.refuse_type(tensor)
         if tensor.scales[1] != 1 or not scale.is_valid(tensor.scale) or self.is_read_by_others(tensor.index):
             self.refuse_type(tensor)
+        if self.is_branch:
+            self.refuse(spec.ERROR_MODEL_BRANCHES, tensor.index)
         return tensor, self.reserve(tensor.bytes)
 
     def _is_in_place(self, k):
@@ -286,12 +296,16 @@ class Plan:
 
     def _reserve_slots(self):
         self.slots = self.reserve((len(self.inputs) + len(self.outputs)) * SLOT_BYTES)
+        is_shared = self.is_branch and self.shared != 0
+        self.memory = self.shared if is_shared else align8(self.used)
         for number, index in enumerate(self.inputs + self.outputs[:1]):
             tensor = self.load(index)
             if tensor.data or tensor.variable:
                 self.refuse_type(tensor)
-            offset = self.reserve(tensor.bytes)
+            offset = self._slot_memory(number) if is_shared else self.reserve(tensor.bytes)
             self._write_slot(number, tensor, offset, offset)
+        if self.is_branch:
+            self.shared = self.memory
 
     def _finish_slots(self):
         for k in range(1, len(self.outputs)):
@@ -306,13 +320,9 @@ class Plan:
             self._write_slot(len(self.inputs) + k, output, offset, source)
 
     def subgraph(self, table):
-        """Plan one subgraph; return the words of its record."""
+        """Plan one subgraph, is_branch set; return the words of its record."""
         fb = self.fb
-        name = fb.get_vector(table, _NAME, 1)
-        self.tensors = fb.get_vector(table, _TENSORS, 4)
-        inputs = fb.get_vector(table, _INPUTS, 4)
-        outputs = fb.get_vector(table, _OUTPUTS, 4)
-        self.operators = fb.get_vector(table, _OPERATORS, 4)
+        name, self.tensors, inputs, outputs, self.operators = open_subgraph(fb, table)
         self.blocks = []
         self.index = -1
         if fb.damaged:

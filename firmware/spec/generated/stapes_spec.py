@@ -46,6 +46,8 @@ MODEL_BLANK_UNIT = const(0)
 MODEL_ALIGNMENT = const(16)
 ARBITRATOR_LOGIT_FRACTION_BITS = const(4)
 ARBITRATOR_EFFORT_PERCENT = const(50)
+BRANCH_HEAVY = const(0)
+BRANCH_LIGHT = const(1)
 ZERO_SKIP_OPERATOR = "StapesZeroSkip"
 ZERO_SKIP_PACKED_INPUT = const(3)
 ZERO_SKIP_LSTM_INPUT = const(24)
@@ -124,7 +126,9 @@ STATUS_INDEX_TOKENS_DROPPED = const(6)
 STATUS_INDEX_JOINT_EVALUATIONS = const(7)
 STATUS_INDEX_NODES_USED = const(8)
 STATUS_INDEX_EDGES_USED = const(9)
-STATUS_INDEX_COUNT = const(10)
+STATUS_INDEX_BRANCH = const(10)
+STATUS_INDEX_LIGHT_STEPS = const(11)
+STATUS_INDEX_COUNT = const(12)
 INFO_INDEX_SUBGRAPH = const(0)
 INFO_INDEX_OPERATOR = const(1)
 INFO_INDEX_DETAIL = const(2)
@@ -143,6 +147,7 @@ ERROR_MODEL_OP = const(15)
 ERROR_MODEL_TYPE = const(16)
 ERROR_MODEL_SUBGRAPH = const(17)
 ERROR_MODEL_MEMORY = const(18)
+ERROR_MODEL_BRANCHES = const(19)
 ERROR_GRAPH_TRUNCATED = const(20)
 ERROR_GRAPH_MAGIC = const(21)
 ERROR_GRAPH_VERSION = const(22)
@@ -356,6 +361,12 @@ ERRORS = {
         "user",
         "the model needs more memory than the board has",
         "use a smaller model",
+    ),
+    19: (
+        "model_branches",
+        "user",
+        "the model's encoders and its arbitrator do not fit each other",
+        "convert it again with this version of Stapes",
     ),
     20: (
         "graph_truncated",

@@ -39,7 +39,7 @@ class FloatRecognizer(Recognizer):
             raise UserError("no such file; it says how to search", model, "train to the end, or use --export")
         self._topology, self._parameters = saved.topology, saved.parameters
         self._context_size = saved.parameters["predictor.table"].shape[0]
-        super().__init__(str(model), grammar, kernels)
+        super().__init__(str(model), grammar, kernels=kernels)
 
     def reset(self, utterance=0) -> None:
         """Forget what was heard."""
