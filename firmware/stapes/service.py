@@ -128,12 +128,8 @@ class Service:
                 self._listener.finish()
         else:
             raise StapesError(spec.ERROR_LINK_FRAME, "", "type %d" % kind)
-        if self._recognizer:
-            for record in self._recognizer.take_records():
-                time_ms = record["step"] * spec.FRONTEND_STEP_MS
-                self._send_event(kinds.Event(kinds.TRACE, time_ms, trace=record))
-        while self._listener and self._listener.waiting:
-            self._send_event(self._listener.take())
+        if self._listener:
+            self._send_news()
 
     def _hello(self):
         if self._recognizer is None:
@@ -174,6 +170,13 @@ class Service:
         self._listener.accept(self._audio if length == _AUDIO_BYTES else self._audio[:length], length // 2)
         self._taken += length // 2
         self._grant()
+
+    def _send_news(self):
+        """Send what the steps were, where the host asked for it, then what they led to."""
+        for record in self._recognizer.take_records():
+            self._send_event(kinds.Event(kinds.TRACE, record["step"] * spec.FRONTEND_STEP_MS, trace=record))
+        while self._listener.waiting:
+            self._send_event(self._listener.take())
 
     def _grant(self):
         """Tell the host how many samples, counted from START, it may send."""

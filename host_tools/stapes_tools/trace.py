@@ -17,7 +17,7 @@ from .transcript import Transcript
 
 FORMAT = "stapes-trace"
 VERSION = 1
-BRANCHES = ("heavy", "light")
+BRANCHES = {spec.BRANCH_HEAVY: "heavy", spec.BRANCH_LIGHT: "light"}
 _STEP_MS = spec.FRONTEND_STEP_MS
 
 
@@ -98,7 +98,7 @@ class Trace:
     def light_share(self) -> float:
         """Share of the recording's own steps that ran the light branch."""
         own = [step for step in self.steps if not step.fed_silence]
-        return sum(step.branch == BRANCHES[1] for step in own) / max(1, len(own))
+        return sum(step.branch == BRANCHES[spec.BRANCH_LIGHT] for step in own) / max(1, len(own))
 
 
 def trace_of(
@@ -143,13 +143,13 @@ def trace_of(
 
 
 def _step(record: Mapping, clock_hz: int | None, work: Work | None, audio_ms: int) -> Step:
-    light, joints, end_ms = record["branch"], record["joints"], record["step"] * _STEP_MS
+    branch, joints, end_ms = record["branch"], record["joints"], record["step"] * _STEP_MS
     return Step(
         end_ms - _STEP_MS,
         end_ms,
-        BRANCHES[light],
+        BRANCHES[branch],
         round(record["us"] * clock_hz / 1e6) if clock_hz and record["us"] is not None else None,
-        work.encoder(1, light) + work.search(joints) if work else None,
+        work.encoder(1, int(branch == spec.BRANCH_LIGHT)) + work.search(joints) if work else None,
         record["tokens"],
         record["blanks"],
         joints,

@@ -80,7 +80,9 @@ def _draw_costs(axes, trace: Trace) -> None:
     colours = [_COLOURS[step.branch] for step in trace.steps]
     axes.bar(starts, [cost / 1000 for cost in trace.costs()], _STEP_S, align="edge", color=colours)
     if trace.clock_hz:
-        axes.axhline(trace.clock_hz * _STEP_S / 1000, color="0.3", lw=1, ls="--")
+        label = f"real time at {trace.clock_hz / 1e6:g} MHz"
+        axes.axhline(trace.clock_hz * _STEP_S / 1000, color="0.3", lw=1, ls="--", label=label)
+        axes.legend(loc="lower right", fontsize=8)
     axes.set_ylabel(f"thousand\n{trace.unit}")
     axes.grid(alpha=0.3, axis="y")
 

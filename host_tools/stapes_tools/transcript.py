@@ -8,7 +8,7 @@ from stapes import event as kinds
 from stapes.event import Event
 
 from .device.host import HostSession
-from .device.session import Order, Progress, Session
+from .device.session import PLAIN, Order, Progress, Session
 from .lattice.lattice import Lattice, parse
 
 
@@ -63,7 +63,7 @@ def transcribe(
     session: Session | HostSession,
     watch: Iterable = (),
     progress: Progress = lambda _: None,
-    order: Order = Order(),
+    order: Order = PLAIN,
 ) -> Transcript:
     """Recognise one recording.
 

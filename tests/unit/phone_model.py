@@ -7,8 +7,8 @@ from stapes_tools.convert.write import model_bytes, random_calibration, random_t
 from stapes_tools.grammar.units import UNITS
 
 
-def phone_model(seed: int = 1, units: tuple[str, ...] = UNITS) -> bytes:
-    """A small .tflite with random weights; equal seeds give equal files."""
-    topology = random_topology(units=len(units))
+def phone_model(seed: int = 1, units: tuple[str, ...] = UNITS, **changes) -> bytes:
+    """A small .tflite with random weights; equal seeds give equal files. changes: fields of Topology."""
+    topology = random_topology(units=len(units), **changes)
     parameters = random_parameters(topology, seed)
     return model_bytes(quantise(topology, parameters, random_calibration(seed)), Metadata(units), "test")

@@ -145,7 +145,8 @@ def _check_plot(plot: Path, grammar: Path | None, folder: Folder) -> None:
 
 
 def _draw(rows: list[Row], plot: Path, sweep: bool, title: str) -> None:
-    from ..evaluate import effort_plot, plot as acceptance_plot
+    from ..evaluate import effort_plot
+    from ..evaluate import plot as acceptance_plot
 
     try:
         (effort_plot if sweep else acceptance_plot).draw(rows, plot, title)

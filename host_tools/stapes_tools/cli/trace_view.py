@@ -37,7 +37,7 @@ def table(trace: Trace) -> Table:
 
 
 def _branches(steps: Sequence[Step]) -> Text:
-    """Full signs for the heavy branch, faint ones for the light; dim where silence was fed after the recording's end."""
+    """Full signs for the heavy branch, faint ones for the light; dim where silence was fed after the end."""
     text = Text()
     for step in steps:
         sign, colour = _SIGNS[step.branch]
@@ -63,4 +63,5 @@ def notes(trace: Trace) -> Iterator[str]:
     if own and any(trace.costs()):
         seconds = 30 * len(own) / 1000
         costs = [cost for cost, step in zip(trace.costs(), trace.steps, strict=True) if not step.fed_silence]
-        yield f"{sum(costs) / seconds / 1e6:.2f} million {trace.unit} per second of audio, at most {max(costs):,} in a step"
+        mean = f"{sum(costs) / seconds / 1e6:.2f} million {trace.unit} per second of audio"
+        yield f"{mean}, at most {max(costs):,} in a step"

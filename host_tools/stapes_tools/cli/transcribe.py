@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from ..audio import read_recording
 from ..convert.work import Work, work_of
 from ..device.opening import check_target, is_port, open_session
-from ..device.session import Order
+from ..device.session import PLAIN, Order
 from ..errors import TRAIN_TOOLS, UserError
 from ..grammars import compiled
 from ..lattice.formats import as_json, form_of, write_lattice
@@ -55,7 +55,9 @@ MODEL_HELP = "Acoustic model (.tflite); default: models/coffee for coffee gramma
     metavar="[FILE.json]",
     help="Show which branch ran and what each step cost; after FILE: write it as JSON.",
 )
-@click.option("--trace-plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw log-mel, branch and cost.")
+@click.option(
+    "--trace-plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw log-mel, branch and cost."
+)
 @click.option("--nbest", type=click.IntRange(0), default=0, metavar="N", help="Show the N best hypotheses.")
 @click.pass_context
 def transcribe(
@@ -165,7 +167,7 @@ def recognise(
     grammar: Path,
     show: bool,
     speed: float | None = None,
-    order: Order = Order(),
+    order: Order = PLAIN,
 ) -> Heard:
     """Run one recording, live on the terminal if show.
 

@@ -36,8 +36,8 @@ class Row:
     ("" without weights); what DECODE expands is its own and not the layer's. weight_bytes are what they
     take in the file, constant_bytes all its constants; multiplications counts multiplications by a weight
     in one invocation, zeros included, multiplications_done those that packed weights leave of them; work is
-    what the result needs (_work). place: of its result, None where the board refuses the model; refusal: why the board does not run
-    this operator.
+    what the result needs (_work).
+    place: of its result, None where the board refuses the model; refusal: why the board does not run this operator.
     """
 
     subgraph: str

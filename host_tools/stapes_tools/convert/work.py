@@ -30,7 +30,7 @@ class Work:
         return steps * self.arbitrator + (steps - light_steps) * self.heavy + light_steps * self.light
 
     def search(self, joint_evaluations: int) -> int:
-        """Of joint and predictor. The predictor's rows are kept from step to step: counted are the most there can be."""
+        """Of joint and predictor, as if no row of the predictor were kept from step to step."""
         return joint_evaluations * (self.joint + self.predictor)
 
     def saved(self, steps: int, light_steps: int) -> float:
@@ -61,5 +61,7 @@ def work_of_rows(rows: Iterable[Row]) -> Work:
     """The same from what describe has found."""
     rows = list(rows)
     parts = {row.subgraph for row in rows}
-    names = (HEAVY, LIGHT, ARBITRATOR, "predictor", "joint")
-    return Work(*(totals(rows, name).work for name in names), {LIGHT, ARBITRATOR} <= parts)
+    heavy, light, arbitrator, predictor, joint = (
+        totals(rows, name).work for name in (HEAVY, LIGHT, ARBITRATOR, "predictor", "joint")
+    )
+    return Work(heavy, light, arbitrator, predictor, joint, {LIGHT, ARBITRATOR} <= parts)

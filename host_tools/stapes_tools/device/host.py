@@ -14,7 +14,7 @@ from stapes.listener import Listener
 from stapes.trace import TracedRecognizer
 
 from .. import kernels
-from .session import Order, Progress, board_fault
+from .session import PLAIN, Order, Progress, board_fault
 
 
 class HostSession:
@@ -71,7 +71,7 @@ class HostSession:
         return self.about
 
     def recognise(
-        self, samples: np.ndarray, progress: Progress = lambda _: None, order: Order = Order()
+        self, samples: np.ndarray, progress: Progress = lambda _: None, order: Order = PLAIN
     ) -> Iterator[Event]:
         """Yield the events of a recording's first utterance, statistics last.
 

@@ -51,7 +51,7 @@ class Order:
         return wanted | ({"trace": True} if self.trace else {})
 
 
-_PLAIN = Order()
+PLAIN = Order()
 
 
 def board_fault(code: int, where: str, detail: str = "") -> StapesError:
@@ -150,7 +150,7 @@ class Session:
         self._heard = self._heard.partition(b"\0")[2]
 
     def recognise(
-        self, samples: np.ndarray, progress: Progress = lambda _: None, order: Order = _PLAIN
+        self, samples: np.ndarray, progress: Progress = lambda _: None, order: Order = PLAIN
     ) -> Iterator[Event]:
         """Send a recording; yield the events of its first utterance, statistics last.
 

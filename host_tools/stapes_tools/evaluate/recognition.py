@@ -24,7 +24,6 @@ from .silence import first_silent_step
 
 _CHUNK = 4  # recordings handed to a process at a time
 _FREE_LATTICE_BYTES = 1 << 18
-LIGHT = 1  # of status_index.branch; 0 is the heavy branch
 
 
 @dataclass(frozen=True)
@@ -203,9 +202,9 @@ def _hear_steps(recognizer: Recognizer, samples: array, silent: int) -> Steps | 
             branches.append(status[spec.STATUS_INDEX_BRANCH])
     return Steps(
         len(branches),
-        branches.count(LIGHT),
+        branches.count(spec.BRANCH_LIGHT),
         len(branches[silent:]),
-        branches[silent:].count(LIGHT),
+        branches[silent:].count(spec.BRANCH_LIGHT),
         status[spec.STATUS_INDEX_JOINT_EVALUATIONS],
     )
 
