@@ -29,9 +29,9 @@ class TracedRecognizer(Recognizer):
 
         Returns:
             list of dict: step (1 is the utterance's first); branch, as the specification numbers them; tokens,
-            active in the search; blanks, steps since the best token's last unit; joints, evaluations of the joint in this step; us,
-            microseconds from the step's samples to its search, None without a clock; words, the best hypothesis,
-            where this step changed it.
+            active in the search; blanks, steps since the best token's last unit; joints, evaluations of the joint
+            in this step; us, microseconds from the step's samples to its search, None without a clock; words, the
+            best hypothesis, where this step changed it.
         """
         records, self._records = self._records, []
         return records
