@@ -28,12 +28,12 @@ def draw(rows: Sequence[Row], path: Path, title: str) -> None:
     _draw_heavy(accuracy, rows)
     accuracy.set_title(title, fontsize=10)
     accuracy.set(xlabel="million multiplications per second of audio", ylabel="commands accepted, %")
-    accuracy.set_xlim(left=0)
+    accuracy.set_xlim(0, 1.06 * accuracy.get_xlim()[1])
     shares.set_title("which branch ran", fontsize=10)
     shares.set(xlabel="effort, %", ylabel="share, %", xlim=(-3, 103))
     for axes in (accuracy, shares):
         axes.grid(alpha=0.3)
-        axes.legend(loc="best", fontsize=8)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=8, frameon=False)
     figure.savefig(path, format="png")
 
 
