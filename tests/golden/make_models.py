@@ -12,6 +12,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "kernels"))
 
 from model_audio import audio_operators  # noqa: E402  (beside the kernels' tests)
+from model_branches import branched  # noqa: E402
 from model_int4 import int4_layers  # noqa: E402
 from model_packed import packed_layers, packed_lstm  # noqa: E402
 from model_whole import whole  # noqa: E402
@@ -23,6 +24,7 @@ MODELS = {
     "packed": packed_layers,
     "audio_operators": audio_operators,
     "packed_lstm": packed_lstm,
+    "branches": lambda: branched(3),
 }
 
 

@@ -94,7 +94,7 @@ class Utterance:
         chunk = self.samples.piece(2 * CHUNK * (index * index % 4), 2 * CHUNK)
         features = self.state.piece(self.input, spec.FRONTEND_FEATURE_SIZE)
         if self.recorder.call("frontend_apply", self.front, chunk, features):
-            self.recorder.call("model_invoke", self.state, self.model, self.encoder)
+            self.recorder.call("encoder_step", self.state, self.model, spec.ARBITRATOR_EFFORT_PERCENT)
             self.recorder.call("decoder_step", self.decoder, self.state, self.model, self.graph)
 
     def report(self, revision):

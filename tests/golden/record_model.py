@@ -1,8 +1,11 @@
 """Traces of the interpreter: models with every operator over random steps, and faults."""
 
+import binascii
 import random
 import struct
 from pathlib import Path
+
+import stapes_spec as spec
 
 MODELS = Path(__file__).parent / "models"
 STEPS = 6
@@ -50,6 +53,45 @@ def steps(file, names=("encoder", "predictor", "lstm")):
     return record
 
 
+def branches(recorder):
+    """Two encoders and an arbitrator: which one runs at efforts that change, what comes out, and strange efforts."""
+    source = random.Random("branches")
+    model, info = recorder.data((MODELS / "branches.tflite").read_bytes()), recorder.zeros(16)
+    state = recorder.sized("model_size", model, info)
+    recorder.call("model_size", model, info)
+    recorder.call("model_init", state, model, info)
+    recorder.expect(state)
+    index = recorder.call("model_subgraph", state, model, recorder.data(b"encoder_light"))
+    places = [recorder.call("model_tensor", state, model, index, output, 0) for output in (0, 1)]
+    size = recorder.call("model_tensor_size", state, model, index, 0, 0)
+    for effort in (50, 0, 100, -1, 101, 30, 80):
+        for _ in range(4):
+            recorder.write(state, places[0], source.randbytes(size))
+            recorder.call("encoder_step", state, model, effort)
+            recorder.expect(state, places[1], size)
+    for effort in range(101):
+        recorder.call("encoder_step", state, model, effort)
+    recorder.expect(state)
+
+
+def branch_faults(recorder):
+    """Branches that do not fit each other: a part has another name, or a scale of 1/16 is 1/8."""
+    content = (MODELS / "branches.tflite").read_bytes()
+    model, info = recorder.data(content), recorder.zeros(16)
+    changes = [(content.index(name), b"?") for name in (b"encoder_light", b"arbitrator")]
+    scale = struct.pack("<f", 1 / 16)
+    places = [at for at in range(0, len(content), 4) if content[at : at + 4] == scale]
+    changes += [(at, struct.pack("<f", 1 / 8)) for at in places]
+    crc = content.index(spec.MAGIC_METADATA.encode()) + spec.METADATA_FILE_CRC_OFFSET
+    for at, value in changes:
+        recorder.write(model, at, value)
+        recorder.write(model, crc, bytes(4))
+        recorder.write(model, crc, struct.pack("<I", binascii.crc32(model.buffer)))
+        recorder.call("model_size", model, info)
+        recorder.expect(info)
+        recorder.write(model, at, content[at : at + len(value)])
+
+
 def faults(recorder):
     """What the interpreter must refuse: cut and changed files, a small state, strange arguments."""
     content = (MODELS / "every_operator.tflite").read_bytes()
@@ -82,5 +124,7 @@ TRACES = {
     "model_packed": steps("packed.tflite", ["encoder"]),
     "model_audio_operators": steps("audio_operators.tflite", ["classifier"]),
     "model_packed_lstm": steps("packed_lstm.tflite", ["encoder"]),
+    "model_branches": branches,
+    "model_branch_faults": branch_faults,
     "model_faults": faults,
 }

@@ -12,13 +12,13 @@ def _const(graph, rng, shape, rows, x_scale, axis=0):
     return w, bias
 
 
-def encoder(builder, rng, channels=4, width=3, early_state=False):
+def encoder(builder, rng, channels=4, width=3, early_state=False, name="encoder"):
     """A causal depthwise layer, a pointwise layer and a residual connection.
 
     early_state: the next state is taken before the old one is last read, so that it cannot be
     written in place.
     """
-    graph = builder.graph("encoder")
+    graph = builder.graph(name)
     scale = {"scale": 1 / 16, "zero_point": 0}
     x = graph.tensor([1, 1, 1, channels], **scale)
     state = graph.tensor([1, 1, width - 1, channels], **scale)
@@ -42,6 +42,7 @@ def encoder(builder, rng, channels=4, width=3, early_state=False):
     graph.conv(deep, *weights, wide, fusedActivationFunction=1)
     graph.add(wide, x, out)
     graph.subgraph.inputs, graph.subgraph.outputs = [x, state], [out, following]
+    return graph
 
 
 def predictor(builder, rng, channels=4, units=3):

@@ -34,8 +34,8 @@ def align8(value):
 
 def open_subgraph(fb, table):
     """Return a subgraph's vectors: name, tensors, inputs, outputs, operators; what is wrong with them is left in fb."""
-    name = fb.get_vector(table, _NAME, 1)
-    return (name, *[fb.get_vector(table, field, 4) for field in (_TENSORS, _INPUTS, _OUTPUTS, _OPERATORS)])
+    rest = [fb.get_vector(table, field, 4) for field in (_TENSORS, _INPUTS, _OUTPUTS, _OPERATORS)]
+    return [fb.get_vector(table, _NAME, 1)] + rest
 
 
 class Block:

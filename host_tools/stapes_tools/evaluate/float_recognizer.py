@@ -59,12 +59,18 @@ class FloatRecognizer(Recognizer):
         """Recognise all that was heard."""
         heard = features(np.concatenate(self._heard), np.frombuffer(self.model.prior, np.int16))
         search = Search(bytes(self.grammar.data), list(self._config), self._context_size)
-        for row in forward.encode(self._topology, self._parameters, heard):
+        for row in self._encode(heard):
             _check(search.step(functools.partial(self._log_probs, row)))
         lattice = search.lattice(revision=revision)
         if isinstance(lattice, int):
             _check(lattice)
         return Lattice(lattice)
+
+    def _encode(self, heard: np.ndarray) -> np.ndarray:
+        """Encoder outputs, float32 [T, joint]; with branches the arbitrator chooses."""
+        if self._topology.branching:
+            return forward.encode_branching(self._topology, self._parameters, heard)[0]
+        return forward.encode(self._topology, self._parameters, heard)
 
     def _log_probs(self, encoded: np.ndarray, context: int) -> np.ndarray:
         """int16 [units], Q5.10, after a context."""
