@@ -9,9 +9,11 @@ from ..audio import read_recording
 from ..convert.inspect import describe, totals
 from ..device.board_model import model_for_board
 from ..device.emulator import EmulatedBoard
-from ..device.opening import open_session
+from ..device.firmware import build_firmware
+from ..device.opening import EMULATED_BOARD, open_session
 from ..device.session import Progress, Session
 from ..transcript import Transcript, transcribe
+from .profile import WANTED, Profile, profile_of
 
 # Sequential reads of a quad flash at the usual 62.5 MHz. The emulator does not model the flash
 # cache, so the weights' bytes are charged at this rate on top of its cycles.
@@ -30,6 +32,8 @@ class BoardCost:
         state_bytes: RAM of the recogniser: front end, model, search, lattice.
         flash_bytes_per_step: weights read from flash, mean over the steps.
         joint_evaluations: of the whole utterance.
+        boot_ms: from power-up to the USB serial port.
+        profile: where the cycles went.
     """
 
     audio_ms: int
@@ -39,16 +43,20 @@ class BoardCost:
     flash_bytes_per_step: float
     joint_evaluations: int
     boot_ms: float
+    profile: Profile
 
     @property
     def cycles_per_step(self) -> float:
         """Mean cycles per step of 30 ms."""
         return self.cycles / self.steps
 
+    def step_ms(self, cycles: float, clock_hz: int) -> float:
+        """Milliseconds of a step of so many cycles, reading the weights from flash included, as much as on average."""
+        return 1000 * (cycles / clock_hz + self.flash_bytes_per_step / FLASH_BYTES_PER_S)
+
     def real_time_factor(self, clock_hz: int) -> float:
         """Seconds of work per second of audio: cycles at a clock, and reading the weights from flash."""
-        step_s = self.cycles_per_step / clock_hz + self.flash_bytes_per_step / FLASH_BYTES_PER_S
-        return step_s / (spec.FRONTEND_STEP_MS / 1000)
+        return self.step_ms(self.cycles_per_step, clock_hz) / spec.FRONTEND_STEP_MS
 
 
 def flash_bytes_per_step(model: bytes, steps: int, joint_evaluations: int) -> float:
@@ -82,9 +90,11 @@ def measure(
         assert isinstance(session, Session) and isinstance(session.stream, EmulatedBoard)
         board = session.stream
         about = session.connect()
+        board.sample(build_firmware(EMULATED_BOARD).elf, WANTED)
         before = board.clock()
         transcript = transcribe(samples, session, progress=progress)
         spent = board.clock() - before
+        profile = profile_of(board.samples())
         boot_ms = board.boot_nanoseconds() / 1e6
     statistics = transcript.statistics
     steps, joints = statistics["steps"], statistics["joint_evaluations"]
@@ -96,5 +106,6 @@ def measure(
         flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), steps, joints),
         joint_evaluations=joints,
         boot_ms=boot_ms,
+        profile=profile,
     )
     return cost, transcript
