@@ -1,4 +1,4 @@
-"""The loops around the matrices alone on the emulated Cortex-M0+: the assembly equals what it replaces, and its cost."""
+"""The loops around the matrices alone on the emulated Cortex-M0+: the assembly equals what it replaces; its cost."""
 
 import struct
 

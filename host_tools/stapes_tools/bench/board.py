@@ -13,6 +13,7 @@ from ..device.firmware import build_firmware
 from ..device.opening import EMULATED_BOARD, open_session
 from ..device.session import Progress, Session
 from ..transcript import Transcript, transcribe
+from .listening import hear
 from .profile import WANTED, Profile, profile_of
 
 # Sequential reads of a quad flash at the usual 62.5 MHz. The emulator does not model the flash
@@ -28,7 +29,7 @@ class BoardCost:
     Attributes:
         audio_ms: heard by the board, flushed silence included.
         steps: of 30 ms.
-        cycles: of the core, awake, from the first sample to the last event; link included.
+        cycles: of the core, awake, from the first sample to the last event; the link's included, if there was one.
         state_bytes: RAM of the recogniser: front end, model, search, lattice.
         flash_bytes_per_step: weights read from flash, mean over the steps.
         joint_evaluations: of the whole utterance.
@@ -70,6 +71,33 @@ def flash_bytes_per_step(model: bytes, steps: int, joint_evaluations: int) -> fl
     encoder = totals(rows, "encoder").constant_bytes
     joint = totals(rows, "joint").constant_bytes
     return encoder + joint * joint_evaluations / steps
+
+
+def measure_listening(recording: Path, model: Path, grammar: Path) -> tuple[BoardCost, str]:
+    """Recognise a recording that lies in the board's own flash: what a board with a microphone spends.
+
+    Args:
+        recording: 16 kHz mono.
+        model: .tflite.
+        grammar: .stg.
+    Returns:
+        (its cost, the words).
+    Raises:
+        UserError, BoardError, DeviceError: anything that is wrong.
+    """
+    heard = hear(read_recording(recording), model, grammar, build_firmware(EMULATED_BOARD))
+    steps, joints = heard.statistics["steps"], heard.statistics["joint_evaluations"]
+    cost = BoardCost(
+        audio_ms=steps * spec.FRONTEND_STEP_MS,
+        steps=steps,
+        cycles=heard.cycles,
+        state_bytes=heard.state_bytes,
+        flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), steps, joints),
+        joint_evaluations=joints,
+        boot_ms=heard.boot_ms,
+        profile=Profile(profile_of(heard.samples).stages, heard.steps),
+    )
+    return cost, heard.text
 
 
 def measure(

@@ -32,12 +32,15 @@ _OPERATORS = {
     "st_dense_rows": "matrices",
     "st_dense_int4_rows": "matrices",
     "st_dense_finish_rows": "requantisation",
+    "st_dense_finish_loop": "requantisation",
+    "st_dense_finish_naive": "requantisation",
     "depthwise_tap": "depthwise",
-    "depthwise_position": "depthwise",
+    "st_depthwise_sums": "depthwise",
     "st_op_invoke_conv": "convolution, the rest",
     "st_op_invoke_elementwise": "ADD, MUL",
-    "add_run": "ADD, MUL",
-    "add_one": "ADD, MUL",
+    "st_add_run": "ADD, MUL",
+    "st_add_one": "ADD, MUL",
+    "st_add_naive": "ADD, MUL",
     "mul_run": "ADD, MUL",
     "st_op_invoke_concatenation": "CONCATENATION",
     "st_op_invoke_strided_slice": "STRIDED_SLICE",
@@ -45,7 +48,9 @@ _OPERATORS = {
     "st_op_invoke_svdf": "SVDF",
     "st_op_invoke_lookup": "tables",
 }
-_LINK = re.compile(r"^(tud_|tusb_|tu_|dcd_|usbd_|cdcd_|_?hw_endpoint|mp_usbd|mp_hal_std|mp_hal_poll|stdio|uzlib_crc)")
+_LINK = re.compile(
+    r"^(tud_|tusb_|_?tu_|dcd_|usbd_|cdcd_|_?hw_endpoint|_prep_|mp_usbd|mp_hal_std|mp_hal_poll|stdio|mutex_|uzlib_crc)"
+)
 _PYTHON = "MicroPython"
 WANTED = (*_METHODS, _LOG_SOFTMAX, *_OPERATORS)
 
