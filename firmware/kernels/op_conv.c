@@ -5,6 +5,7 @@
 #include "st_dense.h"
 
 #include "st_dense_int4.h"
+#include "st_depthwise.h"
 #include "st_fixed.h"
 #include "st_zero_skip.h"
 
@@ -166,15 +167,33 @@ ST_HOT static void depthwise_tap(const st_record_conv_t *op, const int8_t *row, 
     }
 }
 
+/* Whether the kernel's taps lie behind each other, none in the padding. */
+static int is_one_row(const st_record_conv_t *op, int32_t top, int32_t left) {
+    return op->y_depth == op->x_depth && op->kernel_height == 1 && op->dilation_width == 1 &&
+           op->kernel_width <= ST_DEPTHWISE_MAX_TAPS && top >= 0 && top < op->x_height && left >= 0 &&
+           left + op->kernel_width <= op->x_width;
+}
+
+static void depthwise_row(const st_memory_t *memory, const st_record_conv_t *op, const int8_t *row, int8_t *y) {
+    uint32_t depth = (uint32_t)op->y_depth;
+    uint32_t *sums = st_write_at(memory, op->scratch);
+    st_depthwise_t taps = {row, (const int8_t *)memory->file + op->weights, sums, depth, (uint32_t)op->kernel_width,
+                           op->x_zero};
+    st_dense_channel_t channel = st_dense_channels(memory, op);
+    st_depthwise_sums(&taps);
+    st_dense_finish_rows(&channel, (const int32_t *)sums, depth, op, y);
+}
+
 static void depthwise_position(const st_memory_t *memory, const st_record_conv_t *op, const int8_t *x, int32_t top,
                                int32_t left, int8_t *y) {
+    if (is_one_row(op, top, left)) {
+        depthwise_row(memory, op, input_row(op, x, top, left), y);
+        return;
+    }
     uint32_t *sums = st_write_at(memory, op->scratch);
     const int8_t *weights = (const int8_t *)memory->file + op->weights;
     st_dense_channel_t channel = st_dense_channels(memory, op);
-    channel.bias = NULL; /* the sums start with it */
-    for (int32_t c = 0; c < op->y_depth; c++) {
-        sums[c] = op->bias ? st_read_u32(memory->file + op->bias + 4 * c) : 0;
-    }
+    memset(sums, 0, 4 * (size_t)op->y_depth);
     for (int32_t i = 0; i < op->kernel_height; i++) {
         for (int32_t j = 0; j < op->kernel_width; j++) {
             const int8_t *row = input_row(op, x, top + i * op->dilation_height, left + j * op->dilation_width);

@@ -1,14 +1,13 @@
 /* ADD and MUL of two int8 tensors; either may be repeated along dimensions in which it has one element.
  *
- * Reference: tensorflow/lite/micro/kernels/add_common.cc, reference/add.h (left shift 20), mul_common.cc and
- * reference/integer_ops/mul.h. */
+ * Reference: st_add.h; tensorflow/lite/micro/kernels/mul_common.cc, reference/integer_ops/mul.h. */
+#include "st_add.h"
 #include "st_fixed.h"
 #include "st_op.h"
 
 #define OPTIONS_ADD (11)
 #define OPTIONS_MUL (21)
 #define FIELD_ACTIVATION (0)
-#define LEFT_SHIFT (20)
 #define MAX_SHIFT (30)
 
 /* Loops from the innermost one; successive dimensions that both tensors run through alike are one loop. */
@@ -30,7 +29,7 @@ static st_status_t load_add_scales(st_plan_t *plan, record_elementwise_t *record
     st_real_t twice_max = st_real_from_scale(ST_MAX(a, b)); /* positive floats order like their bits */
     st_real_t y_real = st_real_from_scale(y->scale);
     twice_max.exponent += 1;
-    y_real.exponent += LEFT_SHIFT;
+    y_real.exponent += ST_ADD_LEFT_SHIFT;
     record->a_scale = st_quantize_ratio(st_real_from_scale(a), twice_max);
     record->b_scale = st_quantize_ratio(st_real_from_scale(b), twice_max);
     return st_op_multiplier(plan, y, twice_max, y_real, 0, &record->y_scale);
@@ -114,67 +113,55 @@ st_status_t st_op_prepare_elementwise(st_plan_t *plan) {
     return st_op_close(plan, status, at, &record.head, sizeof(record));
 }
 
-/* value * 2^20 * multiplier * 2^(shift - 31), rounded as st_multiply_by_quantized_multiplier does.
- * A value of 9 bits leaves room to do without 64-bit products: multiplier = high * 2^11 + low. */
-static inline int32_t scaled(int32_t value, st_multiplier_t scale) {
-    int32_t low = value * (scale.multiplier & 0x7FF);
-    int32_t rounded = low >= 0 ? (low + 0x400) >> 11 : -((0x400 - low) >> 11);
-    return st_rounding_divide_by_pot(value * (scale.multiplier >> 11) + rounded, -scale.shift);
-}
-
-/* What a run needs of a record, copied: bytes that are written might be the record's, for all that C knows. */
-typedef struct {
-    int32_t a_zero, b_zero, y_zero, low, high; /* low, high: before y_zero is added */
-    st_multiplier_t y_scale;
-    uint32_t a_step, b_step;
-} run_t;
-
-static inline run_t run_of(const record_elementwise_t *op) {
-    run_t run = {op->a_zero,  op->b_zero,     op->y_zero,     op->y_low - op->y_zero, op->y_high - op->y_zero,
-                 op->y_scale, op->a_step[0], op->b_step[0]};
-    return run;
-}
-
-static inline int8_t finish(run_t run, int32_t value) {
-    value = st_multiply_by_quantized_multiplier(value, run.y_scale.multiplier, run.y_scale.shift);
-    return (int8_t)(st_clamp(value, run.low, run.high) + run.y_zero);
-}
-
-ST_HOT static void add_run(const record_elementwise_t *op, const int8_t *a, const int8_t *b, int8_t *y) {
-    const run_t run = run_of(op);
-    const st_multiplier_t a_scale = op->a_scale;
-    const st_multiplier_t b_scale = op->b_scale;
+ST_HOT static void mul_run(const record_elementwise_t *op, const int8_t *a, const int8_t *b, int8_t *y) {
+    /* Copied: bytes that are written might be the record's, for all that C knows. */
+    const int32_t a_zero = op->a_zero, b_zero = op->b_zero, y_zero = op->y_zero;
+    const int32_t low = op->y_low - y_zero, high = op->y_high - y_zero;
+    const st_multiplier_t scale = op->y_scale;
+    const uint32_t a_step = op->a_step[0], b_step = op->b_step[0];
     for (const int8_t *end = y + op->count[0]; y != end; y++) {
-        *y = finish(run, scaled(*a - run.a_zero, a_scale) + scaled(*b - run.b_zero, b_scale));
-        a += run.a_step;
-        b += run.b_step;
+        int32_t product = (*a - a_zero) * (*b - b_zero);
+        int32_t value = st_multiply_by_quantized_multiplier(product, scale.multiplier, scale.shift);
+        *y = (int8_t)(st_clamp(value, low, high) + y_zero);
+        a += a_step;
+        b += b_step;
     }
 }
 
-ST_HOT static void mul_run(const record_elementwise_t *op, const int8_t *a, const int8_t *b, int8_t *y) {
-    const run_t run = run_of(op);
-    for (const int8_t *end = y + op->count[0]; y != end; y++) {
-        *y = finish(run, (*a - run.a_zero) * (*b - run.b_zero));
-        a += run.a_step;
-        b += run.b_step;
+static st_add_t add_of(const record_elementwise_t *op) {
+    st_add_t add = {0, 0, 0, op->y_low, op->y_high, op->a_zero, op->b_zero, op->y_zero, op->a_scale, op->b_scale,
+                    op->y_scale, 0};
+    st_add_prepare(&add);
+    return add;
+}
+
+/* The innermost loop. add: NULL for MUL. */
+static void run(const record_elementwise_t *op, const st_add_t *add, const int8_t *a, const int8_t *b, int8_t *y) {
+    if (add == NULL) {
+        mul_run(op, a, b, y);
+    } else if (add->is_quick && op->a_step[0] == 1 && op->b_step[0] == 1) {
+        st_add_run(add, a, b, y, op->count[0]);
+    } else {
+        st_add_naive(add, a, op->a_step[0], b, op->b_step[0], y, op->count[0]);
     }
 }
 
 void st_op_invoke_elementwise(const st_memory_t *memory, const st_record_t *record) {
     const record_elementwise_t *op = (const record_elementwise_t *)record;
+    const int8_t *a = st_read_at(memory, op->a);
+    const int8_t *b = st_read_at(memory, op->b);
     int8_t *y = st_write_at(memory, op->y);
+    st_add_t sum;
+    const st_add_t *add = NULL;
+    if (op->head.kind == ST_OP_ADD) {
+        sum = add_of(op);
+        add = &sum;
+    }
     for (uint32_t i = 0; i < op->count[3]; i++) {
         for (uint32_t j = 0; j < op->count[2]; j++) {
             for (uint32_t k = 0; k < op->count[1]; k++) {
-                const int8_t *a = st_read_at(memory, op->a);
-                const int8_t *b = st_read_at(memory, op->b);
-                a += i * op->a_step[3] + j * op->a_step[2] + k * op->a_step[1];
-                b += i * op->b_step[3] + j * op->b_step[2] + k * op->b_step[1];
-                if (op->head.kind == ST_OP_ADD) {
-                    add_run(op, a, b, y);
-                } else {
-                    mul_run(op, a, b, y);
-                }
+                run(op, add, a + i * op->a_step[3] + j * op->a_step[2] + k * op->a_step[1],
+                    b + i * op->b_step[3] + j * op->b_step[2] + k * op->b_step[1], y);
                 y += op->count[0];
             }
         }

@@ -99,6 +99,10 @@ int32_t st_dense_dot(const int8_t *weights, const int32_t *column, uint32_t dept
                                        : st_dense_dot_naive(weights, column, depth);
 }
 
+ST_HOT int32_t st_dense_scale(int32_t sum, int32_t multiplier, int32_t shift) {
+    return st_multiply_by_quantized_multiplier(sum, multiplier, shift);
+}
+
 ST_HOT int8_t st_dense_requantize(int32_t sum, int32_t multiplier, int shift, const st_record_conv_t *op) {
     int32_t scaled = st_multiply_by_quantized_multiplier(sum, multiplier, shift);
     /* Limits less the zero point: the sum of scaled value and zero point may not fit int32. */
@@ -115,8 +119,8 @@ static inline uint32_t bias_word(const uint8_t *bias) {
     return word;
 }
 
-ST_HOT void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint32_t count,
-                                 const st_record_conv_t *op, int8_t *y) {
+void st_dense_finish_naive(st_dense_channel_t *channel, const int32_t *sums, uint32_t count,
+                           const st_record_conv_t *op, int8_t *y) {
     st_dense_channel_t next = *channel;
     int32_t zero = op->y_zero;
     int32_t low = op->y_low - zero; /* st_dense_requantize says why */
@@ -127,13 +131,39 @@ ST_HOT void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sum
             sum = (int32_t)((uint32_t)sum + bias_word(next.bias));
             next.bias += 4;
         }
-        int32_t scaled = st_multiply_by_quantized_multiplier(sum, *next.multipliers, *next.shifts);
+        int32_t scaled = st_dense_scale(sum, *next.multipliers, *next.shifts);
         *y++ = (int8_t)(st_clamp(scaled, low, high) + zero);
         next.multipliers += next.step;
         next.shifts += next.step;
     }
     *channel = next;
 }
+
+#if defined(__ARM_ARCH_6M__)
+
+void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint32_t count, const st_record_conv_t *op,
+                          int8_t *y) {
+    if (channel->bias == NULL || ((uint32_t)(uintptr_t)channel->bias & 3u) != 0 || channel->step != 1 || count == 0) {
+        st_dense_finish_naive(channel, sums, count, op, y);
+        return;
+    }
+    int32_t zero = op->y_zero;
+    st_dense_finish_t rows = {sums, channel->bias, channel->multipliers, channel->shifts, sums + count, zero,
+                              op->y_low - zero, op->y_high - zero, y};
+    st_dense_finish_loop(&rows);
+    channel->bias += 4 * count;
+    channel->multipliers += count;
+    channel->shifts += count;
+}
+
+#else
+
+void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint32_t count, const st_record_conv_t *op,
+                          int8_t *y) {
+    st_dense_finish_naive(channel, sums, count, op, y);
+}
+
+#endif
 
 ST_HOT void st_dense_rows(const st_memory_t *memory, const st_record_conv_t *op, int32_t *column, uint32_t depth,
                           int8_t *y) {

@@ -68,4 +68,24 @@ static inline int8_t st_dense_finish(st_dense_channel_t *channel, int32_t sum, c
 void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint32_t count, const st_record_conv_t *op,
                           int8_t *y);
 
+/* The plain loop behind it, and what the Cortex-M0+ does instead where bias and step allow it. */
+void st_dense_finish_naive(st_dense_channel_t *channel, const int32_t *sums, uint32_t count,
+                           const st_record_conv_t *op, int8_t *y);
+
+/* Arguments of st_dense_finish_loop, which reads them in this order. */
+typedef struct {
+    const int32_t *sums;
+    const uint8_t *bias; /* aligned to 4 */
+    const int32_t *multipliers;
+    const int8_t *shifts;
+    const int32_t *end; /* of the sums, of which there is at least one */
+    int32_t zero, low, high; /* of y; the limits less the zero point */
+    int8_t *y;
+} st_dense_finish_t;
+
+void st_dense_finish_loop(const st_dense_finish_t *rows);
+
+/* st_multiply_by_quantized_multiplier, as a function. */
+int32_t st_dense_scale(int32_t sum, int32_t multiplier, int32_t shift);
+
 #endif

@@ -11,6 +11,7 @@ INTENT = spec.EVENT_KIND_INTENT
 OVERRUN = spec.EVENT_KIND_OVERRUN
 ERROR = spec.EVENT_KIND_ERROR
 STATISTICS = spec.EVENT_KIND_STATISTICS
+TRACE = spec.EVENT_KIND_TRACE
 
 NAMES = {
     LISTENING: "listening",
@@ -22,6 +23,7 @@ NAMES = {
     OVERRUN: "overrun",
     ERROR: "error",
     STATISTICS: "statistics",
+    TRACE: "trace",
 }
 
 
@@ -37,6 +39,7 @@ class Event:
         slots: dict, slot name to spoken words (INTENT); empty when not understood.
         error: StapesError (ERROR).
         statistics: dict of int (STATISTICS): steps, light_steps, tokens_dropped, joint_evaluations, bytes.
+        trace: dict (TRACE): what one step ran and took, see trace.TracedRecognizer; only the service raises it.
     """
 
     def __init__(self, kind, time_ms, **details):
@@ -48,6 +51,7 @@ class Event:
         self.slots = details.get("slots")
         self.error = details.get("error")
         self.statistics = details.get("statistics")
+        self.trace = details.get("trace")
 
     @property
     def name(self):

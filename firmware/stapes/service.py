@@ -12,7 +12,7 @@ from stapes.errors import StapesError
 from stapes.lattice import LatticeError
 from stapes.link import FrameReader, FrameWriter
 from stapes.listener import Listener
-from stapes.recognizer import Recognizer
+from stapes.trace import TracedRecognizer
 
 try:
     from select import POLLIN, poll
@@ -20,6 +20,14 @@ try:
     import micropython
 except ImportError:
     micropython = None
+
+try:
+    from machine import freq as clock_hz
+except ImportError:
+
+    def clock_hz():
+        return None
+
 
 _IDLE_MS = 60000
 _AUDIO_BYTES = 2 * spec.FRAME_AUDIO_SAMPLES
@@ -120,12 +128,12 @@ class Service:
                 self._listener.finish()
         else:
             raise StapesError(spec.ERROR_LINK_FRAME, "", "type %d" % kind)
-        while self._listener and self._listener.waiting:
-            self._send_event(self._listener.take())
+        if self._listener:
+            self._send_news()
 
     def _hello(self):
         if self._recognizer is None:
-            self._recognizer = Recognizer(self._paths[0], grammar=self._paths[1], kernels=self._kernels)
+            self._recognizer = TracedRecognizer(self._paths[0], grammar=self._paths[1], kernels=self._kernels)
         about = {
             "board": sys.platform,
             "firmware": spec.PROJECT_VERSION,
@@ -134,6 +142,8 @@ class Service:
             "grammar": self._recognizer.grammar.where,
             "kernels": kernels.NAME,
             "bytes": self._recognizer.memory_bytes,
+            "branches": self._recognizer.model.branches,
+            "clock_hz": clock_hz(),
         }
         self._writer.send(spec.FRAME_TYPE_READY, json.dumps(about).encode())
 
@@ -141,6 +151,7 @@ class Service:
         order = json.loads(bytes(self._reader.buffer[FrameReader.PAYLOAD : self._reader.payload_end]))
         if "effort" in order:
             self._set_effort(order["effort"])
+        self._recognizer.tracing = order.get("trace", False)
         self._recognizer.reset(order["utterance"])
         self._listener = Listener(self._recognizer, single=True)
         self._taken = 0
@@ -160,6 +171,13 @@ class Service:
         self._taken += length // 2
         self._grant()
 
+    def _send_news(self):
+        """Send what the steps were, where the host asked for it, then what they led to."""
+        for record in self._recognizer.take_records():
+            self._send_event(kinds.Event(kinds.TRACE, record["step"] * spec.FRONTEND_STEP_MS, trace=record))
+        while self._listener.waiting:
+            self._send_event(self._listener.take())
+
     def _grant(self):
         """Tell the host how many samples, counted from START, it may send."""
         self._writer.send(spec.FRAME_TYPE_CREDIT, struct.pack("<I", self._taken + spec.FRAME_WINDOW_SAMPLES))
@@ -175,6 +193,8 @@ class Service:
             details["intent"], details["slots"] = event.intent, event.slots
         elif event.kind == kinds.STATISTICS:
             details = event.statistics
+        elif event.kind == kinds.TRACE:
+            details["trace"] = event.trace
         elif event.kind == kinds.LATTICE:
             details["bytes"] = len(event.lattice.data)
         header = struct.pack(spec.EVENT_STRUCT, event.kind, 0, 0, event.time_ms)

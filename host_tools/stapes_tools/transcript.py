@@ -8,7 +8,7 @@ from stapes import event as kinds
 from stapes.event import Event
 
 from .device.host import HostSession
-from .device.session import Progress, Session
+from .device.session import PLAIN, Order, Progress, Session
 from .lattice.lattice import Lattice, parse
 
 
@@ -18,7 +18,8 @@ class Transcript:
 
     Attributes:
         on: where it was recognised: "host", "unix", "emulator", or a port.
-        events: every event, in order.
+        events: every event, in order, but for TRACE.
+        records: of the steps, in order, where the order asked for a trace (stapes.trace).
         lattice: the final word lattice.
         intent: what was meant, or None when it was not understood.
         slots: slot name to spoken words.
@@ -27,6 +28,7 @@ class Transcript:
 
     on: str
     events: list[Event] = field(default_factory=list)
+    records: list[dict] = field(default_factory=list)
     lattice: Lattice = field(default_factory=lambda: Lattice([0], [], []))
     lattice_bytes: bytes = b""
     intent: str | None = None
@@ -40,6 +42,9 @@ class Transcript:
 
     def add(self, event: Event) -> None:
         """Take in the next event."""
+        if event.kind == kinds.TRACE:
+            self.records.append(event.trace)
+            return
         self.events.append(event)
         if event.kind == kinds.LATTICE:
             self.lattice_bytes = bytes(event.lattice.data)
@@ -58,6 +63,7 @@ def transcribe(
     session: Session | HostSession,
     watch: Iterable = (),
     progress: Progress = lambda _: None,
+    order: Order = PLAIN,
 ) -> Transcript:
     """Recognise one recording.
 
@@ -66,11 +72,12 @@ def transcribe(
         session: connected.
         watch: functions to call with each event as it comes.
         progress: called with the samples sent so far.
+        order: how to hear it.
     Raises:
         UserError, BoardError, DeviceError: what the board or the link reports.
     """
     transcript = Transcript(session.name)
-    for event in session.recognise(samples, progress):
+    for event in session.recognise(samples, progress, order):
         transcript.add(event)
         for function in watch:
             function(event)

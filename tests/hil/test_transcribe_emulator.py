@@ -1,13 +1,18 @@
 """One recording through the firmware image on the emulated RP2040: the host's lattice, bit for bit."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from stapes_tools.audio import read_recording
 from stapes_tools.device.opening import open_session
+from stapes_tools.device.session import Order
 from stapes_tools.grammars import compiled
 from stapes_tools.models import default_model
 from stapes_tools.transcript import event_as_json, transcribe
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
+from phone_model import branched_model
 
 REPO = Path(__file__).resolve().parents[2]
 ORDERS = REPO.parent / "shared" / "data" / "barista_dev"
@@ -46,3 +51,23 @@ def test_the_emulated_board_says_what_the_host_says():
     for shown in events:
         shown[-1].pop("bytes")  # buffers may be laid out otherwise
     assert events[0] == events[1]
+
+
+@pytest.mark.emulator
+@pytest.mark.xdist_group("emulator")
+def test_the_emulated_board_takes_the_same_branch_at_every_step(tmp_path):
+    model = tmp_path / "branched.tflite"
+    model.write_bytes(branched_model())
+    samples, graph = read_recording(SAMPLE), compiled(REPO / "models" / "grammars" / "lights.yaml")
+    records = {}
+    for on in ("host", "emulator"):
+        with open_session(on, model, graph) as session:
+            about = session.connect()
+            assert about["branches"]
+            records[on] = transcribe(samples, session, order=Order(effort=50, trace=True)).records
+    assert about["clock_hz"] == 125_000_000
+    spent = {branch: [r["us"] for r in records["emulator"] if r["branch"] == branch] for branch in (0, 1)}
+    assert min(map(len, spent.values())) > 3, "both branches should have run"
+    assert all(0 < us < 30_000 for times in spent.values() for us in times)
+    strip = [[{**record, "us": None} for record in found] for found in records.values()]
+    assert strip[0] == strip[1]

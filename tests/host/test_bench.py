@@ -1,17 +1,22 @@
 """The figures of `stapes bench board`, computed from counts; the counts themselves come from the emulator."""
 
+import struct
 from pathlib import Path
 
 import pytest
+import stapes_spec as spec
 from stapes_tools.bench.board import FLASH_BYTES_PER_S, BoardCost, flash_bytes_per_step
+from stapes_tools.bench.profile import Profile, per_second, profile_of, stage_of
 from stapes_tools.cli.bench import figures_of
 from stapes_tools.cli.main import main
 from stapes_tools.convert.inspect import describe, totals
 from stapes_tools.convert.write import random_model
+from stapes_tools.device.emulator import Samples
+from stapes_tools.device.link import encode_frame
 
 COST = BoardCost(
     audio_ms=3000, steps=100, cycles=375_000_000, state_bytes=80_000, flash_bytes_per_step=93_000.0,
-    joint_evaluations=250, boot_ms=15.04,
+    joint_evaluations=250, boot_ms=15.04, profile=Profile({"search": 375_000_000}, [3_000_000] * 199 + [7_980_000]),
 )  # fmt: skip
 
 
@@ -38,6 +43,48 @@ def test_figures_are_named_with_their_units():
     assert figures["joint_evaluations_per_step"] == 2.5
     assert figures["real_time_factor_125_mhz"] == 1.1
     assert figures["ram_bytes"] == 80_000
+    # At 133 MHz; and 93 KB at 31 MB/s are 3 ms.
+    assert figures["worst_step_ms"] == 63.0
+    assert figures["step_99th_percentile_ms"] == 25.6
+
+
+@pytest.mark.parametrize(
+    ("place", "stage"),
+    [
+        (("st_fft_complex", "stk_frontend_apply"), "front end"),
+        (("st_zero_skip_sums4", "st_op_invoke_conv", "stk_model_invoke"), "encoder: matrices"),
+        (("memcpy", "st_op_invoke_concatenation", "stk_model_invoke"), "encoder: CONCATENATION"),
+        (("st_op_invoke", "stk_model_invoke"), "encoder: interpreter"),
+        (("st_dense_pair", "st_dense_rows", "st_op_invoke_conv", "score", "stk_decoder_step"), "joint"),
+        (("st_log2", "st_log_softmax", "score", "stk_decoder_step"), "log-softmax"),
+        (("reach", "stk_decoder_step"), "search"),
+        (("tud_task_ext", "st_op_invoke_conv", "stk_model_invoke"), "link"),  # an interrupt
+        (("mp_execute_bytecode",), "MicroPython"),
+        (("",), "MicroPython"),
+    ],
+)
+def test_a_stage_is_told_by_the_function_and_its_callers(place, stage):
+    assert stage_of(place) == stage
+
+
+def test_a_step_lasts_from_one_credit_to_the_next():
+    """The last credit grants less than a step; credits may come in pieces."""
+    window = spec.FRAME_WINDOW_SAMPLES
+    grants = [window, window + 480, window + 960, window + 1000]
+    frames = [encode_frame(spec.FRAME_TYPE_CREDIT, k, struct.pack("<I", grant)) for k, grant in enumerate(grants)]
+    sent = [
+        (10, frames[0]),
+        (70, frames[1][:5]),
+        (75, frames[1][5:] + encode_frame(spec.FRAME_TYPE_EVENT, 9, b"event")),
+    ]
+    sent += [(300, frames[2]), (310, frames[3])]
+    profile = profile_of(
+        Samples({("reach", "stk_decoder_step"): 40, ("memset",): 60, ("expand", "stk_decoder_step"): 50}, sent)
+    )
+    assert profile.steps == [65, 225]
+    assert profile.worst_step == 225 and profile.step_99th == 225
+    assert list(profile.stages.items()) == [("search", 90), ("MicroPython", 60)]
+    assert per_second(profile.stages, 500) == {"search": 180, "MicroPython": 120}
 
 
 def test_a_missing_recording_is_one_line(capfd, tmp_path: Path):

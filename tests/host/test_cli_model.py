@@ -25,7 +25,7 @@ def test_int4_layers_are_told_from_int8_ones(capfd, tmp_path):
         assert f" {row.constant_bytes:,} " in line
     whole, four = totals(rows.values()), sum(row.weights for row in rows.values() if row.weight_bits == 4)
     assert four > whole.weights // 2
-    summary = " ".join(lines[-2:])
+    summary = " ".join(lines[-3:])
     assert f"{len(data):,} bytes; {whole.weights:,} weights" in summary
     assert f"({four:,} int4, {whole.weights - four:,} int8)" in summary
     assert re.search(r"\d+\.\d % of them zero", summary)

@@ -315,9 +315,10 @@ def invoke(memory, words):
         for i in range(op.y_height):
             for j in range(op.y_width):
                 rows = _rows(op, values, i * op.stride_height - op.pad_height, j * op.stride_width - op.pad_width)
-                sums = [wrap_i32(total + b) for total, b in zip(position(memory, op, rows), bias)]
+                sums = position(memory, op, rows)
                 if op.kind == DEPTHWISE_CONV_2D:
-                    memory.write(op.scratch, "i", sums)
+                    memory.write(op.scratch, "i", [wrap_i32(total) for total in sums])
+                sums = [wrap_i32(total + b) for total, b in zip(sums, bias)]
                 for c, total in enumerate(sums):
                     out.append(requantize(total, multipliers[c * op.step], shifts[c * op.step], op))
     memory.write(op.y, "b", out)

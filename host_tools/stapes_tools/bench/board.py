@@ -9,9 +9,12 @@ from ..audio import read_recording
 from ..convert.inspect import describe, totals
 from ..device.board_model import model_for_board
 from ..device.emulator import EmulatedBoard
-from ..device.opening import open_session
+from ..device.firmware import build_firmware
+from ..device.opening import EMULATED_BOARD, open_session
 from ..device.session import Progress, Session
 from ..transcript import Transcript, transcribe
+from .listening import hear
+from .profile import WANTED, Profile, profile_of
 
 # Sequential reads of a quad flash at the usual 62.5 MHz. The emulator does not model the flash
 # cache, so the weights' bytes are charged at this rate on top of its cycles.
@@ -26,10 +29,12 @@ class BoardCost:
     Attributes:
         audio_ms: heard by the board, flushed silence included.
         steps: of 30 ms.
-        cycles: of the core, awake, from the first sample to the last event; link included.
+        cycles: of the core, awake, from the first sample to the last event; the link's included, if there was one.
         state_bytes: RAM of the recogniser: front end, model, search, lattice.
         flash_bytes_per_step: weights read from flash, mean over the steps.
         joint_evaluations: of the whole utterance.
+        boot_ms: from power-up to the USB serial port.
+        profile: where the cycles went.
     """
 
     audio_ms: int
@@ -39,16 +44,20 @@ class BoardCost:
     flash_bytes_per_step: float
     joint_evaluations: int
     boot_ms: float
+    profile: Profile
 
     @property
     def cycles_per_step(self) -> float:
         """Mean cycles per step of 30 ms."""
         return self.cycles / self.steps
 
+    def step_ms(self, cycles: float, clock_hz: int) -> float:
+        """Milliseconds of a step of so many cycles, reading the weights from flash included, as much as on average."""
+        return 1000 * (cycles / clock_hz + self.flash_bytes_per_step / FLASH_BYTES_PER_S)
+
     def real_time_factor(self, clock_hz: int) -> float:
         """Seconds of work per second of audio: cycles at a clock, and reading the weights from flash."""
-        step_s = self.cycles_per_step / clock_hz + self.flash_bytes_per_step / FLASH_BYTES_PER_S
-        return step_s / (spec.FRONTEND_STEP_MS / 1000)
+        return self.step_ms(self.cycles_per_step, clock_hz) / spec.FRONTEND_STEP_MS
 
 
 def flash_bytes_per_step(model: bytes, steps: int, joint_evaluations: int) -> float:
@@ -62,6 +71,33 @@ def flash_bytes_per_step(model: bytes, steps: int, joint_evaluations: int) -> fl
     encoder = totals(rows, "encoder").constant_bytes
     joint = totals(rows, "joint").constant_bytes
     return encoder + joint * joint_evaluations / steps
+
+
+def measure_listening(recording: Path, model: Path, grammar: Path) -> tuple[BoardCost, str]:
+    """Recognise a recording that lies in the board's own flash: what a board with a microphone spends.
+
+    Args:
+        recording: 16 kHz mono.
+        model: .tflite.
+        grammar: .stg.
+    Returns:
+        (its cost, the words).
+    Raises:
+        UserError, BoardError, DeviceError: anything that is wrong.
+    """
+    heard = hear(read_recording(recording), model, grammar, build_firmware(EMULATED_BOARD))
+    steps, joints = heard.statistics["steps"], heard.statistics["joint_evaluations"]
+    cost = BoardCost(
+        audio_ms=steps * spec.FRONTEND_STEP_MS,
+        steps=steps,
+        cycles=heard.cycles,
+        state_bytes=heard.state_bytes,
+        flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), steps, joints),
+        joint_evaluations=joints,
+        boot_ms=heard.boot_ms,
+        profile=Profile(profile_of(heard.samples).stages, heard.steps),
+    )
+    return cost, heard.text
 
 
 def measure(
@@ -82,9 +118,11 @@ def measure(
         assert isinstance(session, Session) and isinstance(session.stream, EmulatedBoard)
         board = session.stream
         about = session.connect()
+        board.sample(build_firmware(EMULATED_BOARD).elf, WANTED)
         before = board.clock()
         transcript = transcribe(samples, session, progress=progress)
         spent = board.clock() - before
+        profile = profile_of(board.samples())
         boot_ms = board.boot_nanoseconds() / 1e6
     statistics = transcript.statistics
     steps, joints = statistics["steps"], statistics["joint_evaluations"]
@@ -96,5 +134,6 @@ def measure(
         flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), steps, joints),
         joint_evaluations=joints,
         boot_ms=boot_ms,
+        profile=profile,
     )
     return cost, transcript

@@ -1,6 +1,6 @@
-"""What a weight costs in each kernel, as a PNG."""
+"""What a weight costs in each kernel, and where a board's cycles go, as PNGs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,33 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         if row.kernel == VIPER:
             note = f"MicroPython viper loop,\nint8: {row.cycles_per_weight:.0f} cycles"
             panels[0].text(0.98, 0.5, note, transform=panels[0].transAxes, ha="right", va="center", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, format="png")
+
+
+def draw_stages(stages: Mapping[str, int], title: str, path: Path) -> None:
+    """Draw a bar per stage.
+
+    Args:
+        stages: cycles per second of audio, the most expensive first.
+        title: above them.
+        path: of the PNG.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 0.27 * len(stages) + 1.2), dpi=120)
+    axes = figure.subplots()
+    shares = [cycles / 1e6 for cycles in stages.values()]
+    axes.barh(range(len(shares)), shares, 0.8, color=_PACKED)
+    for place, share in enumerate(shares):
+        axes.text(share, place, f" {share:.2f}", va="center", fontsize=8)
+    axes.set_yticks(range(len(shares)), list(stages), fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("million cycles per second of audio", fontsize=9)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.margins(x=0.14, y=0.02)
+    axes.grid(alpha=0.3, axis="x")
+    axes.set_axisbelow(True)
     figure.tight_layout()
     figure.savefig(path, format="png")
 

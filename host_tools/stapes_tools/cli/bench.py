@@ -1,7 +1,7 @@
 """`stapes bench`: what recognition costs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -10,8 +10,10 @@ from rich.table import Table
 
 from ..audio import read_recording
 from ..bench import host, kernels
-from ..bench.board import CLOCKS_HZ, BoardCost, measure
+from ..bench.board import CLOCKS_HZ, BoardCost, measure, measure_listening
 from ..bench.kernels import HOST, RP2040, Row
+from ..bench.plot import draw, draw_stages
+from ..bench.profile import per_second
 from ..device.firmware import build_firmware
 from ..errors import TRAIN_TOOLS, UserError
 from ..grammars import compiled
@@ -30,21 +32,46 @@ def bench() -> None:
 @click.argument("recording", type=click.Path(path_type=Path), default=SAMPLE, metavar="[FILE]")
 @click.option("--model", type=click.Path(path_type=Path), help=MODEL_HELP)
 @click.option("--grammar", type=click.Path(path_type=Path), default=GRAMMAR, help="What may be said (.yaml or .stg).")
+@click.option(
+    "--source",
+    type=click.Choice(["link", "flash"]),
+    default="link",
+    show_default=True,
+    help="Where the sound comes from: sent by the host, or from the board's flash in place of a microphone.",
+)
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object and nothing else.")
-def board(recording: Path, model: Path | None, grammar: Path, as_object: bool) -> None:
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw what each stage costs.")
+def board(  # noqa: PLR0917
+    recording: Path, model: Path | None, grammar: Path, source: str, as_object: bool, plot: Path | None
+) -> None:
     """Run FILE, by default a sample order, through the firmware on an emulated RP2040."""
-    view = LiveView(len(read_recording(recording)), show=not as_object)
-    with waiting("starting the emulated board", not as_object), view:
-        cost, transcript = measure(
-            recording, model or default_model(grammar), compiled(grammar, not as_object), view.progress
-        )
+    if plot:
+        _check_plot(plot)
+    cost, text = _cost(recording, model or default_model(grammar), compiled(grammar, not as_object), source, as_object)
     figures = figures_of(cost)
+    stages = per_second(cost.profile.stages, cost.audio_ms)
+    if plot:
+        _write(plot, lambda: draw_stages(stages, recording.name, plot))
     if as_object:
-        click.echo(json.dumps({"text": transcript.text, **figures}))
+        click.echo(json.dumps({"text": text, **figures, "stages": stages}))
         return
-    console.print(f"{recording.name}: {transcript.text or '(no words)'}")
+    console.print(f"{recording.name}: {text or '(no words)'}")
     for name, value in figures.items():
         console.print(f"  {name:28}{value:>14,}")
+    console.print("cycles per second of audio")
+    for name, cycles in stages.items():
+        console.print(f"  {name:28}{cycles:>14,}{cycles / sum(stages.values()):>7.1%}")
+
+
+def _cost(recording: Path, model: Path, grammar: Path, source: str, quiet: bool) -> tuple[BoardCost, str]:
+    samples = len(read_recording(recording))
+    if source == "flash":
+        with waiting("the emulated board listens", not quiet):
+            return measure_listening(recording, model, grammar)
+    view = LiveView(samples, show=not quiet)
+    with waiting("starting the emulated board", not quiet), view:
+        cost, transcript = measure(recording, model, grammar, view.progress)
+    return cost, transcript.text
 
 
 @bench.command("kernels", short_help="Cycles and bits per weight of each kernel, dense and without zeros.")
@@ -65,7 +92,7 @@ def kernels_(target: str | None, as_list: bool, plot: Path | None) -> None:
     else:
         console.print(kernel_table(rows))
     if plot:
-        _draw(rows, plot)
+        _write(plot, lambda: draw(rows, plot))
 
 
 def _measured(target: str | None) -> list[Row]:
@@ -122,11 +149,10 @@ def _check_plot(path: Path) -> None:
         raise UserError("cannot be written: no such folder", path, "choose another place")
 
 
-def _draw(rows: Sequence[Row], path: Path) -> None:
-    from ..bench.plot import draw
-
+def _write(path: Path, drawing: Callable[[], None]) -> None:
+    """Call what draws a figure into a file."""
     try:
-        draw(rows, path)
+        drawing()
     except OSError as error:
         raise UserError(f"cannot be written: {error.strerror}", path, "choose another place") from None
 
@@ -142,6 +168,9 @@ def figures_of(cost: BoardCost) -> dict[str, float]:
         "ram_bytes": cost.state_bytes,
         "boot_ms": round(cost.boot_ms, 1),
     }
+    clock_hz = CLOCKS_HZ[-1]
+    figures["worst_step_ms"] = round(cost.step_ms(cost.profile.worst_step, clock_hz), 1)
+    figures["step_99th_percentile_ms"] = round(cost.step_ms(cost.profile.step_99th, clock_hz), 1)
     for clock_hz in CLOCKS_HZ:
         figures[f"real_time_factor_{clock_hz // 1_000_000}_mhz"] = round(cost.real_time_factor(clock_hz), 2)
     return figures

@@ -23,8 +23,8 @@ def demo(chosen_at_random: bool) -> None:
     """Play a recording into the board package under MicroPython's unix port, live."""
     recording, grammar = choose(chosen_at_random)
     click.echo(f"Playing {shown(recording)} into the board package on MicroPython's unix port.\n")
-    transcript = recognise(recording, "unix", model=default_model(grammar), grammar=grammar, show=True, speed=_SPEED)
-    print_transcript(transcript)
+    heard = recognise(recording, "unix", model=default_model(grammar), grammar=grammar, show=True, speed=_SPEED)
+    print_transcript(heard.transcript)
     click.echo(_next_steps(recording, grammar))
 
 

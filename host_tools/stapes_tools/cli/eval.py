@@ -4,7 +4,7 @@ import importlib.util
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from ..evaluate.noise import CLEAN, Condition
 from ..evaluate.run import Row, Setup, Track, evaluate
 from ..grammars import compiled
 from ..models import GENERAL, default_model
-from .render import console, messages
+from .effort import EFFORT, EFFORT_HELP, EFFORTS, efforts_of
+from .render import console, messages, print_table
 from .transcribe import MODEL_HELP
 
 _SNRS = "6,12,24"
@@ -36,7 +37,10 @@ _file = click.Path(path_type=Path)
 @click.option("--wrong", is_flag=True, help="List what was not accepted.")
 @click.option("--processes", type=click.IntRange(1), help="Recognise so many at once; default: one per core.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Take only the first N recordings.")
-@click.option("--plot", type=_file, metavar="FILE.png", help="Draw acceptance against SNR.")
+@click.option("--effort", type=EFFORT, metavar="%", help=EFFORT_HELP)
+@click.option("--sweep", type=click.Choice(["effort"]), help="A row for each effort: accuracy against cost.")
+@click.option("--efforts", metavar="%,…", help=f"What --sweep tries; default: {EFFORTS}.")
+@click.option("--plot", type=_file, metavar="FILE.png", help="Draw acceptance against SNR; of a sweep, against cost.")
 def evaluation(
     *,
     directory: Path,
@@ -48,6 +52,9 @@ def evaluation(
     wrong: bool,
     processes: int | None,
     limit: int | None,
+    effort: int | None,
+    sweep: str | None,
+    efforts: str | None,
     plot: Path | None,
 ) -> None:
     """Recognise the recordings in DIR and score them against its refs.json.
@@ -62,20 +69,33 @@ def evaluation(
     if folder.left_out:
         messages.print(f"left out because their transcripts hold numbers in digits: {folder.left_out}")
     conditions = conditions_of(noise, snr)
+    tried = _efforts(effort, sweep, efforts)
     if plot:
         _check_plot(plot, grammar, folder)
     graph = compiled(grammar, not as_object) if grammar else None
     model = model or default_model(grammar or Path(GENERAL))
-    setup = Setup(model, graph, str(grammar), conditions, processes or os.cpu_count() or 1)
+    cores = processes or os.cpu_count() or 1
+    setup = Setup(model, graph, str(grammar), conditions, cores, tried, free=not sweep)
     with _progress() as track:
         rows = list(evaluate(folder, setup, track))
     if plot:
         where = f"{directory.resolve().name}, {noise.stem} noise" if noise else directory.resolve().name
-        _draw(rows, plot, f"{model.resolve().parent.name}/{model.name} on {where}")
+        _draw(rows, plot, bool(sweep), f"{model.resolve().parent.name}/{model.name} on {where}")
     if as_object:
         click.echo(json.dumps({"rows": [report.as_json(row, wrong) for row in rows]}, ensure_ascii=False))
     else:
-        _print(rows, model, wrong)
+        _print(rows, model, bool(sweep), wrong)
+
+
+def _efforts(effort: int | None, sweep: str | None, efforts: str | None) -> Sequence[int | None]:
+    """Which efforts the options ask for, at least one. Raises UserError: they contradict each other."""
+    if sweep:
+        if effort is not None:
+            raise UserError("--effort and --sweep exclude each other", advice=f"write --efforts {effort} for one row")
+        return efforts_of(EFFORTS if efforts is None else efforts)
+    if efforts is not None:
+        raise UserError("--efforts has no sweep", advice="add --sweep effort")
+    return [effort]
 
 
 def conditions_of(noise: Path | None, snr: str | None) -> list[Condition]:
@@ -124,11 +144,12 @@ def _check_plot(plot: Path, grammar: Path | None, folder: Folder) -> None:
         raise UserError("there is no command acceptance to draw", plot, advice)
 
 
-def _draw(rows: list[Row], plot: Path, title: str) -> None:
-    from ..evaluate.plot import draw
+def _draw(rows: list[Row], plot: Path, sweep: bool, title: str) -> None:
+    from ..evaluate import effort_plot
+    from ..evaluate import plot as acceptance_plot
 
     try:
-        draw(rows, plot, title)
+        (effort_plot if sweep else acceptance_plot).draw(rows, plot, title)
     except OSError as error:
         raise UserError(f"cannot be written: {error.strerror}", plot, "choose another place") from None
 
@@ -141,10 +162,10 @@ def _progress() -> Iterator[Track]:
         yield lambda things, total, what: progress.track(things, total, description=what)
 
 
-def _print(rows: list[Row], model: Path, wrong: bool) -> None:
+def _print(rows: list[Row], model: Path, sweep: bool, wrong: bool) -> None:
     lines = [line for row in rows for line in report.mistakes(row)] if wrong else []
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
-    console.print(report.table(rows))
-    for line in report.notes(rows, model.name):
+    print_table(report.effort_table(rows) if sweep else report.table(rows))
+    for line in report.effort_notes(rows, model.name) if sweep else report.notes(rows, model.name):
         console.print(line, markup=False, soft_wrap=True, style="dim")

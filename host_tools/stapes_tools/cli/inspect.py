@@ -12,10 +12,11 @@ from rich.table import Table
 from ..convert import decode_form
 from ..convert.board import BoardPlan, plan
 from ..convert.inspect import Row, Totals, describe, totals
+from ..convert.work import work_of_rows
 from .files import about, read_file
 from .render import console, print_table
 
-_FIGURES = ("weights", "zeros", "bits", "bytes", "mult.")
+_FIGURES = ("weights", "zeros", "bits", "bytes", "mult.", "work")
 
 
 @click.command(short_help="List what a model computes, what that costs, and where it will live on the board.")
@@ -26,7 +27,8 @@ def inspect(file: Path, as_json: bool, plot: Path | None) -> None:
     """List the operators of FILE.tflite, any int8 TensorFlow Lite model, and what the board makes of them.
 
     zeros: the share of weights that are zero; bits: in the file per weight; bytes: of all constants of the operator;
-    mult.: multiplications in one invocation, without those that packed weights skip; result: where the board keeps
+    mult.: multiplications in one invocation, without those that packed weights skip; work: those by weights that are
+    not zero, depthwise kernels in full; result: where the board keeps
     it, constants stay in flash.
     """
     data = read_file(file)
@@ -98,6 +100,7 @@ def _figures(of: Row | Totals, dtype: str = "") -> tuple[str, ...]:
         f"{of.bits_per_weight:.2f}" if of.weights else "",
         f"{of.constant_bytes:,}" if of.constant_bytes else "",
         f"{of.multiplications_done:,}" if of.multiplications_done else "",
+        f"{of.work:,}" if of.work else "",
     )
 
 
@@ -124,7 +127,23 @@ def summary(file_bytes: int, rows: Sequence[Row], board: BoardPlan) -> list[str]
     return [
         f"{file_bytes:,} bytes; {whole.weights:,} weights ({kinds or 'none'}), {zeros} of them zero; "
         f"{whole.multiplications_done:,} multiplications" + (f", {skipped:,} skipped" if skipped else ""),
+        *_work_lines(rows),
         *_board_lines(rows, board),
+    ]
+
+
+def _work_lines(rows: Sequence[Row]) -> list[str]:
+    """What a step of a recogniser's model needs."""
+    work = work_of_rows(rows)
+    if not work.heavy:
+        return []
+    joint = f"{work.joint + work.predictor:,} in each evaluation of the joint"
+    if not work.has_branches:
+        return [f"work: {work.heavy:,} multiplications per step in the encoder, {joint}"]
+    less = share(work.heavy - work.light, work.heavy)
+    return [
+        f"work: {work.heavy:,} multiplications per step in the heavy branch or {work.light:,} in the light one "
+        f"({less} less), {work.arbitrator:,} in the arbitrator; {joint}"
     ]
 
 

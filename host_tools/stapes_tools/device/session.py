@@ -5,6 +5,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import stapes_spec as spec
@@ -24,6 +25,33 @@ _READ_BYTES = 65536
 _CHUNK = spec.FRAME_AUDIO_SAMPLES
 
 Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """How an utterance is to be heard.
+
+    Attributes:
+        effort: per cent, 0 to 100, of a model with branches; None leaves the board's own.
+        trace: whether each step is told in a TRACE event, ahead of what it led to.
+    """
+
+    effort: int | None = None
+    trace: bool = False
+
+    def check(self, branches: bool, where: str) -> None:
+        """Refuse an effort for a model without branches. Raises UserError."""
+        if self.effort is not None and not branches:
+            what = "the model there has no light branch, so there is no effort to set"
+            raise UserError(what, where, "use a model with branches, or leave the effort out")
+
+    def as_json(self) -> dict:
+        """What goes into START."""
+        wanted: dict = {} if self.effort is None else {"effort": self.effort / 100}
+        return wanted | ({"trace": True} if self.trace else {})
+
+
+PLAIN = Order()
 
 
 def board_fault(code: int, where: str, detail: str = "") -> StapesError:
@@ -121,20 +149,24 @@ class Session:
             self._heard += self._stream.read(_READ_BYTES, left)
         self._heard = self._heard.partition(b"\0")[2]
 
-    def recognise(self, samples: np.ndarray, progress: Progress = lambda _: None) -> Iterator[Event]:
+    def recognise(
+        self, samples: np.ndarray, progress: Progress = lambda _: None, order: Order = PLAIN
+    ) -> Iterator[Event]:
         """Send a recording; yield the events of its first utterance, statistics last.
 
         Args:
             samples: int16 [n], 16 kHz, mono.
             progress: called with the samples sent so far.
+            order: how to hear it; without an effort the board keeps that of the utterance before.
         Raises:
-            BoardError, UserError: what the board or the link reports.
+            BoardError, UserError: what the board or the link reports, or the model has no branches for an effort.
         """
+        order.check(self.about.get("branches", False), self.name)
         self._credit = 0
         sent = 0
         finished = False
         began = time.monotonic()
-        self._send(spec.FRAME_TYPE_START, json.dumps({"utterance": self._utterance}).encode())
+        self._send(spec.FRAME_TYPE_START, json.dumps({"utterance": self._utterance, **order.as_json()}).encode())
         self._utterance += 1
         while True:
             sent = self._send_audio(samples, sent, began)

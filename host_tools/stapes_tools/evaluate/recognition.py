@@ -17,8 +17,10 @@ from stapes.recognizer import Recognizer
 
 from .. import kernels
 from ..device.session import board_fault
+from .cost import Steps
 from .float_recognizer import SUFFIX as FLOAT_SUFFIX
 from .float_recognizer import FloatRecognizer
+from .silence import first_silent_step
 
 _CHUNK = 4  # recordings handed to a process at a time
 _FREE_LATTICE_BYTES = 1 << 18
@@ -34,6 +36,7 @@ class Heard:
         complete: whether text is a whole sentence of the graph.
         intent: None when the sentence is not complete.
         cpu_s: processor time that it took.
+        steps: what its steps ran; None in float arithmetic.
     """
 
     text: str
@@ -41,6 +44,7 @@ class Heard:
     complete: bool
     intent: str | None = None
     cpu_s: float = 0.0
+    steps: Steps | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,10 @@ class Decoder:
 class Sound(Protocol):
     """What can be heard; crosses to another process."""
 
+    @property
+    def effort(self) -> int | None:
+        """Per cent, 0 to 100, of a model with branches; None leaves the board's own."""
+
     def samples(self) -> np.ndarray:
         """Return int16 [n], 16 kHz. Raises UserError."""
 
@@ -70,6 +78,7 @@ class Samples:
     """A sound that is in memory."""
 
     values: np.ndarray
+    effort: int | None = None
 
     def samples(self) -> np.ndarray:
         return self.values
@@ -106,14 +115,21 @@ class Ear:
 
     def __init__(self, model: str | bytes, decoders: Sequence[Decoder]):
         self._recognizers = [_open(model, decoder) for decoder in decoders]
+        self._efforts = [recognizer.effort for recognizer in self._recognizers]  # the board's own
 
     def hear(self, sound: Sound) -> tuple[Heard, ...]:
         """Return what each decoder makes of a sound. Raises UserError, BoardError."""
-        samples = array("h", sound.samples().astype("=i2").tobytes())
+        samples = sound.samples()
         try:
-            return tuple(_recognise(recognizer, samples) for recognizer in self._recognizers)
+            return tuple(_recognise(recognizer, samples) for recognizer in self._at(sound.effort))
         except PackageError as error:
             raise board_fault(error.code, error.where or "recognition", error.detail) from None
+
+    def _at(self, effort: int | None) -> Iterator[Recognizer]:
+        """The recognisers, each at an effort in per cent or at the board's own."""
+        for recognizer, own in zip(self._recognizers, self._efforts, strict=True):
+            recognizer.effort = own if effort is None else effort / 100
+            yield recognizer
 
 
 def recognise(model: str | bytes, graph: str | bytes, recordings: Iterable[np.ndarray], processes: int) -> list[Heard]:
@@ -164,14 +180,33 @@ def _open(model: str | bytes, decoder: Decoder) -> Recognizer:
         raise board_fault(error.code, named or error.where or "model", error.detail) from None
 
 
-def _recognise(recognizer: Recognizer, samples: array) -> Heard:
+def _recognise(recognizer: Recognizer, samples: np.ndarray) -> Heard:
     began = time.process_time()
     recognizer.reset()
-    recognizer.accept_waveform(samples)
+    steps = _hear_steps(recognizer, array("h", samples.astype("=i2").tobytes()), first_silent_step(samples))
     recognizer.input_finished()
     lattice = recognizer.lattice()
     spent = time.process_time() - began
-    return Heard(lattice.text, dict(lattice.slots), bool(lattice.is_complete), lattice.intent, spent)
+    return Heard(lattice.text, dict(lattice.slots), bool(lattice.is_complete), lattice.intent, spent, steps)
+
+
+def _hear_steps(recognizer: Recognizer, samples: array, silent: int) -> Steps | None:
+    """Hear all samples, and count what their steps ran; the step silent is the first after the last speech."""
+    if isinstance(recognizer, FloatRecognizer):
+        recognizer.accept_waveform(samples)
+        return None
+    status, branches = recognizer.status, bytearray()
+    view = memoryview(samples)
+    for begin in range(0, len(samples), spec.FRONTEND_STEP_SAMPLES):
+        if recognizer.accept_chunk(view[begin : begin + spec.FRONTEND_STEP_SAMPLES]):
+            branches.append(status[spec.STATUS_INDEX_BRANCH])
+    return Steps(
+        len(branches),
+        branches.count(spec.BRANCH_LIGHT),
+        len(branches[silent:]),
+        branches[silent:].count(spec.BRANCH_LIGHT),
+        status[spec.STATUS_INDEX_JOINT_EVALUATIONS],
+    )
 
 
 # --- worker processes ----------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The whole evaluation: every utterance in every condition, scored to one row per condition."""
 
+import contextlib
 import difflib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..convert.work import Work, check_branches, work_of
 from ..errors import UserError
 from ..grammar.graph import parse_graph
 from .bootstrap import Interval, interval
+from .cost import Cost, cost_of
+from .float_recognizer import SUFFIX as FLOAT_SUFFIX
 from .folder import Folder, Utterance, durations_s
 from .loop import compiled_loop, vocabulary
 from .noise import Condition, in_noise, read_noise
@@ -29,8 +33,10 @@ class Setup:
         model: .tflite.
         grammar: compiled (.stg); None: only a free lexicon loop is searched.
         grammar_name: what errors call it.
-        conditions: one row each.
+        conditions: one row each, at each effort.
         processes: how many recordings are recognised at once.
+        efforts: per cent, 0 to 100, of a model with branches; None leaves the board's own.
+        free: search the free lexicon loop beside the grammar.
     """
 
     model: Path
@@ -38,6 +44,8 @@ class Setup:
     grammar_name: str
     conditions: Sequence[Condition]
     processes: int = 1
+    efforts: Sequence[int | None] = (None,)
+    free: bool = True
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Row:
-    """The figures of one condition; None where there was no grammar, or no slots are labelled.
+    """The figures of one condition at one effort; None where it was not searched, or no slots are labelled.
 
     Attributes:
         command_acceptance: share of the commands that count as understood.
@@ -64,6 +72,8 @@ class Row:
             grammar if there is one.
         audio_s: seconds of audio.
         model_bytes: size of the model file.
+        effort: per cent; None: as the board sets it, or the model has no branches.
+        cost: in multiplications; None in float arithmetic, or where no recording makes up a step.
     """
 
     condition: Condition
@@ -71,19 +81,22 @@ class Row:
     command_acceptance: Interval | None
     wer: Interval | None
     wer_free: Interval | None
-    out_of_vocabulary: float
+    out_of_vocabulary: float | None
     real_time_factor: float
     audio_s: float
     model_bytes: int
     mistakes: list[Mistake]
+    effort: int | None = None
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True)
 class Recording:
-    """An utterance in a condition; read and mixed by the process that recognises it."""
+    """An utterance in a condition, heard with an effort; read and mixed by the process that recognises it."""
 
     utterance: Utterance
     condition: Condition
+    effort: int | None = None
 
     def samples(self) -> np.ndarray:
         """Return int16 [n]. Raises UserError."""
@@ -93,29 +106,51 @@ class Recording:
 
 
 def evaluate(folder: Folder, setup: Setup, track: Track = lambda things, *_: things) -> Iterator[Row]:
-    """Yield the rows of an evaluation, in the order of the conditions.
+    """Yield the rows of an evaluation, in the order of the efforts, at each in that of the conditions.
 
     Everything that can be checked is checked before the first recording is recognised.
 
     Raises:
-        UserError, BoardError: a file is refused, labels and grammar do not fit, or a recording is bad.
+        UserError, BoardError: a file is refused, labels and grammar do not fit, a recording is bad, or the model
+            has no branches for an effort.
     """
     if setup.grammar and folder.has_commands:
         check_labels(folder, setup.grammar, setup.grammar_name)
     for condition in setup.conditions:
         if condition.noise:
             read_noise(condition.noise)
-    loop = compiled_loop()
+    work = _work(setup)
+    free = setup.free or not setup.grammar
+    loop = compiled_loop() if free else None
     utterances = folder.utterances
     audio_s = sum(track(durations_s(utterances), len(utterances), "reading"))
-    scorer = _Scorer(utterances, bool(setup.grammar), vocabulary(loop), audio_s, _size(setup.model))
-    decoders = [Decoder(str(loop), free=True)]
+    words = vocabulary(loop) if loop else None
+    scorer = _Scorer(utterances, bool(setup.grammar), words, audio_s, _size(setup.model), work)
+    decoders = [Decoder(str(loop), free=True)] if loop else []
     if setup.grammar:
         decoders.insert(0, Decoder(str(setup.grammar), name=setup.grammar_name))
-    sounds = [Recording(utterance, condition) for condition in setup.conditions for utterance in utterances]
+    rows = list(itertools.product(setup.efforts, setup.conditions))
+    sounds = [Recording(utterance, condition, effort) for effort, condition in rows for utterance in utterances]
     heard = iter(track(hear_all(str(setup.model), decoders, sounds, setup.processes), len(sounds), "recognising"))
-    for condition in setup.conditions:
-        yield scorer.row(condition, list(itertools.islice(heard, len(utterances))))
+    for effort, condition in rows:
+        yield scorer.row(condition, effort, list(itertools.islice(heard, len(utterances))))
+
+
+def _work(setup: Setup) -> Work | None:
+    """What the model multiplies; None for a checkpoint, and for a file that its opening will refuse.
+
+    Raises:
+        UserError: an effort is asked for, and the model has no branches.
+    """
+    work = None
+    if setup.model.is_file() and setup.model.suffix != FLOAT_SUFFIX:
+        with contextlib.suppress(UserError):
+            work = work_of(setup.model.read_bytes())
+    if any(effort is not None for effort in setup.efforts):
+        if setup.model.suffix == FLOAT_SUFFIX:
+            raise UserError("a checkpoint is heard without branches", setup.model, "give its .tflite, or no effort")
+        check_branches(work, setup.model)
+    return work
 
 
 def check_labels(folder: Folder, grammar: Path, name: str) -> None:
@@ -148,17 +183,19 @@ def _size(model: Path) -> int:
 
 @dataclass(frozen=True)
 class _Scorer:
-    """Makes rows of what was heard; heard[k] is (with the grammar, if any; free) of utterance k."""
+    """Makes rows of what was heard; heard[k] is (with the grammar, if any; free, if words) of utterance k."""
 
     utterances: Sequence[Utterance]
     has_grammar: bool
-    words: frozenset[str]
+    words: frozenset[str] | None
     audio_s: float
     model_bytes: int
+    work: Work | None = None
 
-    def row(self, condition: Condition, heard: Sequence[tuple[Heard, ...]]) -> Row:
+    def row(self, condition: Condition, effort: int | None, heard: Sequence[tuple[Heard, ...]]) -> Row:
         first, free = [results[0] for results in heard], [results[-1] for results in heard]
         errors = self._errors(first)
+        free_errors = None if self.words is None else self._errors(free) if self.has_grammar else errors
         good = self._accepted(first) if self.has_grammar else None
         wrong = [not right for right in good] if good else [bool(one.errors) for one in errors]
         return Row(
@@ -166,7 +203,7 @@ class _Scorer:
             len(heard),
             interval(np.array(good, int), np.ones(len(good), int)) if good else None,
             _rate(errors) if self.has_grammar else None,
-            _rate(self._errors(free) if self.has_grammar else errors),
+            _rate(free_errors) if free_errors else None,
             self._out_of_vocabulary(),
             sum(result.cpu_s for result in first) / self.audio_s,
             self.audio_s,
@@ -175,7 +212,13 @@ class _Scorer:
                 Mistake(utterance.name, utterance.text, result.text, utterance.slots, result.slots)
                 for utterance, result in itertools.compress(zip(self.utterances, first, strict=True), wrong)
             ],
+            effort,
+            self._cost(first),
         )
+
+    def _cost(self, heard: Sequence[Heard]) -> Cost | None:
+        steps = [result.steps for result in heard if result.steps]
+        return cost_of(self.work, steps) if self.work and steps else None
 
     def _accepted(self, heard: Sequence[Heard]) -> list[bool] | None:
         good = []
@@ -189,7 +232,9 @@ class _Scorer:
         pairs = zip(self.utterances, heard, strict=True)
         return [word_errors(spoken_words(utterance.text), spoken_words(result.text)) for utterance, result in pairs]
 
-    def _out_of_vocabulary(self) -> float:
+    def _out_of_vocabulary(self) -> float | None:
+        if self.words is None:
+            return None
         said = [word for utterance in self.utterances for word in spoken_words(utterance.text).split()]
         return sum(word not in self.words for word in said) / max(1, len(said))
 

@@ -1,0 +1,114 @@
+"""A recording heard by an emulated board from its own flash, as if a microphone had filled its buffer: no link."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..device.board_model import model_for_board
+from ..device.emulator import EmulatedBoard, Samples
+from ..device.firmware import Image
+from ..device.program import GRAMMAR_ON_BOARD, MODEL_ON_BOARD
+from ..device.romfs import firmware_with_romfs
+from ..lattice.lattice import parse
+from .emulated import CLOCK_MHZ
+from .profile import WANTED
+
+_AUDIO_ON_BOARD = "/rom/audio.pcm"
+_TIMEOUT_S = 3600.0
+
+_LOAD = f"""
+import json, time
+from array import array
+import stapes_spec as spec
+from stapes.listener import Listener
+from stapes.recognizer import Recognizer
+ear = Recognizer({MODEL_ON_BOARD!r}, grammar={GRAMMAR_ON_BOARD!r})
+audio = memoryview(open({_AUDIO_ON_BOARD!r}, 'rb'))
+chunk = bytearray(2 * spec.FRONTEND_STEP_SAMPLES)
+steps = array('I', [0] * (len(audio) // len(chunk)))
+"""
+
+_HEAR = """
+def hear():
+    ear.reset()
+    listener = Listener(ear, single=True)
+    size = len(chunk)
+    for k in range(len(steps)):
+        begun = time.ticks_us()
+        chunk[:] = audio[k * size : (k + 1) * size]
+        listener.accept(chunk, spec.FRONTEND_STEP_SAMPLES)
+        steps[k] = time.ticks_diff(time.ticks_us(), begun)
+    listener.finish()
+    while listener.waiting:
+        yield listener.take()
+found = {'steps': steps, 'bytes': ear.memory_bytes}
+for event in hear():
+    if event.lattice:
+        found['lattice'] = bytes(event.lattice.data).hex()
+    if event.statistics:
+        found['statistics'] = event.statistics
+found['steps'] = list(steps)
+print(json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a board heard, and what it spent.
+
+    Attributes:
+        text: the words of the best path.
+        statistics: of the utterance.
+        state_bytes: RAM of the recogniser.
+        cycles: from the first sample to the last event.
+        boot_ms: from power-up to the USB serial port.
+        samples: where the cycles went.
+        steps: cycles of every step.
+    """
+
+    text: str
+    statistics: dict[str, int]
+    state_bytes: int
+    cycles: int
+    boot_ms: float
+    samples: Samples
+    steps: list[int]
+
+
+def hear(audio: np.ndarray, model: Path, grammar: Path, image: Image) -> Heard:
+    """Recognise a recording on the emulated RP2040 without its link.
+
+    Args:
+        audio: int16 [n], 16 kHz; a last step that is not whole is left out.
+        model: .tflite.
+        grammar: .stg.
+        image: the firmware.
+    Raises:
+        BoardError, DeviceError: the board fails.
+    """
+    contents: dict[str, Path | bytes] = {
+        Path(MODEL_ON_BOARD).name: model_for_board(model),
+        Path(GRAMMAR_ON_BOARD).name: grammar,
+        Path(_AUDIO_ON_BOARD).name: audio.astype("<i2").tobytes(),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        flash = firmware_with_romfs(image.uf2, contents, Path(folder) / "flash.uf2", image.board.name)
+        with EmulatedBoard(flash) as board:
+            prompt = board.prompt()
+            prompt.run(_LOAD, _TIMEOUT_S)
+            board.sample(image.elf, WANTED)
+            before = board.clock()
+            found: dict[str, Any] = json.loads(prompt.run(_HEAR, _TIMEOUT_S))
+            return Heard(
+                text=parse(bytes.fromhex(found["lattice"]), path="emulator").text,
+                statistics=found["statistics"],
+                state_bytes=found["bytes"],
+                cycles=(board.clock() - before).cycles,
+                boot_ms=board.boot_nanoseconds() / 1e6,
+                samples=board.samples(),
+                steps=[CLOCK_MHZ * us for us in found["steps"]],
+            )
