@@ -6,6 +6,7 @@ import struct
 
 import stapes_spec as spec
 
+from stapes.errors import StapesError
 from stapes.link import secrets
 from stapes.link.clock import elapsed
 from stapes.link.inbox import Inbox
@@ -19,20 +20,21 @@ class BoardLink(Link):
     """What a board runs.
 
     Args:
-        about: function () -> dict, what READY says of the board; called for each connection.
+        about: function () -> dict, what READY says of the board; called for each connection. A StapesError
+            that it raises is what the host is refused with.
         key: bytes [key_bytes] that hosts must prove to know, or None.
         random: function (n) -> n random bytes.
         silence_ms, log: see Link.
         strict: bool, a stream on which nobody says HELLO, or one sends nonsense, is closed: of a socket.
     """
 
-    def __init__(self, about, key=None, random=os.urandom, silence_ms=spec.LINK_SILENCE_MS, log=None, strict=False):
+    def __init__(self, about, key=None, random=None, silence_ms=spec.LINK_SILENCE_MS, log=None, strict=False):
         super().__init__(Outbox(), Inbox(_RELIABLE_ONLY), False, silence_ms, log)
         self._about = about
         self._key = key
         self._strict = strict
-        self._random = random
-        (session,) = struct.unpack("<I", random(4))
+        self._random = random or os.urandom
+        (session,) = struct.unpack("<I", self._random(4))
         self._session = session or 1
         self._host_session = 0  # whose messages the inbox counts
         self._hello = self._answer = None
@@ -100,6 +102,11 @@ class BoardLink(Link):
 
     def _open(self, now_ms):
         """Begin or go on where this host left off."""
+        try:
+            about = self._about()
+        except StapesError as error:
+            self.refuse(error.code, error.detail, error.where)
+            return
         _, session, number, host_session, self.tag, _ = struct.unpack(spec.HELLO_STRUCT, self._hello)
         self.outbox.drop_spare()
         if session != self._session or not self.outbox.resume(number):
@@ -110,6 +117,6 @@ class BoardLink(Link):
             self._host_session = host_session
             self.inbox.begin(1)
         fields = struct.pack(spec.READY_STRUCT, self._session, self.outbox.acked, self.inbox.number)
-        self._answer = self._greeting = (spec.FRAME_TYPE_READY, fields + json.dumps(self._about()).encode())
+        self._answer = self._greeting = (spec.FRAME_TYPE_READY, fields + json.dumps(about).encode())
         self.state = OPEN
         self._heard_ms = self._said_ms = now_ms

@@ -6,6 +6,7 @@ import struct
 
 import stapes_spec as spec
 
+from stapes.errors import StapesError
 from stapes.link import secrets
 from stapes.link.clock import elapsed
 from stapes.link.inbox import Inbox
@@ -24,17 +25,17 @@ class HostLink(Link):
 
     Attributes:
         about: dict, what the board says of itself; {} until it is ready.
-        error: int, code of spec.ERRORS when the link was closed for good; 0 while it was not.
+        error: StapesError when the link was closed for good, else None.
         restarted: bool, the board has begun a new session since it was last connected.
         lost: int, our messages of which a restarted board knows nothing.
     """
 
-    def __init__(self, key=None, random=os.urandom, slowness=1, log=None):
+    def __init__(self, key=None, random=None, slowness=1, log=None):
         outbox = Outbox(resend_ms=int(spec.LINK_RESEND_MS * slowness), gives_up=False)
         silence_ms = int(spec.LINK_SILENCE_MS * slowness)
         super().__init__(outbox, Inbox(spec.LINK_MESSAGE_BYTES), True, silence_ms, log)
         self._key = key
-        self._random = random
+        self._random = random or os.urandom
         self._hello_ms = int(spec.LINK_HELLO_MS * slowness)
         self._session = 0
         self._host_session = 0
@@ -42,7 +43,7 @@ class HostLink(Link):
         self._proved = False
         self._asked_ms = 0
         self.about = {}
-        self.error = 0
+        self.error = None
         self.restarted = False
         self.lost = 0
 
@@ -57,7 +58,7 @@ class HostLink(Link):
         self._hello = struct.pack(spec.HELLO_STRUCT, nonce, self._session, number, self._host_session, self.tag, 0)
         self._proof = None
         self._proved = False
-        self.error = 0
+        self.error = None
         self.state = GREETING
         self._say(spec.FRAME_TYPE_HELLO, self._hello, now_ms)
 
@@ -83,12 +84,11 @@ class HostLink(Link):
         if code == spec.ERROR_LINK_VERSION and self.parser.kind in _ANSWERS:
             self._fail(code, "the board's is %d, ours %d" % (self.parser.version, spec.VERSION_PROTOCOL))
 
-    def _fail(self, code, detail):
-        self.error = code
+    def _fail(self, code, detail, where=""):
+        self.error = StapesError(code, where, detail)
         self.refusals += 1
-        text = spec.ERRORS[code][2] + ": " + detail
         if self._log:
-            self._log("link: " + text)
+            self._log("link: " + str(self.error))
         self.disconnected(detail)
 
     def _greet(self, kind, payload, now_ms):
@@ -107,10 +107,10 @@ class HostLink(Link):
         if len(payload) < 4:
             return
         code, version = struct.unpack_from("<hH", payload, 0)
-        detail = _text(payload[4:])
+        where, _, detail = _text(payload[4:]).partition("|")
         if version != spec.VERSION_PROTOCOL:
             code = spec.ERROR_LINK_VERSION
-        self._fail(code if code in spec.ERRORS else spec.ERROR_LINK_FRAME, detail)
+        self._fail(code, detail, where)
 
     def _hear_challenge(self, payload, now_ms):
         if len(payload) != spec.CHALLENGE_BYTES:

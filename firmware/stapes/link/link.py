@@ -4,6 +4,7 @@ import struct
 
 import stapes_spec as spec
 
+from stapes.errors import StapesError
 from stapes.link.clock import elapsed
 from stapes.link.frame import FRAME, FrameParser, FrameWriter
 from stapes.link.inbox import Inbox
@@ -140,13 +141,19 @@ class Link:
         """Take a frame of the handshake; return whether it was one."""
         raise NotImplementedError
 
-    def refuse(self, code, detail):
-        """Tell a stranger why, and hang up."""
+    def refuse(self, code, detail, where=""):
+        """Tell the other end why it is not served, and hang up.
+
+        Args:
+            code: int, of spec.ERRORS.
+            detail, where: str, see StapesError.
+        """
         self.refusals += 1
-        text = spec.ERRORS[code][2] + ": " + detail
+        text = str(StapesError(code, where, detail))
         if self._log:
             self._log("link: refused: " + text)
-        payload = struct.pack("<hH", code, spec.VERSION_PROTOCOL) + detail.encode()
+        payload = struct.pack("<hH", code, spec.VERSION_PROTOCOL) + (where + "|" + detail).encode()
+        payload = payload[: spec.FRAME_PAYLOAD]
         self.disconnected(text)
         self._greeting = (spec.FRAME_TYPE_REFUSED, payload)
 
@@ -198,6 +205,8 @@ class Link:
 
     def due_ms(self, now_ms):
         """Return in how many milliseconds there will be something to do if nothing arrives."""
+        if self.state != OPEN:
+            return spec.LINK_KEEPALIVE_MS
         due = max(0, spec.LINK_KEEPALIVE_MS - elapsed(now_ms, self._said_ms))
         resend = self.outbox.due_ms(now_ms)
         return due if resend < 0 else min(due, resend)
