@@ -196,6 +196,20 @@ def test_nonsense_never_crashes_or_opens(parts, with_key, open_first):
     assert made.heard_by_host[-1][1] == b"after"
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.lists(frames(), max_size=30))
+def test_nonsense_from_one_who_was_let_in_never_crashes(parts):
+    made = settle(ends(KEY, KEY))
+    for number, part in enumerate(parts):
+        body = bytearray(cobs.decode(part.rstrip(b"\0"))[:-4])
+        struct.pack_into("<H", body, spec.FRAME_TAG_OFFSET, made.host.tag)
+        data = cobs.encode(bytes(body) + struct.pack("<I", binascii.crc32(body))) + b"\0"
+        for link in (made.board, made.host):
+            feed(link, data, made.now + number)
+            link.tick(made.now + number)
+    assert len(made.board.inbox._parts) == 0 and len(made.host.inbox._parts) <= spec.LINK_MESSAGE_BYTES
+
+
 def test_frames_of_another_connection_are_ignored():
     made = settle(ends())
     stale = bytes(FrameWriter(True).encode(spec.FRAME_TYPE_COMMAND, 1, 1, 128, 0, made.host.tag ^ 1, b"old"))
