@@ -97,7 +97,9 @@ class ScriptedKernels:
         self.utterances.append(utterance)
         written = bytearray(self.lattice)
         if revision and written:
-            flags = spec.LATTICE_FLAGS_COMPLETE | (0 if revision >= spec.REVISION_SPECULATIVE else spec.LATTICE_FLAGS_FINAL)
+            flags = spec.LATTICE_FLAGS_COMPLETE | (
+                0 if revision >= spec.REVISION_SPECULATIVE else spec.LATTICE_FLAGS_FINAL
+            )
             struct.pack_into("<HH", written, spec.LATTICE_REVISION_OFFSET, revision & 0xFFFF, flags)
             struct.pack_into("<I", written, spec.LATTICE_CRC_OFFSET, 0)
             struct.pack_into("<I", written, spec.LATTICE_CRC_OFFSET, binascii.crc32(written) & 0xFFFFFFFF)

@@ -1,8 +1,11 @@
 """Speculation from the end-pointer's verdict to the work downstream: start, reset, confirm, whatever happens."""
 
 import asyncio
+import functools
 import random
+import tempfile
 from array import array
+from pathlib import Path
 
 import pytest
 import stapes
@@ -44,10 +47,8 @@ class Scripted:
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    path = tmp_path_factory.mktemp("grammar") / "g.yaml"
-    path.write_text('context:\n  expressions:\n    order: ["small latte"]\n')
-    return phone_model(), compile_grammar(path)
+def files():
+    return files_of_one_command()
 
 
 class Samples:
@@ -115,7 +116,9 @@ def test_a_fault_resets_what_was_started(files):
 
 
 def test_lattices_say_what_they_are(files):
-    lattices = [e.lattice for e in recognizer(files).listen(Samples(9), Scripted([SPECULATE, RETRACT, FINAL])) if e.lattice]
+    lattices = [
+        e.lattice for e in recognizer(files).listen(Samples(9), Scripted([SPECULATE, RETRACT, FINAL])) if e.lattice
+    ]
     assert [(lattice.revision, lattice.is_final) for lattice in lattices[:2]] == [(0, False), (1, True)]
 
 
@@ -191,22 +194,22 @@ class Watched(stapes.Downstream):
         self.confirmed.append(event.utterance)
 
 
+@functools.cache
+def files_of_one_command():
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "g.yaml"
+        path.write_text('context:\n  expressions:\n    order: ["small latte"]\n')
+        return phone_model(), compile_grammar(path)
+
+
 class SpeculationOverALink(RuleBasedStateMachine):
     """Random verdicts on a board, a link that is cut and damaged, and a handler at each end."""
 
     def __init__(self):
         super().__init__()
-        graph = 'context:\n  expressions:\n    order: ["small latte"]\n'
-        import tempfile
-        from pathlib import Path
-
-        if not hasattr(SpeculationOverALink, "files"):
-            with tempfile.TemporaryDirectory() as folder:
-                (Path(folder) / "g.yaml").write_text(graph)
-                SpeculationOverALink.files = phone_model(), compile_grammar(Path(folder) / "g.yaml")
         self.kernels = ScriptedKernels([(2, 0, 1, (0, 1))], lattice_bytes())
         self.pointer = Scripted()
-        ear = stapes.Recognizer(*SpeculationOverALink.files, kernels=self.kernels)
+        ear = stapes.Recognizer(*files_of_one_command(), kernels=self.kernels)
         self.listener = Listener(ear, endpointer=self.pointer)
         board = BoardLink(lambda: {}, None, random.Random(1).randbytes)
         host = HostLink(None, random.Random(2).randbytes)
@@ -276,7 +279,7 @@ class SpeculationOverALink(RuleBasedStateMachine):
     def teardown(self):
         """Once the link is back, the far handler has confirmed everything but what was given up."""
         for _ in range(20000):
-            if self.pair.host.state != 2 and self.pair.host.state != 1 or self.pair.board.state == 3:
+            if (self.pair.host.state != 2 and self.pair.host.state != 1) or self.pair.board.state == 3:
                 self.pair.connect()
             self.pair.step()
             if self.pair.host.state == 2 and not self.pair.board.outbox.pending:

@@ -165,7 +165,7 @@ def frames():
         st.integers(0, 255),
         st.integers(0, 255),
         st.integers(0, 65535),
-        st.one_of(st.binary(max_size=64), st.binary(min_size=28, max_size=32), st.just(b'\0' * 12 + b"{}")),
+        st.one_of(st.binary(max_size=64), st.binary(min_size=28, max_size=32), st.just(b"\0" * 12 + b"{}")),
     )
     return fields.map(lambda values: bytes(FrameWriter(True).encode(*values)))
 

@@ -158,7 +158,10 @@ def test_another_certificate_is_refused(board):
 
 
 def test_nobody_there_is_said():
-    with Monitor("board", lambda: open_stream("tcp://127.0.0.1:1")) as monitor, pytest.raises(BoardError, match="no conn"):
+    with (
+        Monitor("board", lambda: open_stream("tcp://127.0.0.1:1")) as monitor,
+        pytest.raises(BoardError, match="no conn"),
+    ):
         next(monitor.events())
 
 
@@ -182,7 +185,7 @@ def test_ctrl_c_ends_the_command_cleanly(board):
     process = monitor_command(made.where)
     assert process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Traceback" not in err and err.rstrip().endswith("stapes: interrupted")
 

@@ -7,8 +7,6 @@ import stapes_spec as spec
 from stapes.errors import StapesError
 from stapes.link.clock import elapsed
 from stapes.link.frame import FRAME, FrameParser, FrameWriter
-from stapes.link.inbox import Inbox
-from stapes.link.outbox import Outbox
 
 IDLE, GREETING, OPEN, CLOSED = range(4)
 _NOTHING = b""

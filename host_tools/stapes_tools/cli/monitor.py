@@ -23,7 +23,9 @@ _LATTICES = (kinds.LATTICE, kinds.SPECULATIVE)
 
 @click.command(short_help="Show the events of a board that listens by itself, live.")
 @click.argument("where", metavar="[PORT|tcp://HOST:PORT|tls://HOST:PORT?pin=SHA256]", required=False)
-@click.option("--key", type=click.Path(path_type=Path), help="File with the device key; default: what STAPES_KEY names.")
+@click.option(
+    "--key", type=click.Path(path_type=Path), help="File with the device key; default: what STAPES_KEY names."
+)
 @click.option("--json", "as_lines", is_flag=True, help="Print one JSON object per line and nothing else.")
 @click.option("--retry", type=float, metavar="S", help="Give up S seconds after a loss; default: try for ever.")
 @click.option("--count", type=click.IntRange(1), metavar="N", help="Stop after N utterances.")
@@ -92,21 +94,17 @@ def print_event(event: Event) -> None:
 
 def _describe(event: Event) -> Text | None:
     """Return the line of an event that a transcript does not show by itself."""
-    kind = event.kind
-    if kind in _LATTICES:
-        title = "start" if kind == kinds.SPECULATIVE else "lattice"
-        return Text(f"{title} {event.utterance}.{event.revision}  ").append(event.text or "(no words)", style="bold")
-    if kind == kinds.RESET:
-        return Text(f"reset {event.utterance}.{event.revision}", style="yellow")
-    if kind == kinds.CONFIRM:
-        return Text(f"confirm {event.utterance}.{event.revision}", style="green")
-    if kind == kinds.INTENT:
-        slots = ", ".join(f"{slot} = {value}" for slot, value in (event.slots or {}).items())
-        return Text(f"intent {event.intent or 'not understood'}  {slots}", style="bold green" if event.intent else "")
-    if kind == kinds.OVERRUN:
-        return Text(f"overrun: {event.lost} samples lost", style="red")
-    if kind == kinds.GIVEN_UP:
-        return Text(f"{event.lost} events were given up by the board", style="red")
-    if kind == kinds.ERROR:
-        return Text(f"error: {event.error}", style="red")
-    return None
+    number = f"{event.utterance}.{event.revision}"
+    if event.kind in _LATTICES:
+        title = "start" if event.kind == kinds.SPECULATIVE else "lattice"
+        return Text(f"{title} {number}  ").append(event.text or "(no words)", style="bold")
+    slots = ", ".join(f"{slot} = {value}" for slot, value in (event.slots or {}).items())
+    lines = {
+        kinds.RESET: (f"reset {number}", "yellow"),
+        kinds.CONFIRM: (f"confirm {number}", "green"),
+        kinds.INTENT: (f"intent {event.intent or 'not understood'}  {slots}", "bold green" if event.intent else ""),
+        kinds.OVERRUN: (f"overrun: {event.lost} samples lost", "red"),
+        kinds.GIVEN_UP: (f"{event.lost} events were given up by the board", "red"),
+        kinds.ERROR: (f"error: {event.error}", "red"),
+    }
+    return Text(*lines[event.kind]) if event.kind in lines else None
