@@ -37,8 +37,7 @@ class ScriptedKernels:
         return 0
 
     def frontend_apply(self, state, samples, features):
-        count = len(samples) if not isinstance(samples, memoryview) or samples.itemsize == 2 else len(samples) // 2
-        self.samples += count
+        self.samples += len(bytes(samples)) // 2
         steps = max(0, (self.samples - _WINDOW) // spec.FRONTEND_STEP_SAMPLES + 1)
         new = steps - self.total_steps
         self.total_steps = steps

@@ -9,15 +9,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from phone_model import phone_model
 from stapes import event as kinds
+from stapes_tools.cli.main import main
 from stapes_tools.device.addresses import load_key, open_stream
 from stapes_tools.device.keys import new_keys
 from stapes_tools.device.monitor import Monitor
+from stapes_tools.device.opening import open_session
 from stapes_tools.device.unix import interpreter, module_path
 from stapes_tools.errors import BoardError, UserError
 from stapes_tools.grammar.compiler import compile_grammar
+from stapes_tools.transcript import transcribe
 
 HERE = Path(__file__).parent
 pytestmark = pytest.mark.unix
@@ -157,6 +161,16 @@ def test_another_certificate_is_refused(board):
         next(monitor.events())
 
 
+def test_a_recording_is_sent_to_a_board_that_listens(board, monkeypatch):
+    made = board(True, True, utterances=500, step_ms=1)
+    monkeypatch.setenv("STAPES_KEY", str(made.key_file))
+    with open_session(made.where, Path("unused"), Path("unused")) as session:
+        session.connect()
+        transcript = transcribe(np.zeros(20000, np.int16), session)
+    assert transcript.text == "small latte"
+    assert [event.kind for event in transcript.events][-2:] == [kinds.INTENT, kinds.STATISTICS]
+
+
 def test_nobody_there_is_said():
     with (
         Monitor("board", lambda: open_stream("tcp://127.0.0.1:1")) as monitor,
@@ -190,15 +204,15 @@ def test_ctrl_c_ends_the_command_cleanly(board):
     assert "Traceback" not in err and err.rstrip().endswith("stapes: interrupted")
 
 
-def test_exit_codes_of_the_command(board, tmp_path):
+def test_exit_codes_of_the_command(board, tmp_path, capfd):
     made = board(False, True, utterances=500, step_ms=20)
     for words, code in (
         (["tcp://127.0.0.1:1"], 3),
         (["tcp://:1"], 2),
         ([made.where], 2),
-        ([made.where, "--key", tmp_path / "none"], 2),
+        ([made.where, "--key", str(tmp_path / "none")], 2),
     ):
-        process = monitor_command(*words)
-        out, err = process.communicate(timeout=30)
-        assert (process.returncode, out) == (code, ""), err
+        assert main(["monitor", *words]) == code
+        out, err = capfd.readouterr()
+        assert out == ""
         assert err.count("\n") == 1 and err.startswith("stapes: "), err
