@@ -202,7 +202,7 @@ class Server:
         elif code == spec.COMMAND_CONTEXT:
             self._set("set_context", order.get("phrases"), "no context can be set")
         elif code == spec.COMMAND_EFFORT:
-            self._set("set_effort", order.get("effort"), "its effort is fixed")
+            self._set_effort(order.get("effort"))
         else:
             raise StapesError(spec.ERROR_LINK_COMMAND, "", "command %d" % code)
 
@@ -229,6 +229,14 @@ class Server:
         if function is None:
             raise StapesError(spec.ERROR_LINK_COMMAND, "", reason)
         function(value)
+
+    def _set_effort(self, effort):
+        if not hasattr(self.recognizer, "effort"):
+            raise StapesError(spec.ERROR_LINK_COMMAND, "", "its effort is fixed")
+        try:
+            self.recognizer.effort = effort
+        except (TypeError, ValueError) as error:
+            raise StapesError(spec.ERROR_LINK_COMMAND, "", str(error))
 
     def state(self):
         """Return what the command `state` is answered with: counts since power-up."""
