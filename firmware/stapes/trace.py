@@ -4,6 +4,7 @@ import time
 
 import stapes_spec as spec
 
+from stapes.event import TRACE, Event
 from stapes.recognizer import Recognizer
 
 
@@ -19,19 +20,23 @@ class TracedRecognizer(Recognizer):
     def reset(self, utterance=0):
         """Forget everything heard, and the records of it."""
         self._records = []
-        self._shown = []
         self._spent_us = 0
-        self._joints = 0
         super().reset(utterance)
 
+    def next_utterance(self):
+        """As Recognizer's; records that nobody took stay."""
+        self._shown = []
+        self._joints = 0
+        super().next_utterance()
+
     def take_records(self):
-        """Return the records of the steps since the last call, oldest first.
+        """Return TRACE events of the steps since the last call, oldest first.
 
         Returns:
-            list of dict: step (1 is the utterance's first); branch, as the specification numbers them; tokens,
-            active in the search; blanks, steps since the best token's last unit; joints, evaluations of the joint
-            in this step; us, microseconds from the step's samples to its search, None without a clock; words, the
-            best hypothesis, where this step changed it.
+            list of Event; the dict of each: step (1 is the utterance's first); branch, as the specification numbers
+            them; tokens, active in the search; blanks, steps since the best token's last unit; joints, evaluations of
+            the joint in this step; us, microseconds from the step's samples to its search, None without a clock;
+            words, the best hypothesis, where this step changed it.
         """
         records, self._records = self._records, []
         return records
@@ -45,7 +50,9 @@ class TracedRecognizer(Recognizer):
         # Samples that make up no step yet are paid for by the step that they end up in.
         self._spent_us += _ticks_diff(_ticks_us(), began)
         if steps:
-            self._records.append(self._record())
+            record = self._record()
+            time_ms = record["step"] * spec.FRONTEND_STEP_MS
+            self._records.append(Event(TRACE, time_ms, utterance=self.utterance, trace=record))
             self._spent_us = 0
         return steps
 

@@ -1,10 +1,10 @@
 """The figures of `stapes bench board`, computed from counts; the counts themselves come from the emulator."""
 
-import struct
 from pathlib import Path
 
 import pytest
 import stapes_spec as spec
+from stapes.link.frame import FrameWriter
 from stapes_tools.bench.board import FLASH_BYTES_PER_S, BoardCost, flash_bytes_per_step
 from stapes_tools.bench.profile import Profile, per_second, profile_of, stage_of
 from stapes_tools.cli.bench import figures_of
@@ -12,7 +12,6 @@ from stapes_tools.cli.main import main
 from stapes_tools.convert.inspect import describe, totals
 from stapes_tools.convert.write import random_model
 from stapes_tools.device.emulator import Samples
-from stapes_tools.device.link import encode_frame
 
 COST = BoardCost(
     audio_ms=3000, steps=100, cycles=375_000_000, state_bytes=80_000, flash_bytes_per_step=93_000.0,
@@ -67,17 +66,22 @@ def test_a_stage_is_told_by_the_function_and_its_callers(place, stage):
     assert stage_of(place) == stage
 
 
-def test_a_step_lasts_from_one_credit_to_the_next():
-    """The last credit grants less than a step; credits may come in pieces."""
-    window = spec.FRAME_WINDOW_SAMPLES
-    grants = [window, window + 480, window + 960, window + 1000]
-    frames = [encode_frame(spec.FRAME_TYPE_CREDIT, k, struct.pack("<I", grant)) for k, grant in enumerate(grants)]
+def test_a_step_lasts_from_one_acknowledgement_to_the_next():
+    """Commands take no step; acknowledgements may come in pieces, or ride on events; two at once are no step."""
+    writer = FrameWriter(padded=False)
+
+    def frame(kind, ack):
+        return bytes(writer.encode(kind, 1, ack, spec.FRAME_PIECE_LAST, 0, 7, b"payload"))
+
+    first = frame(spec.FRAME_TYPE_ACK, 6)
     sent = [
-        (10, frames[0]),
-        (70, frames[1][:5]),
-        (75, frames[1][5:] + encode_frame(spec.FRAME_TYPE_EVENT, 9, b"event")),
+        (2, first[9:]),  # the end of a frame that was on its way already
+        (10, frame(spec.FRAME_TYPE_REPLY, 5)),  # start
+        (70, first[:5]),
+        (75, first[5:] + frame(spec.FRAME_TYPE_ACK, 6)),
     ]
-    sent += [(300, frames[2]), (310, frames[3])]
+    sent += [(300, frame(spec.FRAME_TYPE_EVENT, 7)), (310, frame(spec.FRAME_TYPE_NEWS, 7))]
+    sent += [(400, frame(spec.FRAME_TYPE_ACK, 9)), (999, frame(spec.FRAME_TYPE_REPLY, 10))]  # finish
     profile = profile_of(
         Samples({("reach", "stk_decoder_step"): 40, ("memset",): 60, ("expand", "stk_decoder_step"): 50}, sent)
     )

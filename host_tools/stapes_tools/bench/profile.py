@@ -1,14 +1,13 @@
 """What each stage of recognition costs on the emulated board: sampled functions, summed by stage."""
 
 import re
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import stapes_spec as spec
+from stapes.link.frame import FRAME, FrameParser
 
 from ..device.emulator import Samples
-from ..device.link import decode_frame
 
 # By a kernel method among the callers: what the board's Python asked for.
 _METHODS = {
@@ -61,7 +60,7 @@ class Profile:
 
     Attributes:
         stages: cycles by stage, the most expensive first.
-        steps: cycles of each step, from one credit to the next: recognition, Python and link.
+        steps: cycles of each step, from one acknowledgement to the next: recognition, Python and link.
     """
 
     stages: dict[str, int]
@@ -103,25 +102,35 @@ def stage_of(place: Sequence[str]) -> str:
 
 
 def step_cycles(sent: Sequence[tuple[int, bytes]]) -> list[int]:
-    """Cycles between the board's credits, of which each step of audio brings one.
+    """Cycles between the board's acknowledgements: of audio, which it acknowledges once it has recognised it.
+
+    A command's comes with its reply, and no step ends there. The recording's last samples may be less than a step, and
+    count as one.
 
     Args:
         sent: what the board sent and when, in cycles.
     """
-    pending = b""
-    times: list[int] = []
-    counted: list[int] = []
+    steps: list[int] = []
+    began = reached = 0
+    for cycles, kind, ack in _frames(sent):
+        if ack <= reached:
+            continue
+        if reached and ack == reached + 1 and kind != spec.FRAME_TYPE_REPLY:
+            steps.append(cycles - began)
+        began, reached = cycles, ack
+    return steps
+
+
+def _frames(sent: Sequence[tuple[int, bytes]]) -> Iterator[tuple[int, int, int]]:
+    """(cycles, type, number expected next) of the frames that the board sent."""
+    parser = FrameParser()
     for cycles, data in sent:
-        *frames, pending = (pending + data).split(b"\0")
-        for frame in map(decode_frame, filter(None, frames)):
-            if frame.kind == spec.FRAME_TYPE_CREDIT:
-                times.append(cycles)
-                counted.append(struct.unpack_from("<I", frame.payload)[0])
-    return [
-        after - before
-        for before, after, first, last in zip(times, times[1:], counted, counted[1:], strict=False)
-        if last - first == spec.FRONTEND_STEP_SAMPLES
-    ]
+        view = memoryview(data)
+        while view:
+            view = view[parser.put(view) :]
+            while found := parser.take():
+                if found == FRAME:
+                    yield cycles, parser.kind, parser.ack
 
 
 def per_second(stages: Mapping[str, int], audio_ms: int) -> dict[str, int]:

@@ -14,7 +14,8 @@ from stapes.listener import Listener
 from stapes.trace import TracedRecognizer
 
 from .. import kernels
-from .session import PLAIN, Order, Progress, board_fault
+from .client import board_fault
+from .session import PLAIN, Order, Progress
 
 
 class HostSession:
@@ -106,8 +107,7 @@ class HostSession:
 
     def _taken(self, listener: Listener) -> Iterator[Event]:
         assert self._recognizer is not None
-        for record in self._recognizer.take_records():
-            yield Event(kinds.TRACE, record["step"] * spec.FRONTEND_STEP_MS, trace=record)
+        yield from self._recognizer.take_records()
         while listener.waiting:
             event = listener.take()
             if event.kind == kinds.ERROR:
