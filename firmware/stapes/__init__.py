@@ -8,7 +8,7 @@ for event in ear.listen(stapes.Microphone.from_board()):
 
 import stapes_spec as _spec
 
-from stapes.endpoint import Endpointer
+from stapes.endpoint import Endpointer, Endpointers
 from stapes.errors import StapesError
 from stapes.event import (
     ENDPOINT,
@@ -39,6 +39,7 @@ __all__ = [
     "SPEECH_START",
     "STATISTICS",
     "Endpointer",
+    "Endpointers",
     "Event",
     "Lattice",
     "Microphone",

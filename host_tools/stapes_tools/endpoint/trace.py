@@ -74,7 +74,7 @@ class Pointer:
         """The verdict on the step that the recogniser has just made; brings status up to date."""
         one = self._recognizer
         verdict = self._kernels.endpoint_step(
-            self._state, one._decoder, one.model.state, one.model.data, one.grammar.data
+            self._state, one.decoder, one.model.state, one.model.data, one.grammar.data
         )
         check(self._kernels.endpoint_status(self._state, self.status))
         return check(verdict, one.model.where)
