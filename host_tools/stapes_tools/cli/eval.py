@@ -18,7 +18,7 @@ from ..evaluate.noise import CLEAN, Condition
 from ..evaluate.run import Row, Setup, Track, evaluate
 from ..grammars import compiled
 from ..models import GENERAL, default_model
-from .render import console, messages
+from .render import console, messages, print_table
 from .transcribe import MODEL_HELP
 
 _SNRS = "6,12,24"
@@ -36,7 +36,8 @@ _file = click.Path(path_type=Path)
 @click.option("--wrong", is_flag=True, help="List what was not accepted.")
 @click.option("--processes", type=click.IntRange(1), help="Recognise so many at once; default: one per core.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Take only the first N recordings.")
-@click.option("--plot", type=_file, metavar="FILE.png", help="Draw acceptance against SNR.")
+@click.option("--plot", type=_file, metavar="FILE.png", help="Draw acceptance against SNR; latencies with --endpoints.")
+@click.option("--endpoints", is_flag=True, help="Measure when end-pointers decide, instead (docs/endpoints.md).")
 def evaluation(
     *,
     directory: Path,
@@ -49,6 +50,7 @@ def evaluation(
     processes: int | None,
     limit: int | None,
     plot: Path | None,
+    endpoints: bool,
 ) -> None:
     """Recognise the recordings in DIR and score them against its refs.json.
 
@@ -56,6 +58,12 @@ def evaluation(
     {...}, "text": "..."}}; a folder of read speech with a Kaldi `text` file or a text.tsv gets word
     error rates only. See docs/evaluation.md.
     """
+    if endpoints:
+        if grammar is None or wrong:
+            what = "--endpoints does not go with --wrong" if wrong else "--endpoints needs to know what may be said"
+            raise UserError(what, advice="leave --wrong out" if wrong else "add --grammar FILE")
+        eval_endpoints(directory, grammar, model, conditions_of(noise, snr), as_object, processes, limit, plot)
+        return
     _require("jiwer", "make demo")
     _require("wordfreq", "make demo")
     folder = read_folder(directory, limit)
@@ -76,6 +84,40 @@ def evaluation(
         click.echo(json.dumps({"rows": [report.as_json(row, wrong) for row in rows]}, ensure_ascii=False))
     else:
         _print(rows, model, wrong)
+
+
+def eval_endpoints(
+    directory: Path,
+    grammar: Path,
+    model: Path | None,
+    conditions: list[Condition],
+    as_object: bool,
+    processes: int | None,
+    limit: int | None,
+    plot: Path | None,
+) -> None:
+    """`stapes eval --endpoints`."""
+    from ..evaluate import endpoint_report
+    from ..evaluate.endpoints import evaluate_endpoints
+
+    if plot:
+        check_picture(plot)
+    folder = read_folder(directory, limit)
+    graph = compiled(grammar, not as_object)
+    model = model or default_model(grammar)
+    with _progress() as track:
+        found = evaluate_endpoints(folder, model, graph, str(grammar), conditions, processes or os.cpu_count() or 1, track)
+        rows = list(found)
+    if plot:
+        title = f"{model.resolve().parent.name}/{model.name} on {directory.resolve().name}"
+        with written(plot):
+            endpoint_report.draw(rows, plot, title)
+    if as_object:
+        click.echo(json.dumps(endpoint_report.as_json(rows), ensure_ascii=False))
+        return
+    print_table(endpoint_report.table(rows))
+    for line in endpoint_report.notes(rows):
+        console.print(line, markup=False, soft_wrap=True, style="dim")
 
 
 def conditions_of(noise: Path | None, snr: str | None) -> list[Condition]:
@@ -112,13 +154,17 @@ def _require(package: str, install: str) -> None:
         raise UserError(f"the package {package} is not installed", advice=f"run: {install}")
 
 
-def _check_plot(plot: Path, grammar: Path | None, folder: Folder) -> None:
+def check_picture(plot: Path) -> None:
     """Say before the work that the picture cannot be drawn."""
     _require("matplotlib", TRAIN_TOOLS)
     if plot.suffix != ".png":
         raise UserError("the picture's name does not end in .png", plot, "rename it")
     if not plot.resolve().parent.is_dir():
         raise UserError("its folder does not exist", plot, "make the folder, or choose another place")
+
+
+def _check_plot(plot: Path, grammar: Path | None, folder: Folder) -> None:
+    check_picture(plot)
     if grammar is None or not folder.has_commands:
         advice = "give --grammar FILE and a folder with refs.json, or leave --plot out"
         raise UserError("there is no command acceptance to draw", plot, advice)
@@ -127,8 +173,15 @@ def _check_plot(plot: Path, grammar: Path | None, folder: Folder) -> None:
 def _draw(rows: list[Row], plot: Path, title: str) -> None:
     from ..evaluate.plot import draw
 
-    try:
+    with written(plot):
         draw(rows, plot, title)
+
+
+@contextmanager
+def written(plot: Path) -> Iterator[None]:
+    """Say in one line that a picture cannot be written."""
+    try:
+        yield
     except OSError as error:
         raise UserError(f"cannot be written: {error.strerror}", plot, "choose another place") from None
 

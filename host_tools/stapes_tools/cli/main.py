@@ -16,6 +16,7 @@ from .bench import bench
 from .convert import convert
 from .corpus import corpus
 from .demo import demo
+from .endpoint import endpoint
 from .eval import evaluation
 from .grammar import grammar
 from .inspect import inspect
@@ -34,7 +35,7 @@ _GROUPS = {
     "Recognise": ("transcribe", "demo"),
     "Look into files": ("inspect", "grammar", "lattice"),
     "Make models small": ("convert", "sparsify", "pack", "densify"),
-    "Train": ("corpus", "train", "adapt"),
+    "Train": ("corpus", "train", "adapt", "endpoint"),
     "Measure": ("eval", "bench"),
 }
 _EXAMPLES = """\
@@ -68,7 +69,7 @@ def stapes(debug: bool) -> None:
     """
 
 
-_VERBS = (transcribe, demo, inspect, grammar, lattice, convert, sparsify, pack, densify, corpus, train, adapt)
+_VERBS = (transcribe, demo, inspect, grammar, lattice, convert, sparsify, pack, densify, corpus, train, adapt, endpoint)
 for _verb in (*_VERBS, evaluation, bench):
     stapes.add_command(_verb)
 stapes.add_command(inspect, "model")  # its name before it took any model

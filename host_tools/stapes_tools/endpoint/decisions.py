@@ -39,15 +39,21 @@ class Decision:
         """From the true end to the speculative decision that stood; that to the final one where there was none."""
         if self.final_latency_ms is None:
             return None
-        return (self.final_ms if self.speculative_ms is None else self.speculative_ms) - self.end_ms
+        decided = self.final_ms if self.speculative_ms is None else self.speculative_ms
+        return None if decided is None else decided - self.end_ms
+
+    @property
+    def lead_ms(self) -> int | None:
+        """From the speculative decision that stood to the final one."""
+        late = self.final_latency_ms
+        return None if late is None else late - (self.speculative_latency_ms or 0)
 
     @property
     def saved_ms(self) -> int | None:
         """How much earlier downstream work could begin; 0 where it had to begin again."""
         if self.final_latency_ms is None:
             return None
-        is_kept = self.speculative_ms is not None and not self.is_revised
-        return self.final_ms - self.speculative_ms if is_kept else 0
+        return 0 if self.is_revised else self.lead_ms
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ class Figures:
     Attributes:
         final_latency_ms, speculative_latency_ms: None where nothing was decided. Early cuts do not count: their
             latency would be negative and flatter the figures.
+        lead_ms: from the speculative decision to the final one, utterance by utterance.
         early_cut_rate, revised_rate: shares of all.
         undecided_rate: no final decision before the recording's end.
         saved_ms: mean, over those with a final decision that was not early.
@@ -73,6 +80,7 @@ class Figures:
     utterances: int
     final_latency_ms: Spread | None
     speculative_latency_ms: Spread | None
+    lead_ms: Spread | None
     early_cut_rate: float
     revised_rate: float
     undecided_rate: float
@@ -82,9 +90,7 @@ class Figures:
 def figures(decisions: Sequence[Decision]) -> Figures:
     """Sum decisions up, by their weights."""
     weights = np.array([one.weight for one in decisions])
-    rates = [
-        _share([getattr(one, name) for one in decisions], weights) for name in ("is_early", "is_revised")
-    ]
+    rates = [_share([getattr(one, name) for one in decisions], weights) for name in ("is_early", "is_revised")]
     undecided = _share([one.final_ms is None for one in decisions], weights)
     timely = [one for one in decisions if one.final_latency_ms is not None]
     saved = [(one.saved_ms or 0, one.weight) for one in timely]
@@ -92,6 +98,7 @@ def figures(decisions: Sequence[Decision]) -> Figures:
         len(decisions),
         _spread([(one.final_latency_ms, one.weight) for one in timely]),
         _spread([(one.speculative_latency_ms, one.weight) for one in timely]),
+        _spread([(one.lead_ms, one.weight) for one in timely]),
         rates[0],
         rates[1],
         undecided,
