@@ -93,7 +93,7 @@ def figures(decisions: Sequence[Decision]) -> Figures:
     rates = [_share([getattr(one, name) for one in decisions], weights) for name in ("is_early", "is_revised")]
     undecided = _share([one.final_ms is None for one in decisions], weights)
     timely = [one for one in decisions if one.final_latency_ms is not None]
-    saved = [(one.saved_ms or 0, one.weight) for one in timely]
+    saved = sum((one.saved_ms or 0) * one.weight for one in timely)
     return Figures(
         len(decisions),
         _spread([(one.final_latency_ms, one.weight) for one in timely]),
@@ -102,7 +102,7 @@ def figures(decisions: Sequence[Decision]) -> Figures:
         rates[0],
         rates[1],
         undecided,
-        float(np.average(*zip(*saved, strict=True))) if saved else 0.0,
+        saved / max(sum(one.weight for one in timely), 1e-9),
     )
 
 

@@ -1,7 +1,7 @@
 """Train the end-pointer's net on traces with known ends."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,7 @@ from ..convert.endpointer import HIDDEN, HISTORY, JOINED, SEARCH_SCALE, WIDTHS, 
 from ..convert.scales import Scale
 from .trace import Trace, step_ms
 
-_LONGEST = 1 << 10  # steps of a padded utterance
-_BATCH = 32
+_BATCH = 16
 _LATE_MS = 1000  # after the end: what follows is the same again
 _SOON_MS = 60  # after the end: the last unit is not out yet
 _RARELY = 0.1
@@ -57,6 +56,7 @@ def _example(one: Trace, end_ms: int, encoded: Scale, steps: int) -> tuple[np.nd
         (late >= 0).astype(np.float32),
         weight.astype(np.float32),
     )
+    # What pads it has no weight.
     return tuple(_padded(column, steps) for column in columns)
 
 
@@ -78,25 +78,37 @@ def train(given: Examples, seed: int, epochs: int, advance: Callable[[int], None
     import keras
 
     keras.utils.set_random_seed(seed)
-    model, parts = _build(given)
+    norms = {name: _norm(values, given.weight > 0) for name, values in given.inputs.items()}
+    model, parts = _build(norms)
     steps = epochs * -(-len(given.target) // _BATCH)
     rate = keras.optimizers.schedules.CosineDecay(3e-3, steps)
     model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-3), keras.losses.BinaryCrossentropy(from_logits=True))
     told = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: advance(1))
     target, weight = given.target[..., None], given.weight
     model.fit(given.inputs, target, _BATCH, epochs, verbose=0, sample_weight=weight, callbacks=[told])
-    return _layers(model), _ranges(parts, given)
+    return _layers(model, norms), _ranges(parts, given)
 
 
-def _build(given: Examples):
-    """The Keras model, and one that gives what its ReLUs give."""
+def _norm(values: np.ndarray, counted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(mean, standard deviation) of each input, float32 [size]; an input that never changes is left as it is."""
+    rows = values[counted]
+    deviation = rows.std(axis=0)
+    return rows.mean(axis=0), np.where(deviation > 0, deviation, 1.0).astype(np.float32)
+
+
+def _build(norms: Mapping[str, tuple[np.ndarray, np.ndarray]]):
+    """The Keras model, its inputs normalised, and one that gives what its ReLUs give."""
     import keras
     from keras import layers
 
     from ..train.net import CausalDepthwise
 
-    inputs = {name: keras.Input((None, values.shape[-1]), name=name) for name, values in given.inputs.items()}
-    fronts = [layers.Dense(WIDTHS[name], activation="relu", name=f"{name}_layer")(x) for name, x in inputs.items()]
+    inputs = {name: keras.Input((None, len(mean)), name=name) for name, (mean, _) in norms.items()}
+    fronts = []
+    for name, x in inputs.items():
+        mean, deviation = norms[name]
+        x = layers.Normalization(mean=mean, variance=deviation**2)(x)
+        fronts.append(layers.Dense(WIDTHS[name], activation="relu", name=f"{name}_layer")(x))
     joined = layers.Concatenate()(fronts)
     deep = layers.ReLU()(CausalDepthwise(HISTORY + 1, 1, name="depthwise_layer")(joined))
     hidden = layers.Dense(HIDDEN, activation="relu", name="hidden_layer")(deep)
@@ -104,11 +116,15 @@ def _build(given: Examples):
     return keras.Model(inputs, logit), keras.Model(inputs, [joined, deep, hidden])
 
 
-def _layers(model) -> Layers:
+def _layers(model, norms: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Layers:
+    """The float layers, the normalisation folded into the first."""
     found = {}
     for name in (*WIDTHS, "depthwise", "hidden", "logit"):
         weight, bias = (np.asarray(values) for values in model.get_layer(f"{name}_layer").get_weights())
         found[name] = (weight if name == "depthwise" else weight.T, bias)
+    for name, (mean, deviation) in norms.items():
+        weight, bias = found[name]
+        found[name] = (weight / deviation, bias - (weight / deviation) @ mean)
     assert found["depthwise"][0].shape == (HISTORY + 1, JOINED)
     return found
 

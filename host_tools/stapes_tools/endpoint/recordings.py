@@ -43,7 +43,7 @@ def make(
 
     Speed 0.9 to 1.15; pauses of 200 to 1200 ms at dips of the sentence; silence of 150 to 900 ms before it and
     2.2 s after it; a room in a third of cases; a level of -34 to -14 dB full scale; noise 5 to 35 dB below the speech
-    in half of cases; always a floor of noise 35 to 80 dB below it. The true end is that of the dry speech.
+    in four cases of ten; always a floor of noise 35 to 80 dB below it. The true end is that of the dry speech.
 
     Args:
         speech: int16 [n], clean.
@@ -73,7 +73,7 @@ def _placed(x: np.ndarray, before_ms: int, surroundings: Surroundings, rng: np.r
         x = add_room(x, surroundings.rooms[int(rng.integers(len(surroundings.rooms)))])
     level = 10 ** (rng.uniform(-34, -14) / 20)
     x = x * (level / loud)
-    if surroundings.noises and rng.random() < 0.5:
+    if surroundings.noises and rng.random() < 0.4:
         noise = surroundings.noises[int(rng.integers(len(surroundings.noises)))]
         x = add_noise(x, noise, rng.uniform(5, 35), int(rng.integers(noise.size)))
     floor = level * 10 ** (-rng.uniform(35, 80) / 20)

@@ -19,6 +19,7 @@ _SILENT = spec.ENDPOINT_FEATURE_SILENT_STEPS
 _FINAL_STEPS = (1, 2, 3, 4, 6, 8)
 _SPECULATIVE_STEPS = (1, 2, 3)
 _RETRACT_BELOW = (4, 12, 24, 48)  # logit steps under the speculative threshold
+_FEWEST = 20  # cases from which a rule's silence is taken
 _LEVELS = 24  # thresholds that are tried
 
 
@@ -78,7 +79,7 @@ def _rules(cases: Sequence[Case], goals: Goals) -> EndpointSettings:
     chosen = {}
     for name, (complete, is_open) in kinds.items():
         longest = [_longest_blanks(case, complete, is_open) for case in cases]
-        chosen[name] = _quantile(longest, cases, goals.rule_early, getattr(usual, name))
+        chosen[name] = _quantile(longest, cases, goals.rule_early, chosen.get("complete_steps", usual.complete_steps))
     silences = [_longest_silence(case) for case in cases]
     chosen["silence_steps"] = _quantile(silences, cases, goals.rule_early, usual.silence_steps)
     return replace(usual, **chosen)
@@ -104,10 +105,11 @@ def _longest_silence(case: Case) -> int:
 
 
 def _quantile(longest: Sequence[int], cases: Sequence[Case], share: float, usual: int) -> int:
-    """One step more than all but a share have; the usual where none has any."""
-    values, weights = np.array(longest), np.array([case.weight for case in cases])
-    if not values.any():
+    """One step more than all but a share have, of those that have any; the usual where too few have."""
+    there = [(steps, case.weight) for steps, case in zip(longest, cases, strict=True) if steps > 0]
+    if len(there) < _FEWEST:
         return usual
+    values, weights = (np.array(column) for column in zip(*there, strict=True))
     order = np.argsort(values)
     at = int(np.searchsorted(np.cumsum(weights[order]) / weights.sum(), 1 - share))
     return int(min(values[order][min(at, len(values) - 1)] + 1, 255))

@@ -1,5 +1,6 @@
 """`stapes endpoint tune`: train the end-pointer's net for a model and a grammar, calibrate, and put it into the file."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,9 @@ ENGINES = ("flite", "espeak-ng", "hibari")
 _READ = "speechocean762"
 _READ_SHARE = 0.2  # recordings of read speech, per command: what is not a whole command
 _PAUSES = (0.4, 0.45, 0.15)  # how many recordings are made with no pause, one, two
-PAUSED_SHARE = 0.2  # and how much those with pauses count when thresholds are chosen
+_COPIES = 2  # recordings made of each that is spoken
+# How often what is heard is taken to happen, when thresholds are chosen.
+_SHARES = {"command": 0.85, "command with pauses": 0.10, "read": 0.05}
 _CALIBRATION_SHARE = 0.35  # recordings that the net is not trained on
 _NOISES = ("noise/running_tap.flac", "noise/doing_the_dishes.flac", "noise/exercise_bike.flac", "noise/esc10/*.opus")
 _ROOMS = ("rir/*.flac",)
@@ -94,9 +97,9 @@ def tune(model: bytes, grammar: Path, options: Options) -> Tuned:
     plain = with_endpointer(model, None, None)
     tracer = Tracer(plain, graph)
     heard = [tracer.trace(one.samples) for one in tracked(known, "listening")]
-    learn, calibrate = _split(len(known), options.seed)
+    learn, calibrate = _split(len(known), options.seed)  # copies of one stay together
     data = _with_net(plain, heard, known, learn, options)
-    cases = _cases(Tracer(data, graph, spec.ENDPOINT_RULE_NET), known, calibrate)
+    cases = _cases(Tracer(data, graph, spec.ENDPOINT_RULE_NET), [known[k] for k in calibrate])
     with bar("thresholds", None):
         settings, expected = choose(cases, options.goals)
     minutes = sum(len(one.samples) for one in known) / spec.AUDIO_SAMPLE_RATE_HZ / 60
@@ -119,21 +122,28 @@ def _resealed(data: bytes, settings: EndpointSettings) -> bytes:
 
 
 def _split(count: int, seed: int) -> tuple[list[int], list[int]]:
-    order = np.random.default_rng([seed, 1]).permutation(count)
-    at = max(1, round(count * _CALIBRATION_SHARE))
-    return sorted(order[at:].tolist()), sorted(order[:at].tolist())
+    order = np.random.default_rng([seed, 1]).permutation(-(-count // _COPIES))
+    apart = set(order[: max(1, round(len(order) * _CALIBRATION_SHARE))].tolist())
+    learn = [k for k in range(count) if k // _COPIES not in apart]
+    return learn, [k for k in range(count) if k // _COPIES in apart]
 
 
-def _cases(tracer: Tracer, known: Sequence[Known], chosen: Sequence[int]) -> list[Case]:
-    """Traces with the net's logits, weighted so that recordings with pauses count as often as in speech."""
-    paused = sum(known[k].pauses > 0 for k in chosen)
-    weights = [1.0, 1.0]
-    if 0 < paused < len(chosen):
-        weights = [(1 - PAUSED_SHARE) / (len(chosen) - paused), PAUSED_SHARE / paused]
-    return [
-        Case(tracer.trace(known[k].samples), known[k].end_ms, weights[known[k].pauses > 0])
-        for k in tracked(chosen, "calibrating")
-    ]
+def _kind(one: Known) -> str:
+    if not one.is_command:
+        return "read"
+    return "command with pauses" if one.pauses else "command"
+
+
+def weights_of(known: Sequence[Known]) -> list[float]:
+    """How much each recording counts, so that each kind that there is has its share."""
+    counts = Counter(map(_kind, known))
+    return [_SHARES[_kind(one)] / counts[_kind(one)] for one in known]
+
+
+def _cases(tracer: Tracer, known: Sequence[Known]) -> list[Case]:
+    """Traces with the net's logits, weighted."""
+    heard = zip(tracked(known, "calibrating"), weights_of(known), strict=True)
+    return [Case(tracer.trace(one.samples), one.end_ms, weight) for one, weight in heard]
 
 
 # --- recordings ------------------------------------------------------------------------------------
@@ -144,18 +154,18 @@ def recordings(grammar: Path, options: Options) -> list[Known]:
     speech = [(pack.samples(utterance), True) for pack in _spoken(grammar, options) for utterance in pack.utterances]
     speech += [(samples, False) for samples in _read(options)]
     places = _surroundings(options.root)
-    made = (
-        make(samples, places, [options.seed, number], is_command, _draw_pauses(options.seed, number))
-        for number, (samples, is_command) in enumerate(tracked(speech, "mixing"))
-    )
-    found = [one for one in made if one is not None]
+    found = []
+    for number, (samples, is_command) in enumerate(tracked(speech, "mixing")):
+        copies = [_copy(samples, places, [options.seed, copy, number], is_command) for copy in range(_COPIES)]
+        found += [one for one in copies if one is not None] if None not in copies else []
     if len(found) < 4:
         raise UserError(f"only {len(found)} recordings could be made", grammar, "ask for more with --commands")
     return found
 
 
-def _draw_pauses(seed: int, number: int) -> int:
-    return int(np.random.default_rng([seed, 2, number]).choice(len(_PAUSES), p=_PAUSES))
+def _copy(samples: np.ndarray, places: Surroundings, seed: Sequence[int], is_command: bool) -> Known | None:
+    pauses = int(np.random.default_rng([*seed, 2]).choice(len(_PAUSES), p=_PAUSES))
+    return make(samples, places, seed, is_command, pauses)
 
 
 def _spoken(grammar: Path, options: Options) -> list[AudioPack]:
