@@ -20,7 +20,9 @@ _FINAL_STEPS = (1, 2, 3, 4, 6, 8)
 _SPECULATIVE_STEPS = (1, 2, 3)
 _RETRACT_BELOW = (4, 12, 24, 48)  # logit steps under the speculative threshold
 _FEWEST = 20  # cases from which a rule's silence is taken
-_LEVELS = 24  # thresholds that are tried
+_LEVELS = 24  # thresholds that are tried, between these
+_LOWEST, _HIGHEST = -40, 100
+_NEVER = 128
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,10 @@ def final_step(case: Case, settings: EndpointSettings) -> int | None:
 
 
 def _levels(cases: Sequence[Case]) -> list[int]:
-    """Thresholds between what is usual while people speak and what is usual afterwards."""
+    """Thresholds over the range of the logits, and the one that is never reached."""
     logits = np.concatenate([case.trace.logits[case.spoken] for case in cases]).astype(int)
-    return sorted({int(level) for level in np.linspace(max(-40, logits.min()), min(logits.max(), 100), _LEVELS)})
+    tried = np.linspace(max(_LOWEST, logits.min()), min(logits.max(), _HIGHEST), _LEVELS)
+    return sorted({*map(int, tried), _NEVER})
 
 
 def _finals(cases: Sequence[Case], settings: EndpointSettings) -> Iterator[tuple[EndpointSettings, Figures]]:
@@ -206,6 +209,7 @@ def _candidates(cases: Sequence[Case], settings: EndpointSettings) -> Iterator[E
     levels = [level for level in _levels(cases) if level <= settings.final_threshold][::2] or [settings.final_threshold]
     for steps, level, below in itertools.product(_SPECULATIVE_STEPS, levels, _RETRACT_BELOW):
         if steps <= settings.final_steps or level < settings.final_threshold:
+            # Below the lowest int8 nothing is: the logit then never withdraws a decision.
             retract = max(level - below, -128)
             yield replace(
                 settings, speculative_threshold=level, speculative_steps=steps, retract_threshold=retract
