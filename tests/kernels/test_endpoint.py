@@ -205,7 +205,9 @@ def test_rules_over_the_search(native, rule):
 
 def test_margin_between_final_and_other_tokens(native, reference):
     """It is zero-crossing exactly where the best token becomes final, and clamped where one kind is missing."""
-    graph = with_units(build_graph(1, [(0, unit, 0, 0, 0) for unit in range(1, 4)], {0: 0}, [(0, None, 0)], ["x"]), UNITS)
+    graph = with_units(
+        build_graph(1, [(0, unit, 0, 0, 0) for unit in range(1, 4)], {0: 0}, [(0, None, 0)], ["x"]), UNITS
+    )
     at = spec.ENDPOINT_STATUS_INDEX_FEATURES + spec.ENDPOINT_FEATURE_MARGIN
     _, runner = verdicts(native, spec.ENDPOINT_RULE_TRAILING, LOOSE, bursts(random.Random(2), 3), graph=graph)
     assert runner.status()[at] == 127  # every state is final
@@ -257,7 +259,7 @@ def test_values_out_of_range(kernels):
         11: (-1, 256),
     }.items():
         for value in values:
-            calls.config = array.array("i", good[:index] + [value] + good[index + 1 :])
+            calls.config = array.array("i", [*good[:index], value, *good[index + 1 :]])
             assert calls.init() == -spec.ERROR_ARGUMENT, (index, value)
     calls.config = array.array("i", good)
     assert calls.init() == 0

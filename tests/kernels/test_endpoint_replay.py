@@ -12,7 +12,6 @@ from stapes_tools.endpoint.trace import Trace, Tracer, step_ms
 from test_endpoint import PLAIN, make_graph
 
 
-
 def sound(seed):
     """Noise that comes and goes, int16, 2.4 s."""
     rng = np.random.default_rng(seed)
@@ -83,7 +82,6 @@ def test_goals_are_kept():
     assert found.final_latency_ms.median <= 300
     assert settings.complete_steps == 11  # one more than the pause
     assert settings.silence_steps == 11
-    assert [replay(case, settings) for case in cases][0].end_ms == cases[0].end_ms
 
 
 def test_without_a_way_to_keep_them_it_cuts_least():

@@ -7,8 +7,6 @@ import stapes_spec as spec
 from board_thread import BoardThread
 from phone_model import phone_model
 from scripted_kernels import ScriptedKernels, lattice_bytes
-from stapes.link.host_end import HostLink
-from stapes.listener import Listener
 from stapes_tools.device import session as host_side
 from stapes_tools.device.link import FrameParser, encode_frame
 from stapes_tools.device.session import Session
@@ -51,7 +49,7 @@ def kinds(events):
 def test_the_link_changes_nothing(connect, files, sample_count):
     samples = np.arange(sample_count).astype(np.int16)
     far = transcribe(samples, connect())
-    listener = Listener(
+    listener = stapes.recognizer.Listener(
         stapes.Recognizer(*files, kernels=ScriptedKernels(SCRIPT, lattice_bytes())), single=True
     )
     from array import array

@@ -24,12 +24,17 @@ def endpoint() -> None:
 @click.option("--seed", default=61, show_default=True, help="Of all that is drawn.")
 @click.option("--commands", type=click.IntRange(8), default=480, show_default=True, help="How many are spoken.")
 @click.option("--engine", "engines", multiple=True, help="Who speaks; default: flite, espeak-ng and hibari.")
-@click.option("--data", "root", type=_FILE, default=Path("../shared/data"), show_default=True, help="Noise, rooms, speech.")
+@click.option(
+    "--data", "root", type=_FILE, default=Path("../shared/data"), show_default=True, help="Noise, rooms, speech."
+)
 @click.option("--epochs", type=click.IntRange(1), default=40, show_default=True, help="Of training.")
-@click.option("--early", type=click.FloatRange(0, 100), default=2.0, show_default=True, help="Most speakers cut off, %.")
+@click.option(
+    "--early", type=click.FloatRange(0, 100), default=2.0, show_default=True, help="Most speakers cut off, %."
+)
 @click.option("--revised", type=click.FloatRange(0, 100), default=10.0, show_default=True, help="Most revisions, %.")
 @click.option("--threads", default=1, show_default=True, help="Of training, and processes for speaking.")
 def tune(
+    *,
     model: Path,
     grammar: Path,
     output: Path | None,

@@ -62,7 +62,16 @@ def evaluation(
         if grammar is None or wrong:
             what = "--endpoints does not go with --wrong" if wrong else "--endpoints needs to know what may be said"
             raise UserError(what, advice="leave --wrong out" if wrong else "add --grammar FILE")
-        eval_endpoints(directory, grammar, model, conditions_of(noise, snr), as_object, processes, limit, plot)
+        eval_endpoints(
+            directory,
+            grammar=grammar,
+            model=model,
+            conditions=conditions_of(noise, snr),
+            as_object=as_object,
+            processes=processes,
+            limit=limit,
+            plot=plot,
+        )
         return
     _require("jiwer", "make demo")
     _require("wordfreq", "make demo")
@@ -88,6 +97,7 @@ def evaluation(
 
 def eval_endpoints(
     directory: Path,
+    *,
     grammar: Path,
     model: Path | None,
     conditions: list[Condition],
@@ -106,7 +116,8 @@ def eval_endpoints(
     graph = compiled(grammar, not as_object)
     model = model or default_model(grammar)
     with _progress() as track:
-        found = evaluate_endpoints(folder, model, graph, str(grammar), conditions, processes or os.cpu_count() or 1, track)
+        setup = Setup(model, graph, str(grammar), conditions, processes or os.cpu_count() or 1)
+        found = evaluate_endpoints(folder, setup, track)
         rows = list(found)
     if plot:
         title = f"{model.resolve().parent.name}/{model.name} on {directory.resolve().name}"

@@ -68,9 +68,7 @@ class _Writer:
         self.part = Subgraph(spec.ENDPOINT_SUBGRAPH)
 
     def activation(self, name: str, columns: int, channels: int, scale: Scale) -> int:
-        return self.part.add(
-            Tensor(name, (1, 1, columns, channels), "int8", (scale.scale,), (scale.zero_point,))
-        )
+        return self.part.add(Tensor(name, (1, 1, columns, channels), "int8", (scale.scale,), (scale.zero_point,)))
 
     def constants(self, name: str, layer: Weights, shape: tuple[int, ...], axis: int) -> list[int]:
         scales = tuple(float(scale) for scale in layer.scales)
@@ -159,7 +157,9 @@ def with_endpointer(data: bytes, net: Subgraph | None, settings: EndpointSetting
     if net is not None:
         model.subgraphs.append(net)
     if len(model.subgraphs) > spec.MODEL_MAX_SUBGRAPHS:
-        raise UserError(f"the model has {len(model.subgraphs) - 1} subgraphs, the board takes {spec.MODEL_MAX_SUBGRAPHS}")
+        raise UserError(
+            f"the model has {len(model.subgraphs) - 1} subgraphs, the board takes {spec.MODEL_MAX_SUBGRAPHS}"
+        )
     metadata = replace(decode_metadata(data), endpoint=settings)
     model.metadata[spec.MODEL_METADATA_NAME] = encode_metadata(metadata, context_size(data))
     return seal(serialise(model))

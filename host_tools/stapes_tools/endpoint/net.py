@@ -107,8 +107,8 @@ def _build(norms: Mapping[str, tuple[np.ndarray, np.ndarray]]):
     fronts = []
     for name, x in inputs.items():
         mean, deviation = norms[name]
-        x = layers.Normalization(mean=mean, variance=deviation**2)(x)
-        fronts.append(layers.Dense(WIDTHS[name], activation="relu", name=f"{name}_layer")(x))
+        even = layers.Normalization(mean=mean, variance=deviation**2)(x)
+        fronts.append(layers.Dense(WIDTHS[name], activation="relu", name=f"{name}_layer")(even))
     joined = layers.Concatenate()(fronts)
     deep = layers.ReLU()(CausalDepthwise(HISTORY + 1, 1, name="depthwise_layer")(joined))
     hidden = layers.Dense(HIDDEN, activation="relu", name="hidden_layer")(deep)

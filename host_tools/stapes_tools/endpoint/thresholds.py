@@ -154,9 +154,7 @@ def _finals(cases: Sequence[Case], settings: EndpointSettings) -> Iterator[tuple
         yield tried, figures([_decision(case, None, final_step(case, tried), False) for case in cases])
 
 
-def _best_final(
-    finals: Sequence[tuple[EndpointSettings, Figures]], goals: Goals, least_ms: float
-) -> EndpointSettings:
+def _best_final(finals: Sequence[tuple[EndpointSettings, Figures]], goals: Goals, least_ms: float) -> EndpointSettings:
     """The quickest that cuts few off and leaves the speculative one its lead; else the one that cuts fewest off."""
 
     def order(row: tuple[EndpointSettings, Figures]) -> tuple:
@@ -211,9 +209,7 @@ def _candidates(cases: Sequence[Case], settings: EndpointSettings) -> Iterator[E
         if steps <= settings.final_steps or level < settings.final_threshold:
             # Below the lowest int8 nothing is: the logit then never withdraws a decision.
             retract = max(level - below, -128)
-            yield replace(
-                settings, speculative_threshold=level, speculative_steps=steps, retract_threshold=retract
-            )
+            yield replace(settings, speculative_threshold=level, speculative_steps=steps, retract_threshold=retract)
 
 
 def _speculative(

@@ -92,7 +92,11 @@ class Tracer:
     """
 
     def __init__(
-        self, model: bytes, graph: bytes, rule: int = spec.ENDPOINT_RULE_ENERGY, settings: EndpointSettings | None = None
+        self,
+        model: bytes,
+        graph: bytes,
+        rule: int = spec.ENDPOINT_RULE_ENERGY,
+        settings: EndpointSettings | None = None,
     ):
         try:
             self._recognizer = Recognizer(model, graph, kernels=kernels.install())

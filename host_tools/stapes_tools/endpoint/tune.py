@@ -1,8 +1,8 @@
-"""`stapes endpoint tune`: train the end-pointer's net for a model and a grammar, calibrate, and put it into the file."""
+"""`stapes endpoint tune`: train the end-pointer's net for a model and a grammar, calibrate, put it into the file."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,7 @@ class Options:
     root: Path = Path("../shared/data")
     epochs: int = 40
     processes: int = 1
-    goals: Goals = Goals()
+    goals: Goals = field(default_factory=Goals)
 
 
 @dataclass(frozen=True)
@@ -172,8 +172,7 @@ def _spoken(grammar: Path, options: Options) -> list[AudioPack]:
     sentences = sample_commands(grammar, options.commands, options.seed)
     each = -(-options.commands // len(options.engines))
     return [
-        synthetic_pack(sentences, engine, each, options.seed, processes=options.processes)
-        for engine in options.engines
+        synthetic_pack(sentences, engine, each, options.seed, processes=options.processes) for engine in options.engines
     ]
 
 

@@ -54,9 +54,9 @@ def table(rows: Sequence[EndpointRow]) -> Table:
 
 def notes(rows: Sequence[EndpointRow]) -> Iterator[str]:
     """Yield what the table leaves unsaid, a line each."""
-    yield f"{rows[0].figures.utterances} recordings; latencies from the true end of speech, median / 90th percentile, ms"
-    yield "cut: the final decision came before the true end; revised: a speculative one was withdrawn, or its words changed"
-    yield "saved: how much earlier work could begin, ms on average; accepted: commands, as far as was heard at the decision"
+    yield f"{rows[0].figures.utterances} recordings; latencies from the true end of speech, median / 90 %, ms"
+    yield "cut: the final decision came before the true end; revised: a speculative one did not stand"
+    yield "saved: how much earlier work could begin, ms on average; accepted: commands as heard by then"
     for row in rows:
         if row.figures.undecided_rate:
             share = 100 * row.figures.undecided_rate

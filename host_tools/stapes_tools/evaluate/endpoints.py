@@ -27,7 +27,7 @@ from .bootstrap import Interval, interval
 from .folder import Folder, Utterance
 from .noise import Condition, in_noise, read_noise
 from .recognition import Heard
-from .run import Track, check_labels
+from .run import Setup, Track, check_labels
 from .scoring import accepted
 
 NAMES = {spec.ENDPOINT_RULE_NET: "net", spec.ENDPOINT_RULE_TRAILING: "trailing", spec.ENDPOINT_RULE_ENERGY: "energy"}
@@ -191,34 +191,26 @@ class _Watch:
         return Heard(lattice.text, dict(lattice.slots), bool(lattice.is_complete), lattice.intent)
 
 
-def evaluate_endpoints(
-    folder: Folder,
-    model: Path,
-    grammar: Path,
-    name: str,
-    conditions: Sequence[Condition],
-    processes: int = 1,
-    track: Track = lambda things, *_: things,
-) -> Iterator[EndpointRow]:
+def evaluate_endpoints(folder: Folder, setup: Setup, track: Track = lambda things, *_: things) -> Iterator[EndpointRow]:
     """Yield a row for each condition and end-pointer, the model's own first.
 
     Args:
         folder: recordings.
-        model: .tflite; grammar: compiled (.stg), which errors call name.
-        conditions: clean, or in noise. The true end is always that of the clean recording.
-        processes: how many recordings are heard at once.
+        setup: what is evaluated; with a grammar. The true end is that of the clean recording in every condition.
     Raises:
         UserError, BoardError: a file is refused, labels and grammar do not fit, or a recording is bad.
     """
+    assert setup.grammar is not None, "end-pointers need a grammar"
+    conditions = setup.conditions
     if folder.has_commands:
-        check_labels(folder, grammar, name)
+        check_labels(folder, setup.grammar, setup.grammar_name)
     for condition in conditions:
         if condition.noise:
             read_noise(condition.noise)
-    data, graph = _contents(model), grammar.read_bytes()
+    data, graph = _contents(setup.model), setup.grammar.read_bytes()
     rules = rules_of(data)
     sounds = [Listened(utterance, condition) for condition in conditions for utterance in folder.utterances]
-    found = list(track(_watch_all(data, graph, rules, sounds, processes), len(sounds), "listening"))
+    found = list(track(_watch_all(data, graph, rules, sounds, setup.processes), len(sounds), "listening"))
     for number, condition in enumerate(conditions):
         first = number * len(folder.utterances)
         part = found[first : first + len(folder.utterances)]
