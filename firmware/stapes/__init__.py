@@ -8,18 +8,24 @@ for event in ear.listen(stapes.Microphone.from_board()):
 
 import stapes_spec as _spec
 
+from stapes.downstream import Downstream
 from stapes.endpoint import Endpointer, Endpointers
 from stapes.errors import StapesError
 from stapes.event import (
+    CONFIRM,
     ENDPOINT,
     ERROR,
+    GIVEN_UP,
     INTENT,
     LATTICE,
     LISTENING,
     OVERRUN,
     PARTIAL,
+    RESET,
+    SPECULATIVE,
     SPEECH_START,
     STATISTICS,
+    STOPPED,
     Event,
 )
 from stapes.lattice import Lattice
@@ -29,15 +35,21 @@ from stapes.recognizer import Recognizer
 __version__ = _spec.PROJECT_VERSION
 
 __all__ = [
+    "CONFIRM",
     "ENDPOINT",
     "ERROR",
+    "GIVEN_UP",
     "INTENT",
     "LATTICE",
     "LISTENING",
     "OVERRUN",
     "PARTIAL",
+    "RESET",
+    "SPECULATIVE",
     "SPEECH_START",
     "STATISTICS",
+    "STOPPED",
+    "Downstream",
     "Endpointer",
     "Endpointers",
     "Event",

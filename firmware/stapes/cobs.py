@@ -7,6 +7,7 @@ Reference: Cheshire and Baker, Consistent Overhead Byte Stuffing, IEEE/ACM ToN 7
 """
 
 _FULL = 255  # a group of 254 bytes with no zero after it
+_ZERO = b"\0"
 
 
 def encode(buffer, start, end):
@@ -19,21 +20,24 @@ def encode(buffer, start, end):
     Returns:
         int: end of the encoded frame.
     """
-    code_at = start
     at = start + 1
-    while at < end:
-        if buffer[at] == 0:
-            buffer[code_at] = at - code_at
-            code_at = at
-        elif at - code_at == _FULL - 1 and at + 1 < end:
-            buffer[code_at] = _FULL
-            buffer[at + 2 : end + 1] = buffer[at + 1 : end]
+    while True:
+        zero = buffer.find(_ZERO, at, end)
+        stop = end if zero < 0 else zero
+        while stop - at >= _FULL - 1 and at + _FULL - 1 < end:
+            # 254 bytes without a zero, and more behind them: a code byte more.
+            buffer[start] = _FULL
+            start = at + _FULL - 1
+            buffer[start + 1 : end + 1] = buffer[start:end]
             end += 1
-            at += 1
-            code_at = at
-        at += 1
-    buffer[code_at] = end - code_at
-    return end
+            stop += 1
+            at = start + 1
+            zero += zero >= 0
+        buffer[start] = stop - start
+        if zero < 0:
+            return end
+        start = zero
+        at = zero + 1
 
 
 def decode(buffer, start, end):

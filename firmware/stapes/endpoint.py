@@ -77,7 +77,7 @@ class Endpointer:
 class Endpointers:
     """The speculative and the final end-pointer of a recogniser, on its kernels. Allocates nothing per step.
 
-    With a model that `stapes endpoint tune` has been at they are its net; with any other, the energy rule.
+    With a model that `stapes endpoint tune` has been at they are its net; with any other, the trailing rule.
     docs/endpoints.md describes the rules and what they are worth.
 
     Args:
@@ -93,7 +93,7 @@ class Endpointers:
         self._recognizer = recognizer
         self._kernels = recognizer.kernels
         if rule is None:
-            rule = spec.ENDPOINT_RULE_NET if model.has_endpointer else spec.ENDPOINT_RULE_ENERGY
+            rule = spec.ENDPOINT_RULE_NET if model.has_endpointer else spec.ENDPOINT_RULE_TRAILING
         self.rule = rule
         self._config = array("i", (rule,) + tuple(settings or model.endpoint or USUAL))
         self._state = bytearray(check(self._kernels.endpoint_size()))

@@ -11,6 +11,11 @@ INTENT = spec.EVENT_KIND_INTENT
 OVERRUN = spec.EVENT_KIND_OVERRUN
 ERROR = spec.EVENT_KIND_ERROR
 STATISTICS = spec.EVENT_KIND_STATISTICS
+SPECULATIVE = spec.EVENT_KIND_SPECULATIVE
+RESET = spec.EVENT_KIND_RESET
+CONFIRM = spec.EVENT_KIND_CONFIRM
+GIVEN_UP = spec.EVENT_KIND_GIVEN_UP
+STOPPED = spec.EVENT_KIND_STOPPED
 
 NAMES = {
     LISTENING: "listening",
@@ -22,6 +27,11 @@ NAMES = {
     OVERRUN: "overrun",
     ERROR: "error",
     STATISTICS: "statistics",
+    SPECULATIVE: "speculative",
+    RESET: "reset",
+    CONFIRM: "confirm",
+    GIVEN_UP: "given_up",
+    STOPPED: "stopped",
 }
 
 
@@ -32,10 +42,13 @@ class Event:
         kind: int, one of this module's constants.
         time_ms: int, audio heard since listening began when the event was raised.
         words: list of str (PARTIAL): the best hypothesis so far.
-        lattice: Lattice (LATTICE); its times count from the utterance's first sample.
-        intent: str or None when the words are no whole sentence of the grammar (INTENT).
-        slots: dict, slot name to spoken words (INTENT); empty when not understood.
+        lattice: Lattice (LATTICE, SPECULATIVE); its times count from the utterance's first sample.
+        intent: str or None when the words are no whole sentence of the grammar (INTENT, SPECULATIVE, CONFIRM).
+        slots: dict, slot name to spoken words (INTENT, SPECULATIVE, CONFIRM); empty when not understood.
         error: StapesError (ERROR).
+        utterance: int, counted from the stream's begin; of every event inside an utterance.
+        revision: int, of the utterance's lattice, from 0 (LATTICE, SPECULATIVE, RESET, CONFIRM).
+        lost: int, samples (OVERRUN) or events (GIVEN_UP) that are lost.
         statistics: dict of int (STATISTICS): steps, tokens_dropped, joint_evaluations, bytes.
     """
 
@@ -48,6 +61,9 @@ class Event:
         self.slots = details.get("slots")
         self.error = details.get("error")
         self.statistics = details.get("statistics")
+        self.utterance = details.get("utterance")
+        self.revision = details.get("revision")
+        self.lost = details.get("lost")
 
     @property
     def name(self):

@@ -91,6 +91,13 @@ class Lattice:
         return slot_values(self.best_words())
 
     @property
+    def meaning(self):
+        """(str or None, dict): intent and slots; (None, {}) where the best path is no whole sentence."""
+        if self.intent is None or not self.is_complete:
+            return None, {}
+        return self.intent, self.slots
+
+    @property
     def is_final(self):
         """False while the end-pointer only guesses that the speaker has finished."""
         return bool(self.flags & spec.LATTICE_FLAGS_FINAL)

@@ -3,11 +3,40 @@
 import stapes_spec as spec
 
 from stapes import event as kinds
-from stapes.endpoint import Endpointer
+from stapes.endpoint import Endpointer, Endpointers
 from stapes.errors import StapesError
 from stapes.event import Event
 
 _SAMPLES_PER_MS = spec.AUDIO_SAMPLE_RATE_HZ // 1000
+
+
+class FinalOnly:
+    """An end-pointer that never speculates, made from one that only knows the end.
+
+    It shows what Listener asks of an end-pointer: speech(status), verdict(status, word_count), reset().
+
+    Args:
+        endpointer: has speech(status) and detected(status, word_count).
+    """
+
+    def __init__(self, endpointer):
+        self.speech = endpointer.speech
+        self._detected = endpointer.detected
+
+    def verdict(self, status, word_count):
+        """Return what the last step means for the utterance.
+
+        Args:
+            status: int32 [status_index.count], as decoder_status fills it.
+            word_count: int, words of the best hypothesis.
+        Returns:
+            int: spec.VERDICT_NONE, _SPECULATE (the speaker seems to have finished), _RETRACT (but
+            goes on) or _FINAL.
+        """
+        return spec.VERDICT_FINAL if self._detected(status, word_count) else spec.VERDICT_NONE
+
+    def reset(self):
+        """Begin another utterance."""
 
 
 class Listener:
@@ -15,20 +44,29 @@ class Listener:
 
     Steps without news allocate nothing. Use: accept() samples; while waiting, take() an event.
 
+    An utterance ends in LATTICE, INTENT, STATISTICS. If the end-pointer speculated before, SPECULATIVE
+    has started downstream work with an earlier lattice; then either RESET comes before LATTICE, or
+    CONFIRM instead of it: the words and their meaning are those of the speculative lattice.
+
     Args:
         recognizer: Recognizer.
         single: bool, True stops after one utterance: what is accepted later is ignored.
+        endpointer: see FinalOnly; by default the model's two end-pointers if it has them, else rules
+            on trailing silence that do not speculate.
     """
 
-    def __init__(self, recognizer, single=False):
+    def __init__(self, recognizer, single=False, endpointer=None):
         self._recognizer = recognizer
         self._single = single
-        self._endpointer = Endpointer()
+        self._endpointer = endpointer or _usual(recognizer)
         self._samples = 0
         self._events = []
         self._shown = []
         self._speech = False
+        self._revision = 0
+        self._started = None  # words, intent and slots of the lattice that downstream works with
         self.over = False
+        self._endpointer.reset()
         self._tell(kinds.LISTENING)
 
     @property
@@ -56,6 +94,15 @@ class Listener:
         except StapesError as error:
             self._fail(error)
 
+    def overrun(self, lost):
+        """Report samples that were lost before those that are accepted next.
+
+        Args:
+            lost: int.
+        """
+        self._samples += lost
+        self._tell(kinds.OVERRUN, lost=lost)
+
     def finish(self):
         """Say that there will be no more samples: ends the utterance if there is one."""
         if self.over:
@@ -70,7 +117,8 @@ class Listener:
         self.over = True
 
     def _tell(self, kind, **details):
-        self._events.append(Event(kind, self._samples // _SAMPLES_PER_MS, **details))
+        utterance = self._recognizer.utterance
+        self._events.append(Event(kind, self._samples // _SAMPLES_PER_MS, utterance=utterance, **details))
 
     def _look(self, endpointing=True):
         """See what the last step changed."""
@@ -81,9 +129,18 @@ class Listener:
         if self._speech and self._words_changed():
             self._shown = list(self._recognizer.words[: self._recognizer.partial_count()])
             self._tell(kinds.PARTIAL, words=self._recognizer.partial_words())
-        if endpointing and self._endpointer.detected(status, len(self._shown)):
+        if endpointing:
+            self._obey(self._endpointer.verdict(status, len(self._shown)))
+
+    def _obey(self, verdict):
+        """Do what the end-pointer's verdict asks for."""
+        if verdict == spec.VERDICT_FINAL:
             self._tell(kinds.ENDPOINT)
             self._end()
+        elif verdict == spec.VERDICT_SPECULATE and self._started is None:
+            self._speculate()
+        elif verdict == spec.VERDICT_RETRACT and self._started is not None:
+            self._retract()
 
     def _words_changed(self):
         count = self._recognizer.partial_count()
@@ -95,31 +152,48 @@ class Listener:
                 return True
         return False
 
+    def _speculate(self):
+        """Let downstream begin with what has been said so far."""
+        lattice = self._recognizer.lattice(self._revision + spec.REVISION_SPECULATIVE)
+        intent, slots = lattice.meaning
+        self._started = (lattice.text, intent, slots)
+        self._tell(kinds.SPECULATIVE, lattice=lattice, revision=self._revision, intent=intent, slots=slots)
+
+    def _retract(self):
+        """Let downstream undo what it began."""
+        self._tell(kinds.RESET, revision=self._revision)
+        self._revision += 1
+        self._started = None
+
     def _end(self):
         """Report the utterance and start the next."""
         recognizer = self._recognizer
-        lattice = recognizer.lattice()
-        understood = lattice.is_complete and lattice.intent is not None
-        status = recognizer.status
-        self._tell(kinds.LATTICE, lattice=lattice)
-        self._tell(
-            kinds.INTENT,
-            intent=lattice.intent if understood else None,
-            slots=lattice.slots if understood else {},
-        )
-        self._tell(
-            kinds.STATISTICS,
-            statistics={
-                "steps": status[spec.STATUS_INDEX_STEPS],
-                "tokens_dropped": status[spec.STATUS_INDEX_TOKENS_DROPPED],
-                "joint_evaluations": status[spec.STATUS_INDEX_JOINT_EVALUATIONS],
-                "bytes": recognizer.memory_bytes,
-            },
-        )
+        lattice = recognizer.lattice(self._revision)
+        intent, slots = lattice.meaning
+        if self._started == (lattice.text, intent, slots):
+            self._tell(kinds.CONFIRM, revision=self._revision, intent=intent, slots=slots)
+        else:
+            if self._started is not None:
+                self._retract()
+                lattice = recognizer.lattice(self._revision)
+            self._tell(kinds.LATTICE, lattice=lattice, revision=self._revision)
+        self._tell(kinds.INTENT, intent=intent, slots=slots)
+        self._tell(kinds.STATISTICS, statistics=self._statistics())
         self._restart()
+
+    def _statistics(self):
+        status = self._recognizer.status
+        return {
+            "steps": status[spec.STATUS_INDEX_STEPS],
+            "tokens_dropped": status[spec.STATUS_INDEX_TOKENS_DROPPED],
+            "joint_evaluations": status[spec.STATUS_INDEX_JOINT_EVALUATIONS],
+            "bytes": self._recognizer.memory_bytes,
+        }
 
     def _fail(self, error):
         """Report what went wrong and go on with a new utterance."""
+        if self._started is not None:
+            self._retract()
         self._tell(kinds.ERROR, error=error)
         self._restart()
 
@@ -127,5 +201,12 @@ class Listener:
         self.over = self._single
         self._speech = False
         self._shown = []
+        self._revision = 0
+        self._started = None
+        self._endpointer.reset()
         if not self.over:
             self._recognizer.next_utterance()
+
+
+def _usual(recognizer):
+    return Endpointers(recognizer) if recognizer.model.has_endpointer else FinalOnly(Endpointer())

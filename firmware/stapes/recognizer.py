@@ -8,7 +8,7 @@ from stapes import kernels as board_kernels
 from stapes.errors import StapesError, check
 from stapes.grammar import Grammar
 from stapes.lattice import Lattice
-from stapes.listener import Listener
+from stapes.listening import Listening
 from stapes.model import Model
 
 _CHUNK = spec.FRONTEND_STEP_SAMPLES  # so many samples complete at most one step
@@ -90,31 +90,24 @@ class Recognizer:
         """uint16 [n]: word indices of the best hypothesis; the first partial_count() are valid."""
         return self._words
 
-    def listen(self, microphone):
-        """Yield events for as long as the microphone delivers sound.
+    @property
+    def utterance(self):
+        """int: number of the utterance being heard."""
+        return self._utterance
+
+    def listen(self, microphone, endpointer=None):
+        """Return the events for as long as the microphone delivers sound.
 
         After each utterance the recogniser is ready for the next. A recording's end ends the last
         utterance.
 
         Args:
             microphone: has readinto(array int16 [n]) -> samples, 0 at the end.
-        Yields:
-            Event.
+            endpointer: see Listener.
+        Returns:
+            Listening: for a `for` loop, for `async for`, or run(function).
         """
-        listener = Listener(self)
-        chunk = array("h", [0] * _CHUNK)
-        while True:
-            count = microphone.readinto(chunk)
-            if count == 0:
-                listener.finish()
-            elif count == _CHUNK:
-                listener.accept(chunk, count)
-            else:
-                listener.accept(chunk[:count], count)
-            while listener.waiting:
-                yield listener.take()
-            if count == 0:
-                return
+        return Listening(self, microphone, endpointer)
 
     def reset(self, utterance=0):
         """Forget everything heard: the next sample is the first of a new stream.

@@ -1,186 +1,47 @@
-"""Serves a recogniser over the link: the host sends a recording, the board answers with events."""
-
-import json
-import struct
-import sys
+"""A board that a host drives: the host sends recordings, the board answers with events."""
 
 import stapes_spec as spec
 
-from stapes import event as kinds
-from stapes import kernels
-from stapes.errors import StapesError
-from stapes.lattice import LatticeError
-from stapes.link import FrameReader, FrameWriter
-from stapes.listener import Listener
+from stapes.link.board_end import BoardLink
+from stapes.link.clock import elapsed
+from stapes.link.link import CLOSED, IDLE
 from stapes.recognizer import Recognizer
-
-try:
-    from select import POLLIN, poll
-
-    import micropython
-except ImportError:
-    micropython = None
+from stapes.server import Server, ticks_ms
+from stapes.transport import StandardTransport
 
 _IDLE_MS = 60000
-_AUDIO_BYTES = 2 * spec.FRAME_AUDIO_SAMPLES
-
-
-class StandardStream:
-    """Standard input and output as the link's stream.
-
-    On MicroPython a host that stays silent for idle_ms ends it, so that a board whose host has gone
-    returns to its prompt. Ctrl-C is a byte like any other while it is open.
-
-    Args:
-        idle_ms: int, -1 waits for ever: an emulated board's clock runs ahead of its host's when idle.
-    """
-
-    def __init__(self, idle_ms=_IDLE_MS):
-        self._idle_ms = idle_ms
-        self._input = sys.stdin.buffer
-        self._output = sys.stdout.buffer
-        self._poll = None
-        if micropython:
-            self._poll = poll()
-            self._poll.register(sys.stdin, POLLIN)
-            micropython.kbd_intr(-1)
-
-    def readinto(self, buffer):
-        """Fill buffer; return len(buffer), or less at the end of the stream."""
-        if self._poll and not self._poll.poll(self._idle_ms):
-            return 0
-        return self._input.readinto(buffer) or 0
-
-    def write(self, data):
-        """Send data."""
-        self._output.write(data)
-        if not micropython:
-            self._output.flush()
-
-    def close(self):
-        """Give Ctrl-C its meaning back."""
-        if micropython:
-            micropython.kbd_intr(3)
+_EVER = 0x3FFFFFFF
 
 
 class Service:
     """One host's session.
 
     Args:
-        stream: has readinto(buffer) -> bytes read and write(buffer).
+        transport: see transport.py.
         model, grammar: str, paths on the board.
         kernels_module: for tests; by default the fastest there is.
+        idle_ms: int, ends when the host is silent for so long, so that a board whose host has gone returns
+            to its prompt; -1 waits for ever: an emulated board's clock runs ahead of its host's when idle.
     """
 
-    def __init__(self, stream, model, grammar, kernels_module=None):
-        self._stream = stream
-        self._reader = FrameReader(stream)
-        self._writer = FrameWriter(stream)
-        self._paths = (model, grammar)
-        self._kernels = kernels_module
-        self._recognizer = None
-        self._listener = None
-        self._taken = 0
-        self._audio = memoryview(self._reader.buffer)[FrameReader.PAYLOAD : FrameReader.PAYLOAD + _AUDIO_BYTES]
+    def __init__(self, transport, model, grammar, kernels_module=None, idle_ms=_IDLE_MS):
+        self._idle_ms = _EVER if idle_ms < 0 else idle_ms
+        link = BoardLink(self._about, silence_ms=self._idle_ms)
+        self._server = Server(link, transport, lambda: Recognizer(model, grammar=grammar, kernels=kernels_module))
+
+    def _about(self):
+        return self._server.about()
 
     def run(self):
-        """Serve until the host says goodbye or falls silent.
-
-        A zero byte tells the host that it may speak: before it, a byte that means Ctrl-C would do so.
-        """
-        self._stream.write(b"\0")
-        while True:
-            kind = self._reader.receive()
-            if kind in (0, spec.FRAME_TYPE_BYE):
-                return
-            try:
-                self._serve(kind)
-            except StapesError as error:
-                self._send_error(error)
-            except LatticeError as error:
-                self._send_error(StapesError(spec.ERROR_INTERNAL, "", str(error)))
-            except MemoryError:
-                self._send_error(StapesError(spec.ERROR_MODEL_MEMORY))
-            except Exception as error:
-                self._send_error(StapesError(spec.ERROR_INTERNAL, "", repr(error)))
-
-    def _serve(self, kind):
-        if kind < 0:
-            raise StapesError(-kind)
-        if kind == spec.FRAME_TYPE_HELLO:
-            self._hello()
-        elif self._recognizer is None:
-            raise StapesError(spec.ERROR_LINK_FRAME, "", "no HELLO before type %d" % kind)
-        elif kind == spec.FRAME_TYPE_START:
-            self._start()
-        elif kind == spec.FRAME_TYPE_AUDIO:
-            self._hear()
-        elif kind == spec.FRAME_TYPE_FINISH:
-            if self._listener:
-                self._listener.finish()
-        else:
-            raise StapesError(spec.ERROR_LINK_FRAME, "", "type %d" % kind)
-        while self._listener and self._listener.waiting:
-            self._send_event(self._listener.take())
-
-    def _hello(self):
-        if self._recognizer is None:
-            self._recognizer = Recognizer(self._paths[0], grammar=self._paths[1], kernels=self._kernels)
-        about = {
-            "board": sys.platform,
-            "firmware": spec.PROJECT_VERSION,
-            "protocol": spec.VERSION_PROTOCOL,
-            "model": self._recognizer.model.where,
-            "grammar": self._recognizer.grammar.where,
-            "kernels": kernels.NAME,
-            "bytes": self._recognizer.memory_bytes,
-        }
-        self._writer.send(spec.FRAME_TYPE_READY, json.dumps(about).encode())
-
-    def _start(self):
-        order = json.loads(bytes(self._reader.buffer[FrameReader.PAYLOAD : self._reader.payload_end]))
-        self._recognizer.reset(order["utterance"])
-        self._listener = Listener(self._recognizer, single=True)
-        self._taken = 0
-        self._grant()
-
-    def _hear(self):
-        length = self._reader.payload_end - FrameReader.PAYLOAD
-        if length > _AUDIO_BYTES or length % 2 or self._listener is None:
-            raise StapesError(spec.ERROR_LINK_FRAME, "", "audio of %d bytes" % length)
-        self._listener.accept(self._audio if length == _AUDIO_BYTES else self._audio[:length], length // 2)
-        self._taken += length // 2
-        self._grant()
-
-    def _grant(self):
-        """Tell the host how many samples, counted from START, it may send."""
-        self._writer.send(spec.FRAME_TYPE_CREDIT, struct.pack("<I", self._taken + spec.FRAME_WINDOW_SAMPLES))
-
-    def _send_event(self, event):
-        if event.kind == kinds.ERROR:
-            self._send_error(event.error)
-            return
-        details = {}
-        if event.kind == kinds.PARTIAL:
-            details["words"] = event.words
-        elif event.kind == kinds.INTENT:
-            details["intent"], details["slots"] = event.intent, event.slots
-        elif event.kind == kinds.STATISTICS:
-            details = event.statistics
-        elif event.kind == kinds.LATTICE:
-            details["bytes"] = len(event.lattice.data)
-        header = struct.pack(spec.EVENT_STRUCT, event.kind, 0, 0, event.time_ms)
-        self._writer.send(spec.FRAME_TYPE_EVENT, header, json.dumps(details).encode())
-        if event.kind == kinds.LATTICE:
-            self._send_lattice(event.lattice.data)
-
-    def _send_lattice(self, data):
-        for begin in range(0, len(data), spec.FRAME_BOARD_PAYLOAD):
-            self._writer.send(spec.FRAME_TYPE_LATTICE, data[begin : begin + spec.FRAME_BOARD_PAYLOAD])
-
-    def _send_error(self, error):
-        detail = "|".join((error.where, error.detail)).encode()[: spec.FRAME_BOARD_PAYLOAD - 4]
-        self._writer.send(spec.FRAME_TYPE_ERROR, struct.pack("<hH", error.code, 0), detail)
+        """Serve until the host says goodbye, hangs up or falls silent."""
+        link = self._server.link
+        began = ticks_ms()
+        self._server.poll()
+        while link.state != CLOSED:
+            wait_ms = link.due_ms(ticks_ms())
+            self._server.poll(wait_ms)
+            if link.state == IDLE and elapsed(ticks_ms(), began) >= self._idle_ms:
+                return  # nobody has ever come
 
 
 def main(model, grammar, idle_ms=_IDLE_MS):
@@ -188,10 +49,12 @@ def main(model, grammar, idle_ms=_IDLE_MS):
 
     Args:
         model, grammar: str, paths on the board.
-        idle_ms: int, see StandardStream.
+        idle_ms: int, see Service.
     """
-    stream = StandardStream(idle_ms)
+    transport = StandardTransport(whole_blocks=True)
     try:
-        Service(stream, model, grammar).run()
+        Service(transport, model, grammar, idle_ms=idle_ms).run()
     finally:
-        stream.close()
+        transport.close()
+
+

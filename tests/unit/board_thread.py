@@ -9,23 +9,30 @@ from stapes.service import Service
 from stapes_tools.errors import BoardError
 
 
-class SocketStream:
-    """The board's end: reads block until the buffer is full, as standard input does."""
+class SocketTransport:
+    """The board's end."""
+
+    prompt = False
 
     def __init__(self, end):
         self._end = end
+        self._fresh = True
 
-    def readinto(self, buffer):
-        got = 0
-        while got < len(buffer):
-            count = self._end.recv_into(buffer[got:])
-            if count == 0:
-                return got
-            got += count
-        return got
+    def begins(self):
+        fresh, self._fresh = self._fresh, False
+        return fresh
 
-    def write(self, data):
-        self._end.sendall(bytes(data))
+    def readinto(self, buffer, wait_ms):
+        if not select.select([self._end], [], [], None if wait_ms < 0 else wait_ms / 1000)[0]:
+            return 0
+        return self._end.recv_into(buffer) or -1
+
+    def write(self, view):
+        self._end.sendall(bytes(view))
+        return len(view)
+
+    def hang_up(self):
+        pass
 
 
 class BoardThread:
@@ -41,7 +48,7 @@ class BoardThread:
     def __init__(self, model, grammar, kernels, damage=lambda data: data):
         self._end, board = socket.socketpair()
         self._damage = damage
-        service = Service(SocketStream(board), model, grammar, kernels_module=kernels)
+        service = Service(SocketTransport(board), model, grammar, kernels_module=kernels)
 
         def serve():
             with contextlib.suppress(OSError):  # the host may close first

@@ -12,7 +12,7 @@ PROJECT_VERSION = "0.1.0"
 VERSION_METADATA = const(1)
 VERSION_GRAPH = const(1)
 VERSION_LATTICE = const(1)
-VERSION_PROTOCOL = const(1)
+VERSION_PROTOCOL = const(2)
 VERSION_ZERO_SKIP = const(1)
 MAGIC_METADATA = "STPM"
 MAGIC_GRAPH = "STPG"
@@ -91,21 +91,39 @@ LATTICE_FLAGS_TRUNCATED = const(4)
 REVISION_SPECULATIVE = const(65536)
 EDGE_FLAGS_BEST = const(1)
 WORD_FLAGS_SLOT_BEGIN = const(1)
-FRAME_MAX_PAYLOAD = const(4096)
-FRAME_BOARD_PAYLOAD = const(1024)
+FRAME_PAYLOAD = const(1024)
 FRAME_AUDIO_SAMPLES = const(480)
 FRAME_BLOCK_BYTES = const(64)
-FRAME_WINDOW_SAMPLES = const(1920)
+FRAME_PIECE_LAST = const(128)
+FRAME_ACK_GAP = const(128)
 FRAME_TYPE_HELLO = const(1)
-FRAME_TYPE_START = const(2)
-FRAME_TYPE_AUDIO = const(3)
-FRAME_TYPE_FINISH = const(4)
-FRAME_TYPE_BYE = const(5)
-FRAME_TYPE_READY = const(129)
-FRAME_TYPE_CREDIT = const(130)
-FRAME_TYPE_EVENT = const(131)
-FRAME_TYPE_LATTICE = const(132)
-FRAME_TYPE_ERROR = const(133)
+FRAME_TYPE_CHALLENGE = const(2)
+FRAME_TYPE_PROOF = const(4)
+FRAME_TYPE_READY = const(5)
+FRAME_TYPE_REFUSED = const(6)
+FRAME_TYPE_BYE = const(7)
+FRAME_TYPE_ACK = const(8)
+FRAME_TYPE_GIVEN_UP = const(9)
+FRAME_TYPE_EVENT = const(16)
+FRAME_TYPE_NEWS = const(20)
+FRAME_TYPE_COMMAND = const(17)
+FRAME_TYPE_AUDIO = const(18)
+FRAME_TYPE_REPLY = const(19)
+LINK_WINDOW_FRAMES = const(4)
+LINK_OUTBOX_BYTES = const(12288)
+LINK_OUTBOX_MESSAGES = const(64)
+LINK_DROPPABLE_MESSAGES = const(8)
+LINK_MESSAGE_BYTES = const(16384)
+LINK_RESEND_MS = const(250)
+LINK_RESEND_LEAST_MS = const(20)
+LINK_RESEND_MOST_MS = const(4000)
+LINK_HELLO_MS = const(500)
+LINK_KEEPALIVE_MS = const(1000)
+LINK_SILENCE_MS = const(5000)
+LINK_HANDSHAKE_MS = const(3000)
+LINK_DAMAGED_FRAMES = const(16)
+LINK_KEY_BYTES = const(32)
+LINK_PORT = const(7827)
 EVENT_KIND_LISTENING = const(1)
 EVENT_KIND_SPEECH_START = const(2)
 EVENT_KIND_PARTIAL = const(3)
@@ -115,6 +133,17 @@ EVENT_KIND_INTENT = const(6)
 EVENT_KIND_OVERRUN = const(7)
 EVENT_KIND_ERROR = const(8)
 EVENT_KIND_STATISTICS = const(9)
+EVENT_KIND_SPECULATIVE = const(10)
+EVENT_KIND_RESET = const(11)
+EVENT_KIND_CONFIRM = const(12)
+EVENT_KIND_GIVEN_UP = const(13)
+EVENT_KIND_STOPPED = const(14)
+COMMAND_START = const(1)
+COMMAND_STOP = const(2)
+COMMAND_CONTEXT = const(3)
+COMMAND_EFFORT = const(4)
+COMMAND_STATE = const(5)
+COMMAND_FINISH = const(6)
 VERDICT_NONE = const(0)
 VERDICT_SPECULATE = const(1)
 VERDICT_RETRACT = const(2)
@@ -215,6 +244,12 @@ ERROR_LINK_VERSION = const(41)
 ERROR_LINK_TIMEOUT = const(42)
 ERROR_OVERRUN = const(43)
 ERROR_MICROPHONE = const(44)
+ERROR_LINK_KEY = const(45)
+ERROR_LINK_GIVEN_UP = const(46)
+ERROR_LINK_COMMAND = const(47)
+ERROR_LINK_PIN = const(48)
+ERROR_WIFI = const(49)
+ERROR_SETTINGS = const(50)
 
 METADATA_STRUCT = "<4sHHIIHHBBBBhhHHI"
 METADATA_BYTES = const(36)
@@ -325,18 +360,54 @@ LATTICE_EDGE_START_MS_OFFSET = const(8)
 LATTICE_EDGE_ACOUSTIC_OFFSET = const(12)
 LATTICE_EDGE_LANGUAGE_OFFSET = const(16)
 
-FRAME_STRUCT = "<BBH"
-FRAME_BYTES = const(4)
+FRAME_STRUCT = "<BBHIIBBH"
+FRAME_BYTES = const(16)
 FRAME_TYPE_OFFSET = const(0)
 FRAME_VERSION_OFFSET = const(1)
 FRAME_SEQUENCE_OFFSET = const(2)
+FRAME_NUMBER_OFFSET = const(4)
+FRAME_ACK_OFFSET = const(8)
+FRAME_PIECE_OFFSET = const(12)
+FRAME_ACK_PIECE_OFFSET = const(13)
+FRAME_TAG_OFFSET = const(14)
 
-EVENT_STRUCT = "<BBHI"
-EVENT_BYTES = const(8)
+HELLO_STRUCT = "<16sIIIHH"
+HELLO_BYTES = const(32)
+HELLO_NONCE_OFFSET = const(0)
+HELLO_SESSION_OFFSET = const(16)
+HELLO_NEXT_OFFSET = const(20)
+HELLO_HOST_SESSION_OFFSET = const(24)
+HELLO_TAG_OFFSET = const(28)
+HELLO_RESERVED_OFFSET = const(30)
+
+CHALLENGE_STRUCT = "<16s32s"
+CHALLENGE_BYTES = const(48)
+CHALLENGE_NONCE_OFFSET = const(0)
+CHALLENGE_PROOF_OFFSET = const(16)
+
+PROOF_STRUCT = "<32s"
+PROOF_BYTES = const(32)
+PROOF_PROOF_OFFSET = const(0)
+
+READY_STRUCT = "<III"
+READY_BYTES = const(12)
+READY_SESSION_OFFSET = const(0)
+READY_FIRST_OFFSET = const(4)
+READY_NEXT_OFFSET = const(8)
+
+EVENT_STRUCT = "<BBHII"
+EVENT_BYTES = const(12)
 EVENT_KIND_OFFSET = const(0)
 EVENT_RESERVED_OFFSET = const(1)
-EVENT_RESERVED2_OFFSET = const(2)
+EVENT_REVISION_OFFSET = const(2)
 EVENT_TIME_MS_OFFSET = const(4)
+EVENT_UTTERANCE_OFFSET = const(8)
+
+COMMAND_STRUCT = "<BBH"
+COMMAND_BYTES = const(4)
+COMMAND_CODE_OFFSET = const(0)
+COMMAND_FAILED_OFFSET = const(1)
+COMMAND_RESERVED_OFFSET = const(2)
 
 # code: (name, whose fault, what is wrong, what to do)
 ERRORS = {
@@ -543,5 +614,41 @@ ERRORS = {
         "user",
         "no microphone is set up",
         "on a PC name a WAV file in STAPES_MICROPHONE; on a board use stapes.WavMicrophone(path)",
+    ),
+    45: (
+        "link_key",
+        "user",
+        "the device key is not the other end's, or was not proved",
+        "give both ends the same key: `stapes keys new` makes one",
+    ),
+    46: (
+        "link_given_up",
+        "board",
+        "events were given up: nobody took them for too long",
+        "keep the host connected",
+    ),
+    47: (
+        "link_command",
+        "user",
+        "the board cannot follow this command",
+        "see docs/link.md for the commands",
+    ),
+    48: (
+        "link_pin",
+        "user",
+        "the board's certificate is not the pinned one",
+        "compare the pin with what `stapes keys show` prints",
+    ),
+    49: (
+        "wifi",
+        "user",
+        "the board did not join the wireless network",
+        "check name and password in its settings.json",
+    ),
+    50: (
+        "settings",
+        "user",
+        "the settings file lacks something, or is damaged",
+        "see docs/link.md for its fields",
     ),
 }

@@ -14,7 +14,8 @@ from stapes.listener import Listener
 from stapes.recognizer import Recognizer
 
 from .. import kernels
-from .session import Progress, board_fault
+from .client import board_fault
+from .session import Progress
 
 
 class HostSession:

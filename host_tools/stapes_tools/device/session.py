@@ -3,54 +3,41 @@
 import json
 import struct
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import stapes_spec as spec
 from stapes import event as kinds
+from stapes.errors import StapesError as PackageError
 from stapes.event import Event
-from stapes.lattice import Lattice, LatticeError
+from stapes.link import event_codec
 
-from ..errors import BoardError, StapesError, UserError
-from .errors import DeviceError
-from .link import Frame, FrameError, FrameParser, encode_frame
+from ..errors import StapesError
+from .client import Client, board_fault
 from .stream import ByteStream
 
 READY_TIMEOUT_S = 10.0  # the board loads model and grammar
 ANSWER_TIMEOUT_S = 5.0  # the board recognises what its window holds
 _POLL_S = 0.02
-_READ_BYTES = 65536
 _CHUNK = spec.FRAME_AUDIO_SAMPLES
+_AHEAD = spec.LINK_WINDOW_FRAMES
 
 Progress = Callable[[int], None]
 
-
-def board_fault(code: int, where: str, detail: str = "") -> StapesError:
-    """Return the error to raise for an error code of the specification.
-
-    Args:
-        code: of spec.ERRORS.
-        where: the file or device concerned.
-        detail: evidence to show in parentheses.
-    """
-    if code not in spec.ERRORS:
-        code, detail = spec.ERROR_INTERNAL, f"error code {code}"
-    _, fault, text, advice = spec.ERRORS[code]
-    kind = UserError if fault == "user" else BoardError
-    return kind(f"{text} ({detail})" if detail else text, where, advice)
+__all__ = ["Progress", "Session", "board_fault"]
 
 
 class Session:
     """One host's session with one board.
 
     Args:
-        stream: the way to a board that runs stapes.service.
+        stream: the way to a board that serves the link.
         name: what results and errors call the board.
         speed: None sends as fast as the board takes it, 1.0 as fast as it was spoken.
         slowness: wall seconds that a second of the board takes; timeouts grow by it.
         files: path on the board to the name its user knows; errors use the latter.
         heard: bytes that came from the board before now.
+        key: the device key, where the board asks for one.
     """
 
     def __init__(
@@ -62,6 +49,7 @@ class Session:
         slowness: float = 1.0,
         files: Mapping[str, str] | None = None,
         heard: bytes = b"",
+        key: bytes | None = None,
     ) -> None:
         self.name = name
         self.about: dict = {}
@@ -69,12 +57,10 @@ class Session:
         self._speed = speed
         self._slowness = slowness
         self._files = dict(files or {})
+        self._client = Client(name, key, slowness)
         self._heard = heard
-        self._parser = FrameParser()
-        self._frames: deque[Frame] = deque()
-        self._sequence = 0
         self._utterance = 0
-        self._credit = 0
+        self._answered = 0.0
 
     @property
     def stream(self) -> ByteStream:
@@ -89,37 +75,22 @@ class Session:
 
     def close(self) -> None:
         """Say goodbye and free the board; safe to call twice."""
-        try:
-            self._send(spec.FRAME_TYPE_BYE)
-        except (OSError, StapesError, DeviceError):
-            pass  # the board has gone already
-        finally:
-            self._stream.close()
+        self._client.close()
+        self._stream.close()
 
     def connect(self) -> dict:
         """Wait until the board has loaded model and grammar; return what it says of itself.
 
         Raises:
-            UserError: the board refuses the model or the grammar.
+            UserError: the board refuses the model, the grammar or us.
             BoardError: it does not answer, or answers nonsense.
         """
-        self._await_first_byte()
-        self._send(spec.FRAME_TYPE_HELLO)
-        while not self.about:
-            frame = self._receive(READY_TIMEOUT_S)
-            if frame.kind == spec.FRAME_TYPE_READY:
-                self.about = json.loads(frame.payload)
+        self._client.attach(self._stream, self._heard)
+        try:
+            self.about = self._client.connect(READY_TIMEOUT_S * self._slowness)
+        except PackageError as error:
+            raise self._fault(error) from None
         return self.about
-
-    def _await_first_byte(self) -> None:
-        """Wait for the zero byte by which the board's program says that it listens."""
-        deadline = time.monotonic() + READY_TIMEOUT_S * self._slowness
-        while b"\0" not in self._heard:
-            left = deadline - time.monotonic()
-            if left < 0:
-                raise board_fault(spec.ERROR_LINK_TIMEOUT, self.name)
-            self._heard += self._stream.read(_READ_BYTES, left)
-        self._heard = self._heard.partition(b"\0")[2]
 
     def recognise(self, samples: np.ndarray, progress: Progress = lambda _: None) -> Iterator[Event]:
         """Send a recording; yield the events of its first utterance, statistics last.
@@ -130,104 +101,70 @@ class Session:
         Raises:
             BoardError, UserError: what the board or the link reports.
         """
-        self._credit = 0
-        sent = 0
-        finished = False
-        began = time.monotonic()
-        self._send(spec.FRAME_TYPE_START, json.dumps({"utterance": self._utterance}).encode())
-        self._utterance += 1
+        number, self._utterance = self._utterance, self._utterance + 1
+        self._command(spec.COMMAND_START, {"utterance": number, "audio": True, "single": True})
+        sent, finished = 0, False
+        began = self._answered = time.monotonic()
         while True:
             sent = self._send_audio(samples, sent, began)
             progress(sent)
             if sent == len(samples) and not finished:
-                self._send(spec.FRAME_TYPE_FINISH)
+                self._command(spec.COMMAND_FINISH, {})
                 finished = True
-            for event in self._take_events(waits=finished or self._credit < min(len(samples), sent + _CHUNK)):
-                yield event
-                if event.kind == kinds.STATISTICS:
+            for event in self._events():
+                if event.kind == kinds.ERROR:
+                    raise self._fault(event.error)
+                if event.utterance != number:
+                    continue  # of a recording that was broken off
+                if event.kind == kinds.STOPPED:
                     return
+                yield event
+
+    def _command(self, code: int, order: dict) -> None:
+        message = struct.pack(spec.COMMAND_STRUCT, code, 0, 0) + json.dumps(order).encode()
+        self._client.link.send(spec.FRAME_TYPE_COMMAND, message)
 
     def _send_audio(self, samples: np.ndarray, sent: int, began: float) -> int:
         """Send what the board and the clock allow; return the samples sent in all."""
-        allowed = min(len(samples), self._credit)
+        allowed = len(samples)
         if self._speed is not None:
             clock = int((time.monotonic() - began) * spec.AUDIO_SAMPLE_RATE_HZ * self._speed) // _CHUNK * _CHUNK
             allowed = min(allowed, max(clock, _CHUNK))
-        while sent < allowed and (allowed - sent >= _CHUNK or allowed == len(samples)):
+        link = self._client.link
+        while sent < allowed and link.outbox.pending < _AHEAD:
             chunk = samples[sent : sent + _CHUNK]
-            self._send(spec.FRAME_TYPE_AUDIO, chunk.astype("<i2").tobytes())
+            link.send(spec.FRAME_TYPE_AUDIO, chunk.astype("<i2").tobytes())
             sent += len(chunk)
         return sent
 
-    def _take_events(self, waits: bool) -> Iterator[Event]:
-        """Yield the events among the frames that have arrived; wait for the first if waits."""
-        first = self._receive(ANSWER_TIMEOUT_S) if waits else self._poll(_POLL_S)
-        while first is not None:
-            if first.kind == spec.FRAME_TYPE_CREDIT:
-                (self._credit,) = struct.unpack_from("<I", first.payload)
-            elif first.kind == spec.FRAME_TYPE_EVENT:
-                yield self._event(first.payload)
-            first = self._pop() if self._frames else None
-
-    def _event(self, payload: bytes) -> Event:
-        kind, _, _, time_ms = struct.unpack_from(spec.EVENT_STRUCT, payload)
-        details = json.loads(payload[spec.EVENT_BYTES :])
-        if kind == kinds.LATTICE:
-            return Event(kind, time_ms, lattice=self._lattice(details["bytes"]))
-        if kind == kinds.STATISTICS:
-            return Event(kind, time_ms, statistics=details)
-        return Event(kind, time_ms, **details)
-
-    def _lattice(self, size: int) -> Lattice:
-        """Collect the lattice's frames, which follow its event at once."""
-        data = b""
-        while len(data) < size:
-            frame = self._receive(ANSWER_TIMEOUT_S)
-            if frame.kind != spec.FRAME_TYPE_LATTICE:
-                raise board_fault(spec.ERROR_LINK_FRAME, self.name, f"type {frame.kind} inside a lattice")
-            data += frame.payload
+    def _events(self) -> list[Event]:
+        """Exchange bytes with the board for a moment; return the events that have come."""
+        outbox = self._client.link.outbox
+        before = outbox.acked
         try:
-            return Lattice(data)
-        except LatticeError as error:
-            raise board_fault(spec.ERROR_LINK_FRAME, self.name, str(error)) from None
-
-    def _send(self, kind: int, payload: bytes = b"") -> None:
-        self._stream.write(encode_frame(kind, self._sequence, payload))
-        self._sequence += 1
-
-    def _receive(self, timeout_s: float) -> Frame:
-        """Return the next frame; raise what an ERROR frame says."""
-        frame = self._poll(timeout_s * self._slowness)
-        if frame is None:
-            # A lost byte leaves the board waiting for the rest of a block: complete it, so that it
-            # reports the damage itself.
-            self._stream.write(bytes(spec.FRAME_BLOCK_BYTES))
-            frame = self._poll(self._slowness)
-        if frame is None:
+            messages = self._client.pump(_POLL_S)
+            events = [event for kind, payload in messages if (event := self._event(kind, payload))]
+        except PackageError as error:
+            raise self._fault(error) from None
+        if messages or outbox.acked != before:
+            self._answered = time.monotonic()
+        elif outbox.pending and time.monotonic() - self._answered > ANSWER_TIMEOUT_S * self._slowness:
             raise board_fault(spec.ERROR_LINK_TIMEOUT, self.name)
-        return frame
+        return events
 
-    def _poll(self, timeout_s: float) -> Frame | None:
-        """Return the next frame, or None if there is none in time."""
-        deadline = time.monotonic() + timeout_s
-        while not self._frames:
-            left = deadline - time.monotonic()
-            if left < 0:
-                return None
-            try:
-                data, self._heard = self._heard or self._stream.read(_READ_BYTES, left), b""
-                self._frames.extend(self._parser.feed(data))
-            except FrameError as error:
-                raise board_fault(error.code, self.name, error.detail) from None
-        return self._pop()
+    def _event(self, kind: int, payload: bytes) -> Event | None:
+        if kind == spec.FRAME_TYPE_GIVEN_UP:
+            raise PackageError(spec.ERROR_LINK_GIVEN_UP)
+        if kind == spec.FRAME_TYPE_REPLY:
+            self._check_reply(payload)
+            return None
+        return event_codec.decode(payload)
 
-    def _pop(self) -> Frame:
-        frame = self._frames.popleft()
-        if frame.kind == spec.FRAME_TYPE_ERROR:
-            raise self._reported(frame.payload)
-        return frame
+    def _check_reply(self, payload: bytes) -> None:
+        if payload[1]:
+            answer = json.loads(payload[spec.COMMAND_BYTES :])
+            raise PackageError(answer["code"], answer["where"], answer["detail"])
 
-    def _reported(self, payload: bytes) -> StapesError:
-        code, _ = struct.unpack_from("<hH", payload)
-        where, _, detail = payload[4:].decode("utf-8", "replace").partition("|")
-        return board_fault(code, self._files.get(where, where) or self.name, detail)
+    def _fault(self, error: PackageError) -> StapesError:
+        """Word an error of the board so that its user knows the file or board concerned."""
+        return board_fault(error.code, self._files.get(error.where, error.where) or self.name, error.detail)

@@ -16,7 +16,7 @@ from stapes.errors import StapesError as PackageError
 from stapes.recognizer import Recognizer
 
 from .. import kernels
-from ..device.session import board_fault
+from ..device.client import board_fault
 from .float_recognizer import SUFFIX as FLOAT_SUFFIX
 from .float_recognizer import FloatRecognizer
 

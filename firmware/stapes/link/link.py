@@ -1,0 +1,212 @@
+"""One end of the link: frames, acknowledgements, messages. board_end.py and host_end.py add the handshake."""
+
+import struct
+
+import stapes_spec as spec
+
+from stapes.errors import StapesError
+from stapes.link.clock import elapsed
+from stapes.link.frame import FRAME, FrameParser, FrameWriter
+from stapes.link.inbox import Inbox
+from stapes.link.outbox import Outbox
+
+IDLE, GREETING, OPEN, CLOSED = range(4)
+_NOTHING = b""
+
+
+class Link:
+    """A state machine without input or output.
+
+    In: fill parser.target() and say parser.received(n), or parser.put(data); then receive() until it
+    returns 0. Out: output() is what to write, sent(n) how much of it was taken. Memory is allocated
+    when messages come and go, not while nothing happens.
+
+    Args:
+        outbox: Outbox.
+        inbox: Inbox.
+        padded: bool, see FrameWriter.
+        silence_ms: int, the other end counts as gone after so long without a frame.
+        log: function (str) that is told of refusals; None keeps them in `refusals` only.
+
+    Attributes:
+        state: int, IDLE, GREETING, OPEN or CLOSED (whatever carries the bytes should hang up).
+        payload: memoryview, the payload of the message that receive() returned.
+        reason: str, why the link was closed.
+        refusals, damaged: int, counts of strangers and frames.
+    """
+
+    def __init__(self, outbox, inbox, padded, silence_ms=spec.LINK_SILENCE_MS, log=None):
+        self.outbox, self.inbox = outbox, inbox
+        self.parser = FrameParser()
+        self._writer = FrameWriter(padded)
+        self._silence_ms = silence_ms
+        self._log = log
+        self.state = IDLE
+        self.payload = None
+        self.reason = ""
+        self.refusals = self.damaged = 0
+        self.tag = 0
+        self._greeting = None  # (type, payload) of the handshake to send
+        self._rest = None  # of the frame being written
+        self._heard_ms = self._said_ms = 0
+
+    def connected(self, now_ms):
+        """Say that a new stream of bytes to the other end begins."""
+        self.parser.forget()
+        self.inbox.forget_parts()
+        self.state = IDLE
+        self.reason = ""
+        self._greeting = self._rest = None
+        self._heard_ms = self._said_ms = now_ms
+
+    def disconnected(self, reason="the connection was lost"):
+        """Say that the stream has ended; messages that must arrive wait for the next."""
+        if self.state != CLOSED:
+            self.reason = reason
+        self.state = CLOSED
+        self._greeting = self._rest = None
+        self.outbox.drop_spare()
+
+    def send(self, kind, payload):
+        """Send a message that must arrive; see Outbox.send."""
+        return self.outbox.send(kind, payload)
+
+    def offer(self, payload):
+        """Send news, which are dropped when nobody is there, or when too many wait."""
+        if self.state == OPEN:
+            self.outbox.offer(spec.FRAME_TYPE_NEWS, payload)
+        else:
+            self.outbox.dropped += 1
+
+    def receive(self, now_ms):
+        """Work through what has arrived, up to the next message.
+
+        Returns:
+            int: its type; given_up (inbox.missed says how many); 0 when there is none.
+        """
+        while True:
+            found = self.parser.take()
+            if found == 0:
+                return 0
+            if self.state == CLOSED:
+                continue
+            if found != FRAME:
+                self._damage(-found, now_ms)
+                continue
+            kind = self._frame(now_ms)
+            if kind:
+                return kind
+
+    def _frame(self, now_ms):
+        """Take in a whole frame; return its type if it is a message for the program."""
+        parser = self.parser
+        payload = parser.view[parser.PAYLOAD : parser.payload_end]
+        if self._greet(parser.kind, payload, now_ms):
+            self._heard_ms = now_ms
+            return 0
+        if self.state != OPEN or parser.tag != self.tag:
+            return 0
+        self._heard_ms = now_ms
+        if parser.kind == spec.FRAME_TYPE_BYE:
+            self.disconnected("the other end said goodbye")
+            return 0
+        gap = bool(parser.ack_piece & spec.FRAME_ACK_GAP)
+        newer = self.inbox.newer(parser.sequence)
+        self.outbox.acknowledge(parser.ack, parser.ack_piece & ~spec.FRAME_ACK_GAP, gap, now_ms)
+        return self._message(parser.kind, payload, newer)
+
+    def _message(self, kind, payload, newer):
+        inbox, parser = self.inbox, self.parser
+        if kind == spec.FRAME_TYPE_ACK:
+            if parser.number > inbox.number:
+                inbox.due = inbox.gap = True
+            return 0
+        if kind == spec.FRAME_TYPE_GIVEN_UP:
+            return kind if inbox.skip(parser.number) else 0
+        if kind == spec.FRAME_TYPE_NEWS:
+            self.payload = payload
+            return kind if inbox.accept_droppable(parser.number, newer) else 0
+        complete = inbox.accept(parser.number, parser.piece, payload)
+        if inbox.too_long:
+            self.refuse(spec.ERROR_LINK_FRAME, "a message that is too long")
+        self.payload = inbox.payload
+        return kind if complete else 0
+
+    def _damage(self, code, now_ms):
+        self.damaged += 1
+        if self.state == OPEN:
+            self.inbox.due = self.inbox.gap = True
+
+    def _greet(self, kind, payload, now_ms):
+        """Take a frame of the handshake; return whether it was one."""
+        raise NotImplementedError
+
+    def refuse(self, code, detail, where=""):
+        """Tell the other end why it is not served, and hang up.
+
+        Args:
+            code: int, of spec.ERRORS.
+            detail, where: str, see StapesError.
+        """
+        self.refusals += 1
+        text = str(StapesError(code, where, detail))
+        if self._log:
+            self._log("link: refused: " + text)
+        payload = struct.pack("<hH", code, spec.VERSION_PROTOCOL) + (where + "|" + detail).encode()
+        payload = payload[: spec.FRAME_PAYLOAD]
+        self.disconnected(text)
+        self._greeting = (spec.FRAME_TYPE_REFUSED, payload)
+
+    def close(self):
+        """Say goodbye."""
+        if self.state == OPEN:
+            self.disconnected("closed")
+            self._greeting = (spec.FRAME_TYPE_BYE, _NOTHING)
+        else:
+            self.disconnected("closed")
+
+    def output(self, now_ms):
+        """Return what to write next, a memoryview, or None; call sent() with how much was taken."""
+        if self._rest is None:
+            self._rest = self._next(now_ms)
+            if self._rest is not None:
+                self._said_ms = now_ms
+        return self._rest
+
+    def sent(self, count):
+        """Say that the first count bytes of output() are on their way."""
+        self._rest = self._rest[count:] if count < len(self._rest) else None
+
+    def _next(self, now_ms):
+        if self._greeting is not None:
+            kind, payload = self._greeting
+            self._greeting = None
+            return self._encode(kind, 0, 0, payload)
+        if self.state != OPEN:
+            return None
+        outbox = self.outbox
+        outbox.tick(now_ms)
+        if not self.inbox.gap and outbox.next_frame(now_ms):
+            return self._encode(outbox.kind, outbox.number, outbox.piece, outbox.payload)
+        if self.inbox.due or self.inbox.gap or elapsed(now_ms, self._said_ms) >= spec.LINK_KEEPALIVE_MS:
+            return self._encode(spec.FRAME_TYPE_ACK, outbox.next_number, 0, _NOTHING)
+        return None
+
+    def _encode(self, kind, number, piece, payload):
+        inbox = self.inbox
+        gap = spec.FRAME_ACK_GAP if inbox.gap else 0
+        inbox.due = inbox.gap = False
+        return self._writer.encode(kind, number, inbox.number, piece, inbox.piece | gap, self.tag, payload)
+
+    def tick(self, now_ms):
+        """See whether the other end has gone."""
+        if self.state == OPEN and elapsed(now_ms, self._heard_ms) >= self._silence_ms:
+            self.disconnected("the other end fell silent")
+
+    def due_ms(self, now_ms):
+        """Return in how many milliseconds there will be something to do if nothing arrives."""
+        if self.state != OPEN:
+            return spec.LINK_KEEPALIVE_MS
+        due = max(0, spec.LINK_KEEPALIVE_MS - elapsed(now_ms, self._said_ms))
+        resend = self.outbox.due_ms(now_ms)
+        return due if resend < 0 else min(due, resend)

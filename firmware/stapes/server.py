@@ -1,0 +1,291 @@
+"""Serves a host over the link: obeys its commands, sends it the events."""
+
+import hashlib
+import json
+import struct
+import sys
+
+import stapes_spec as spec
+
+from stapes import event as kinds
+from stapes import kernels
+from stapes.errors import StapesError
+from stapes.event import Event
+from stapes.link import event_codec
+from stapes.link.link import CLOSED, OPEN
+from stapes.listener import Listener
+
+try:
+    from time import ticks_ms
+except ImportError:
+    from time import monotonic_ns
+
+    def ticks_ms():
+        """Return milliseconds of a clock that only goes forward."""
+        return monotonic_ns() // 1000000
+
+
+_AUDIO_BYTES = 2 * spec.FRAME_AUDIO_SAMPLES
+_HASH_DIGITS = 16
+_ROUNDS = 16  # blocks read before the microphone has its turn again
+
+
+def board_id():
+    """Return what tells this board from others, in hexadecimal digits."""
+    try:
+        from machine import unique_id
+
+        return _hex(unique_id())
+    except (ImportError, AttributeError):
+        return sys.platform
+
+
+def _hex(data):
+    return "".join(["%02x" % byte for byte in data])
+
+
+def _hash(data):
+    return _hex(hashlib.sha256(data).digest())[:_HASH_DIGITS]
+
+
+def firmware_hash():
+    """Return a hash of what runs here: version, interpreter and its build, kernels."""
+    return _hash("|".join((spec.PROJECT_VERSION, sys.version, sys.platform, kernels.NAME)).encode())
+
+
+class Server:
+    """Moves bytes between a transport and a BoardLink, and does what a host asks for.
+
+    Args:
+        link: BoardLink.
+        transport: see transport.py.
+        recognizer: function () -> Recognizer, called when the first host comes.
+
+    Attributes:
+        listener: Listener of what the host sends as audio, or None.
+        wanted: bool, the host wants the microphone heard.
+    """
+
+    def __init__(self, link, transport, recognizer):
+        self.link = link
+        self._transport = transport
+        self._make = recognizer
+        self._recognizer = None
+        self._about = None
+        self._parser = link.parser
+        self._audio = link.parser.view[link.parser.PAYLOAD : link.parser.PAYLOAD + _AUDIO_BYTES]
+        self.listener = None
+        self.wanted = True
+
+    @property
+    def recognizer(self):
+        """Recognizer: made when it is first asked for."""
+        if self._recognizer is None:
+            self._recognizer = self._make()
+        return self._recognizer
+
+    def about(self):
+        """Return what READY says: who this is, and what it hears with.
+
+        Raises:
+            StapesError: model or grammar are refused.
+        """
+        if self._about is None:
+            self._about = _caught(self._describe)
+        return self._about
+
+    def _describe(self):
+        recognizer = self.recognizer
+        return {
+            "board": sys.platform,
+            "id": board_id(),
+            "firmware": spec.PROJECT_VERSION,
+            "firmware_hash": firmware_hash(),
+            "protocol": spec.VERSION_PROTOCOL,
+            "model": recognizer.model.where,
+            "model_hash": _hash(recognizer.model.data),
+            "grammar": recognizer.grammar.where,
+            "grammar_hash": _hash(recognizer.grammar.data),
+            "kernels": kernels.NAME,
+            "bytes": recognizer.memory_bytes,
+        }
+
+    def poll(self, wait_ms=0):
+        """Take in what has come, answer, and send what is due.
+
+        Args:
+            wait_ms: int, at most so long for the first byte; -1 for ever.
+        """
+        link, transport = self.link, self._transport
+        if transport.begins():
+            link.connected(ticks_ms())
+        for _ in range(_ROUNDS):
+            count = transport.readinto(self._parser.target(), wait_ms)
+            wait_ms = 0
+            if count <= 0:
+                break
+            self._parser.received(count)
+            self._receive()
+        if count < 0:
+            link.disconnected()
+        link.tick(ticks_ms())
+        self.flush()
+        if link.state == CLOSED:
+            transport.hang_up()
+
+    def _receive(self):
+        while True:
+            now = ticks_ms()
+            kind = self.link.receive(now)
+            if kind == 0:
+                break
+            self._handle(kind)
+            self.flush()
+        if self._transport.prompt and self.link.state != OPEN and self._parser.interrupted:
+            raise KeyboardInterrupt
+
+    def flush(self):
+        """Write what there is room for."""
+        link = self.link
+        while True:
+            out = link.output(ticks_ms())
+            if out is None:
+                return
+            taken = self._transport.write(out)
+            if taken < 0:
+                link.disconnected()
+                return
+            if taken == 0:
+                return
+            link.sent(taken)
+
+    def send_event(self, event):
+        """Send an event: at once if there is room, and again until it has arrived if it must."""
+        message = event_codec.encode(event)
+        if event.kind in event_codec.NEWS:
+            self.link.offer(message)
+        else:
+            self.link.send(spec.FRAME_TYPE_EVENT, message)
+
+    def _handle(self, kind):
+        try:
+            _caught(self._command if kind == spec.FRAME_TYPE_COMMAND else self._hear, kind)
+        except StapesError as error:
+            self.send_event(Event(kinds.ERROR, 0, error=error))
+
+    def _command(self, _):
+        """Obey, and reply."""
+        payload = self.link.payload
+        if len(payload) < spec.COMMAND_BYTES:
+            raise StapesError(spec.ERROR_LINK_FRAME, "", "a command of %d bytes" % len(payload))
+        code = payload[0]
+        failed, answer = 0, {}
+        try:
+            order = _object(payload[spec.COMMAND_BYTES :])
+            answer = self._obey(code, order) or answer
+        except StapesError as error:
+            failed, answer = 1, {"code": error.code, "where": error.where, "detail": error.detail}
+        header = struct.pack(spec.COMMAND_STRUCT, code, failed, 0)
+        self.link.send(spec.FRAME_TYPE_REPLY, header + json.dumps(answer).encode())
+        self._pass_on()
+
+    def _obey(self, code, order):
+        if code == spec.COMMAND_START:
+            self._start(order)
+        elif code == spec.COMMAND_STOP:
+            self._stop()
+        elif code == spec.COMMAND_FINISH:
+            if self.listener:
+                self.listener.finish()
+        elif code == spec.COMMAND_STATE:
+            return self.state()
+        elif code == spec.COMMAND_CONTEXT:
+            self._set("set_context", order.get("phrases"), "no context can be set")
+        elif code == spec.COMMAND_EFFORT:
+            self._set("set_effort", order.get("effort"), "its effort is fixed")
+        else:
+            raise StapesError(spec.ERROR_LINK_COMMAND, "", "command %d" % code)
+
+    def _start(self, order):
+        if order.get("audio"):
+            self.recognizer.reset(order.get("utterance", 0))
+            self.listener = Listener(self.recognizer, single=bool(order.get("single")))
+        else:
+            self.listener = None
+            self.wanted = True
+
+    def _stop(self):
+        self.wanted = False
+        if self.listener is None:
+            return
+        self.listener = None
+        self._say_stopped()
+
+    def _say_stopped(self):
+        self.send_event(Event(kinds.STOPPED, 0, utterance=self.recognizer.utterance))
+
+    def _set(self, method, value, reason):
+        function = getattr(self.recognizer, method, None)
+        if function is None:
+            raise StapesError(spec.ERROR_LINK_COMMAND, "", reason)
+        function(value)
+
+    def state(self):
+        """Return what the command `state` is answered with: counts since power-up."""
+        link, outbox = self.link, self.link.outbox
+        return {
+            "listening": self.wanted or self.listener is not None,
+            "utterance": self.recognizer.utterance,
+            "bytes": self.recognizer.memory_bytes,
+            "pending": outbox.pending,
+            "given_up": outbox.given_up,
+            "dropped": outbox.dropped,
+            "resent": outbox.resent,
+            "damaged": link.damaged,
+            "refusals": link.refusals,
+        }
+
+    def _hear(self, kind):
+        """Recognise samples that the host sends."""
+        length = len(self.link.payload)
+        if kind != spec.FRAME_TYPE_AUDIO:
+            raise StapesError(spec.ERROR_LINK_FRAME, "", "type %d" % kind)
+        if length > _AUDIO_BYTES or length % 2 or self.listener is None:
+            raise StapesError(spec.ERROR_LINK_FRAME, "", "audio of %d bytes" % length)
+        self.listener.accept(self._audio if length == _AUDIO_BYTES else self._audio[:length], length // 2)
+        self._pass_on()
+
+    def _pass_on(self):
+        """Send the events of the host's own audio."""
+        listener = self.listener
+        if listener is None or not listener.waiting:
+            return
+        while listener.waiting:
+            self.send_event(listener.take())
+            self.flush()
+        if listener.over:
+            self._say_stopped()
+
+
+def _object(data):
+    if not len(data):
+        return {}
+    try:
+        found = json.loads(bytes(data).decode())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise StapesError(spec.ERROR_LINK_COMMAND, "", "no JSON object")
+    return found
+
+
+def _caught(function, *arguments):
+    """Call a function; whatever it raises becomes a StapesError."""
+    try:
+        return function(*arguments)
+    except StapesError:
+        raise
+    except MemoryError:
+        raise StapesError(spec.ERROR_MODEL_MEMORY)
+    except Exception as error:
+        raise StapesError(spec.ERROR_INTERNAL, "", repr(error))
