@@ -170,3 +170,17 @@ def test_settings_that_cannot_be_are_refused(changes, message):
 def test_a_block_that_is_not_there_is_refused(calibration):
     with pytest.raises(UserError, match="light blocks"):
         BranchTask(PLAIN, random_parameters(PLAIN, 1), replace(SETTINGS, light_blocks=[2]), calibration)
+
+
+def test_shared_blocks_have_one_set_of_weights(calibration, tmp_path):
+    settings = replace(SETTINGS, share_blocks=True, batches=20)
+    task = BranchTask(PLAIN, random_parameters(PLAIN, 1), settings, calibration)
+    trainer = Trainer(task, settings, [toy_set()], tmp_path, seed=1)
+    trainer.run(lambda _: {})
+    found, grid = trainer.averaged(), task.grid()
+    for kind in ("weight", "bias"):
+        np.testing.assert_array_equal(found[f"light.block1.pointwise.{kind}"], found[f"block1.pointwise.{kind}"])
+    assert np.any(found["block1.pointwise.weight"] != random_parameters(PLAIN, 1)["block1.pointwise.weight"])
+    np.testing.assert_array_equal(grid.weight_scales["light.block1.pointwise"], grid.weight_scales["block1.pointwise"])
+    light = round(0.25 * 16 * 360) + 128 + 32 + 16 * 3
+    assert task.light_cost() == pytest.approx(light / (round(0.5 * 16 * 360) + 2 * 128 + 64 + 16 * 8), rel=0.02)

@@ -105,10 +105,21 @@ def equalise(topology: Topology, parameters: Parameters, calibration: Sequence[n
         result[depthwise + ".weight"] /= factors
         result[depthwise + ".bias"] /= factors
         result[pointwise + ".weight"] *= factors
+        if topology.branching and index in topology.branching.light_blocks:
+            light = "light." + pointwise
+            result[light + ".weight"] *= factors / stream[:, None]
+            result[light + ".bias"] /= stream
+    if topology.branching:
+        result["light.front.weight"] /= stream[:, None, None]
+        result["light.front.bias"] /= stream
+        result["light.projection.weight"] *= stream
 
     joint = _factors(joint_ranges, _column_ranges(result["joint.weight"]))
     result["projection.weight"] /= joint[:, None]
     result["projection.bias"] /= joint
+    if topology.branching:
+        result["light.projection.weight"] /= joint[:, None]
+        result["light.projection.bias"] /= joint
     result["predictor.table"] /= joint
     result["joint.weight"] *= joint
     return result

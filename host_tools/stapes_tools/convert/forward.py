@@ -101,6 +101,32 @@ def encoder_layers(topology: Topology) -> list[Layer]:
     return layers
 
 
+def light_layers(topology: Topology) -> list[Layer]:
+    """The light branch's own layers in order: light.front, light.blockI.pointwise, light.projection."""
+    layers = []
+    for name in topology.light_matrices:
+        front = name == "light.front"
+        linear = _convolution(name, topology.front_width) if front else _pointwise(name)
+        pointwise = name.endswith("pointwise")
+        layers.append(Layer(name, front or (pointwise and topology.pointwise_relu), linear, not pointwise, pointwise))
+    return layers
+
+
+def arbitrator_layers(topology: Topology) -> list[Layer]:
+    """The arbitrator's layers in order: arbitrator.front, arbitrator.depthwise, arbitrator.output."""
+    assert topology.branching is not None, "a topology with branches"
+    return [
+        Layer("arbitrator.front", True, _pointwise("arbitrator.front"), True),
+        Layer(
+            "arbitrator.depthwise",
+            True,
+            _depthwise("arbitrator.depthwise", topology.branching.arbitrator_width, 1),
+            False,
+        ),
+        Layer("arbitrator.output", False, _pointwise("arbitrator.output"), False),
+    ]
+
+
 def dequantise_features(features: np.ndarray) -> np.ndarray:
     """int8 features [T, 120] as float32; floats are passed through."""
     scale = FEATURE_SCALE if features.dtype == np.int8 else 1.0
@@ -120,6 +146,41 @@ def encode(topology: Topology, parameters: Parameters, features: np.ndarray) -> 
         x = layer.apply(parameters, stream if layer.stream_input else x)
         stream = layer.join(stream, x)
     return x
+
+
+def arbitrate(topology: Topology, parameters: Parameters, features: np.ndarray) -> np.ndarray:
+    """The arbitrator's logits over one utterance, in nats: float32 [T]. features: as encode takes them."""
+    for layer in arbitrator_layers(topology):
+        features = layer.apply(parameters, dequantise_features(features))
+    return features[:, 0]
+
+
+def encode_branching(
+    topology: Topology, parameters: Parameters, features: np.ndarray, threshold: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Encode one utterance with the branch that the arbitrator chooses at every step.
+
+    Args:
+        features: as encode takes them.
+        threshold: nats; the heavy branch runs where the arbitrator's logit is at least that.
+    Returns:
+        (float32 [T, joint], int8 [T]: 0 where the heavy branch ran, 1 where the light one did).
+    """
+    branching = topology.branching
+    assert branching is not None, "a topology with branches"
+    x = dequantise_features(features)
+    heavy = (arbitrate(topology, parameters, x) >= threshold)[:, None]
+    light = {layer.name.removeprefix("light."): layer for layer in light_layers(topology)}
+    stream = x
+    for layer in encoder_layers(topology):
+        source = stream if layer.stream_input else x
+        y = layer.apply(parameters, source)
+        if not layer.name.endswith("depthwise"):
+            other = light[layer.name].apply(parameters, source) if layer.name in light else np.zeros_like(y)
+            y = np.where(heavy, y, other)
+        x = y
+        stream = layer.join(stream, x)
+    return x, np.where(heavy[:, 0], 0, 1).astype(np.int8)
 
 
 def predict(parameters: Parameters, labels: np.ndarray) -> np.ndarray:

@@ -36,6 +36,7 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...], int]] = {
     ),
     "FULLY_CONNECTED": ("FullyConnectedOptions", ("FusedActivationFunction", "WeightsFormat", "KeepNumDims"), 4),
     "GATHER": ("GatherOptions", ("Axis", "BatchDims"), 2),
+    "QUANTIZE": ("QuantizeOptions", (), 1),
     "STRIDED_SLICE": (
         "StridedSliceOptions",
         ("BeginMask", "EndMask", "EllipsisMask", "NewAxisMask", "ShrinkAxisMask"),

@@ -4,11 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import stapes_spec
 
 from stapes_tools.convert import forward
 from stapes_tools.convert.scales import ACTIVATION_MAX, ACTIVATION_MIN, WEIGHT_MAX, Scale
 from stapes_tools.convert.topology import Topology
 from stapes_tools.errors import UserError
+
+# Of the arbitrator's output, in nats: the board compares it with thresholds on this scale.
+LOGIT_SCALE = Scale(2.0**-stapes_spec.ARBITRATOR_LOGIT_FRACTION_BITS, 0)
+ARBITRATOR_LAYERS = ("arbitrator.front", "arbitrator.depthwise", "arbitrator.output")
 
 # The smallest float32 that is not denormal: the board takes no scale below it.
 _SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
@@ -25,9 +30,10 @@ class Grid:
 
     Args:
         weight_scales: float32 [channels], above zero, by layer: front, blockI.depthwise, blockI.pointwise, projection,
-            logits (the joint's output layer).
+            logits (the joint's output layer), light.front and the like, arbitrator.front and the like.
         activations: by name: front, blockI.depthwise, blockI.pointwise, blockI.sum, projection, predicted
-            (with two labels of context also row0, row1), hidden, logits. The features' scale is the
+            (with two labels of context also row0, row1), hidden, logits; with branches light.blockI.pointwise,
+            arbitrator.front, arbitrator.depthwise, arbitrator.output. The features' scale is the
             front end's and cannot be given.
     """
 
@@ -38,21 +44,33 @@ class Grid:
 def layer_channels(topology: Topology) -> dict[str, int]:
     """Output channels of every layer with weights, by the layer's name."""
     channels = {layer.name: topology.channels for layer in forward.encoder_layers(topology)}
-    return {**channels, "projection": topology.joint, "logits": topology.units}
+    channels |= {"projection": topology.joint, "logits": topology.units}
+    if topology.branching:
+        channels |= {name: channels[name.removeprefix("light.")] for name in topology.light_matrices}
+        hidden = topology.branching.arbitrator_channels
+        channels |= {"arbitrator.front": hidden, "arbitrator.depthwise": hidden, "arbitrator.output": 1}
+    return channels
 
 
 def activation_names(topology: Topology) -> list[str]:
-    """Every activation that has a scale of its own, the features apart."""
+    """Every activation that has a scale of its own, the features apart.
+
+    The light branch's front, sums and projection have the heavy one's; the arbitrator's output has LOGIT_SCALE.
+    """
     names = []
     for layer in forward.encoder_layers(topology):
         names += [layer.name, layer.sum_name] if layer.residual else [layer.name]
     rows = [] if topology.context_size == 1 else ["row{}".format(age) for age in range(topology.context_size)]
-    return [*names, *rows, "predicted", "hidden", "logits"]
+    light = [name for name in topology.light_matrices if name.endswith("pointwise")]
+    arbitrator = ARBITRATOR_LAYERS if topology.branching else ()
+    return [*names, *light, *arbitrator, *rows, "predicted", "hidden", "logits"]
 
 
 def encoder_matrices(topology: Topology) -> list[str]:
-    """The encoder's layers that are matrices: front, blockI.pointwise, projection; nearly all of the weights."""
-    return [layer.name for layer in forward.encoder_layers(topology) if not is_depthwise(layer.name)]
+    """The encoders' layers that are matrices: front, blockI.pointwise, projection, the light branch's own; nearly all
+    of the weights."""
+    heavy = [layer.name for layer in forward.encoder_layers(topology) if not is_depthwise(layer.name)]
+    return [*heavy, *topology.light_matrices]
 
 
 def four_bits(topology: Topology) -> dict[str, int]:
@@ -106,6 +124,8 @@ def check_grid(topology: Topology, grid: Grid) -> None:
         if name not in known:
             raise UserError("grid: activation {} does not belong to this topology".format(name))
         _check_scale("activation {}".format(name), activation.scale)
+        if name == "arbitrator.output" and activation != LOGIT_SCALE:
+            raise UserError("grid: the arbitrator's output has scale {}, must be {}".format(activation, LOGIT_SCALE))
         if not ACTIVATION_MIN <= activation.zero_point <= ACTIVATION_MAX:
             raise UserError("grid: activation {} has zero point {}".format(name, activation.zero_point))
 

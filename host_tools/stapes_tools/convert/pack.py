@@ -14,6 +14,7 @@ import stapes_spec as spec
 from stapes_reference.tensor import MAX_BYTES
 
 from stapes_tools.convert import pack_lstm
+from stapes_tools.convert.branches import check_branches
 from stapes_tools.convert.decode_form import Decoded, code, expand
 from stapes_tools.convert.flatbuffer import serialise
 from stapes_tools.convert.graph import Model, Operator, Subgraph, Tensor, element_bits, pack_int4
@@ -297,9 +298,10 @@ def read_copyable(data: bytes) -> Model:
     """A .tflite file as a model that can be written again as it was.
 
     Raises:
-        UserError: not a .tflite, damaged, or with a part that cannot be copied.
+        UserError: not a .tflite, damaged, with a part that cannot be copied, or with branches that do not fit.
     """
     model = read_model(data)
+    check_branches(model.subgraphs)
     for subgraph in model.subgraphs:
         for tensor in subgraph.tensors:
             if element_bits(tensor.dtype) == 0 or tensor.sparse:

@@ -23,7 +23,16 @@ import numpy as np
 
 from stapes_tools.convert import forward
 from stapes_tools.convert.equalise import equalise
-from stapes_tools.convert.grid import Grid, check_bits, check_grid, is_complete, is_depthwise
+from stapes_tools.convert.grid import (
+    ARBITRATOR_LAYERS,
+    LOGIT_SCALE,
+    Grid,
+    activation_names,
+    check_bits,
+    check_grid,
+    is_complete,
+    is_depthwise,
+)
 from stapes_tools.convert.scales import (
     Scale,
     Weights,
@@ -120,7 +129,7 @@ class _Walk:
         self.parameters = dict(parameters)
         self.weight_bits = weight_bits
         self.grid = grid
-        features = [forward.dequantise_features(utterance) for utterance in calibration]
+        self.features = features = [forward.dequantise_features(utterance) for utterance in calibration]
         self.exact = self.coarse = features
         self.exact_stream = self.coarse_stream = features
         self.scale = self.stream_scale = Scale(forward.FEATURE_SCALE, 0)
@@ -178,6 +187,64 @@ class _Walk:
         self.result.activations[name] = scale
         exact = [scale.round_trip(x) for x in exact] if given else exact
         return exact, [scale.round_trip(x) for x in coarse], scale
+
+
+def _branches(walk: _Walk) -> None:
+    """Quantise the light branch and the arbitrator, once the heavy branch has its scales.
+
+    What the light branch shares with the heavy one, its scales included, stays; its own activations and the
+    arbitrator's are chosen on the float network, each branch heard alone, if the grid does not give them.
+    """
+    result, parameters = walk.result, walk.parameters
+    topology = result.topology
+    seen = _light_activations(topology, parameters, walk.features) if walk.features else {}
+    for name, values in seen.items():
+        result.activations[name] = choose_scale(values)
+    known = {name: walk.grid.activations[name] for name in activation_names(topology) if name in walk.grid.activations}
+    result.activations |= {**known, "arbitrator.output": LOGIT_SCALE}
+    for name in [*topology.light_matrices, *ARBITRATOR_LAYERS]:
+        layer = parameters[name + ".weight"], parameters[name + ".bias"]
+        scale, bits = result.activations[branch_input(topology, name)].scale, walk.weight_bits
+        given = name in walk.grid.weight_scales
+        chosen = None if given else quantise_weights(*layer, scale, _axis(name), bits.get(name, 8))
+        result.layers[name] = chosen or _on_grid(walk.grid, name, layer, scale, bits)
+
+
+def branch_input(topology: Topology, name: str) -> str:
+    """The activation that a layer of the light branch or of the arbitrator reads."""
+    if name.endswith(".front"):
+        return "features"
+    if name == "light.projection":
+        return "block{}.sum".format(len(topology.blocks) - 1) if topology.blocks else "front"
+    if name.startswith("light."):
+        return name.removeprefix("light.").replace("pointwise", "depthwise")
+    return {"arbitrator.depthwise": "arbitrator.front", "arbitrator.output": "arbitrator.depthwise"}[name]
+
+
+def _light_activations(
+    topology: Topology, parameters: Parameters, features: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """What passes in the light branch alone and in the arbitrator, by the names of their activations."""
+    found: dict[str, list[np.ndarray]] = {}
+    light = {layer.name.removeprefix("light."): layer for layer in forward.light_layers(topology)}
+    for x in features:
+        stream = y = x
+        for layer in forward.encoder_layers(topology):
+            source = stream if layer.stream_input else y
+            if layer.name.endswith("depthwise"):
+                y = layer.apply(parameters, source)
+            elif layer.name in light:
+                y = light[layer.name].apply(parameters, source)
+                found.setdefault("light." + layer.name, []).append(y)
+            else:
+                y = np.zeros_like(stream)
+            stream = layer.join(stream, y)
+        y = x
+        for layer in forward.arbitrator_layers(topology):
+            y = layer.apply(parameters, y)
+            found.setdefault(layer.name, []).append(y)
+    own = set(activation_names(topology))
+    return {name: np.concatenate(values) for name, values in found.items() if name in own}
 
 
 def _predictor(result: Quantised, parameters: Parameters, grid: Grid) -> np.ndarray:
@@ -365,6 +432,8 @@ def quantise(
     walk = _Walk(result, parameters, calibration, weight_bits, grid or Grid())
     for layer in forward.encoder_layers(topology):
         walk.layer(layer)
+    if topology.branching:
+        _branches(walk)
     contexts_coarse = _predictor(result, parameters, walk.grid)
     tables = parameters["predictor.table"]
     exact = tables[0] if len(tables) == 1 else (tables[0][:, None] + tables[1][None]).reshape(-1, topology.joint)

@@ -144,6 +144,14 @@ class Topology:
             raise UserError("topology: the arbitrator has 1 to 256 channels and hears 2 to 32 steps")
 
     @property
+    def light_matrices(self) -> list[str]:
+        """The light branch's own layers, none without branches."""
+        if self.branching is None:
+            return []
+        blocks = ("light.block{}.pointwise".format(index) for index in self.branching.light_blocks)
+        return ["light.front", *blocks, "light.projection"]
+
+    @property
     def receptive_steps(self) -> int:
         """Steps that one encoder output depends on, its own included."""
         return self.front_width + sum(block.history for block in self.blocks)
@@ -167,16 +175,15 @@ def parameter_shapes(topology: Topology) -> dict[str, tuple[int, ...]]:
     shapes["joint.weight"] = (u, j)
     shapes["joint.bias"] = (u,)
     if topology.branching:
-        shapes |= _branching_shapes(topology.branching, shapes)
+        names = ["{}.{}".format(layer, kind) for layer in topology.light_matrices for kind in ("weight", "bias")]
+        shapes |= {name: shapes[name.removeprefix("light.")] for name in names}
+        shapes |= _arbitrator_shapes(topology.branching, topology.feature_size)
     return shapes
 
 
-def _branching_shapes(branching: Branching, heavy: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    layers = ["front", *("block{}.pointwise".format(index) for index in branching.light_blocks), "projection"]
-    names = ["{}.{}".format(layer, kind) for layer in layers for kind in ("weight", "bias")]
-    hidden, features = branching.arbitrator_channels, heavy["front.weight"][-1]
+def _arbitrator_shapes(branching: Branching, features: int) -> dict[str, tuple[int, ...]]:
+    hidden = branching.arbitrator_channels
     return {
-        **{"light." + name: heavy[name] for name in names},
         "arbitrator.front.weight": (hidden, features),
         "arbitrator.front.bias": (hidden,),
         "arbitrator.depthwise.weight": (branching.arbitrator_width, hidden),

@@ -7,6 +7,7 @@ import numpy as np
 import stapes_spec
 import tflite
 
+from stapes_tools.convert.branches import ARBITRATOR, LIGHT, check_branches
 from stapes_tools.convert.flatbuffer import serialise
 from stapes_tools.convert.graph import Model, Subgraph, Tensor
 from stapes_tools.convert.grid import Grid, four_bits
@@ -74,12 +75,12 @@ class _Layers:
         self.subgraph.operate("STRIDED_SLICE", [joined, begin, end, strides], [new], **masks)
         return joined
 
-    def convolution(self, name: str, x: int, source: str, width: int, relu: bool) -> int:
-        """CONV_2D over the width columns of x; width 1 is a pointwise layer."""
+    def convolution(self, name: str, x: int, source: str, width: int, relu: bool, *, output: str = "") -> int:
+        """CONV_2D over the width columns of x; width 1 is a pointwise layer. output: whose scale it has, or its own."""
         layer = self.result.layers[name]
         count, channels = len(layer.bias), self.subgraph.tensors[x].shape[3]
         constants = self.weights(name, (count, 1, width, channels), self.scale(source).scale)
-        y = _activation(self.subgraph, name, (1, 1, 1, count), self.scale(name))
+        y = _activation(self.subgraph, name, (1, 1, 1, count), self.scale(output or name))
         options = {**_CONVOLUTION, "FusedActivationFunction": _fused(relu), "DilationWFactor": 1, "DilationHFactor": 1}
         self.subgraph.operate("CONV_2D", [x, *constants], [y], **options)
         return y
@@ -92,6 +93,14 @@ class _Layers:
         options = {**_CONVOLUTION, "DepthMultiplier": 1, "FusedActivationFunction": _fused(relu)}
         options |= {"DilationWFactor": block.dilation, "DilationHFactor": 1}
         self.subgraph.operate("DEPTHWISE_CONV_2D", [x, *constants], [y], **options)
+        return y
+
+    def requantise(self, name: str, x: int, source: str) -> int:
+        """QUANTIZE from the scale of source to that of name; nothing where they are equal."""
+        if self.scale(source) == self.scale(name):
+            return x
+        y = _activation(self.subgraph, name, self.subgraph.tensors[x].shape, self.scale(name))
+        self.subgraph.operate("QUANTIZE", [x], [y])
         return y
 
     def add(self, name: str, a: int, b: int, relu: bool) -> int:
@@ -116,6 +125,48 @@ def _encoder(result: Quantised, bias_scales: bool = True) -> Subgraph:
         x, stream = layers.add(name + "sum", x, p, topology.sum_relu), name + "sum"
     encoded = layers.convolution("projection", x, stream, 1, False)
     subgraph.outputs.insert(0, encoded)
+    return subgraph
+
+
+def _light_encoder(result: Quantised, bias_scales: bool = True) -> Subgraph:
+    """The light branch: the encoder's states, in their order; blocks that it leaves out only remember the stream."""
+    topology = result.topology
+    assert topology.branching is not None
+    layers = _Layers(result, LIGHT, bias_scales)
+    subgraph = layers.subgraph
+    x = _activation(subgraph, "features", (1, 1, 1, topology.feature_size), layers.scale("features"))
+    subgraph.inputs.append(x)
+    window = layers.remember(x, "features", topology.front_width - 1, 0)
+    x, stream = (
+        layers.convolution("light.front", window, "features", topology.front_width, True, output="front"),
+        "front",
+    )
+    for index, block in enumerate(topology.blocks):
+        name = "block{}.".format(index)
+        window = layers.remember(x, stream, block.history, index + 1)
+        if index in topology.branching.light_blocks:
+            d = layers.depthwise(name + "depthwise", window, stream, block, topology.depthwise_relu)
+            p = layers.convolution("light." + name + "pointwise", d, name + "depthwise", 1, topology.pointwise_relu)
+            x = layers.add(name + "sum", x, p, topology.sum_relu)
+        else:
+            x = layers.requantise(name + "sum", x, stream)
+        stream = name + "sum"
+    subgraph.outputs.insert(0, layers.convolution("light.projection", x, stream, 1, False, output="projection"))
+    return subgraph
+
+
+def _arbitrator(result: Quantised, bias_scales: bool = True) -> Subgraph:
+    topology = result.topology
+    assert topology.branching is not None
+    layers = _Layers(result, ARBITRATOR, bias_scales)
+    subgraph = layers.subgraph
+    x = _activation(subgraph, "features", (1, 1, 1, topology.feature_size), layers.scale("features"))
+    subgraph.inputs.append(x)
+    x = layers.convolution("arbitrator.front", x, "features", 1, True)
+    block = Block(topology.branching.arbitrator_width)
+    window = layers.remember(x, "arbitrator.front", block.history, 0)
+    x = layers.depthwise("arbitrator.depthwise", window, "arbitrator.front", block, True)
+    subgraph.outputs.insert(0, layers.convolution("arbitrator.output", x, "arbitrator.depthwise", 1, False))
     return subgraph
 
 
@@ -183,6 +234,9 @@ def model_bytes(result: Quantised, metadata: Metadata, description: str = "", *,
         raise UserError("{} unit names for {} units".format(len(metadata.units), result.topology.units))
     entry = encode_metadata(metadata, result.topology.context_size)
     subgraphs = [_encoder(result, bias_scales), _predictor(result), _joint(result, bias_scales)]
+    if result.topology.branching:
+        subgraphs[1:1] = [_light_encoder(result, bias_scales), _arbitrator(result, bias_scales)]
+    check_branches(subgraphs)
     return seal(serialise(Model(subgraphs, description, {stapes_spec.MODEL_METADATA_NAME: entry})))
 
 

@@ -17,7 +17,7 @@ from stapes_tools.convert.quantize import choose_scale
 from stapes_tools.convert.scales import Scale
 from stapes_tools.convert.topology import Branching, Parameters, Topology
 from stapes_tools.train import sparsify
-from stapes_tools.train.branching import BranchingTransducer, select, with_branches
+from stapes_tools.train.branching import BranchingTransducer, select, shared_layers, with_branches
 from stapes_tools.train.compact import simulated_activations
 from stapes_tools.train.compress import CompactTask, Statistics
 from stapes_tools.train.recipe import Branches
@@ -57,11 +57,16 @@ class BranchTask(CompactTask):
         shape = Branching(light, settings.arbitrator_channels, settings.arbitrator_width)
         branched = replace(topology, branching=shape)
         self.seed, self.branches = seed, settings
-        self._batch, self._ratio = 0, 1.0
+        self._batch = 0
+        # Counted when it is asked for: a checkpoint may bring other masks before the first step.
+        self._ratio: float | None = None
         super().__init__(branched, with_branches(branched, parameters, seed), settings, calibration, teacher)
 
     def _network(self, topology: Topology, parameters: Parameters) -> BranchingTransducer:
-        return BranchingTransducer(topology, parameters, weight_bits=self.settings.weight_bits or None)
+        net = BranchingTransducer(topology, parameters, weight_bits=self.settings.weight_bits or None)
+        if self.branches.share_blocks:
+            net.share_blocks()
+        return net
 
     def losses(self, features, labels, steps, units, knobs):
         """The second stage's losses and the amortised cost beyond its target."""
@@ -86,6 +91,8 @@ class BranchTask(CompactTask):
     def knobs(self, progress: float) -> np.ndarray:
         """Weights of the losses, temperature, hardness, the light branch's cost, and what every utterance draws."""
         settings = self.branches
+        if self._ratio is None:
+            self._ratio = self.light_cost()
         harden = min(1.0, progress / settings.harden_until) if settings.harden_until else 1.0
         temperature = settings.temperature ** (1.0 - harden)
         rng = np.random.default_rng([self.seed, 5, self._batch])
@@ -112,14 +119,25 @@ class BranchTask(CompactTask):
 
     def _update(self, progress: float) -> None:
         super()._update(progress)
-        self._ratio = self.light_cost()
+        self._ratio = None
 
     def _zeros_wanted(self, name: str, progress: float) -> float:
-        if not name.startswith("light."):
+        if not name.startswith("light.") or self._is_shared(name):
             return super()._zeros_wanted(name, progress)
         settings = self.branches
         rise = sparsify.zeros_wanted(progress, settings.sparse_start, settings.light_sparse_end, 1.0)
         return settings.zeros + (settings.light_zeros - settings.zeros) * rise
+
+    def _is_shared(self, name: str) -> bool:
+        return self.branches.share_blocks and ".block" in name
+
+    def parameters(self, variables: list[np.ndarray]) -> Parameters:
+        """The float parameters, masked; shared ones under both names."""
+        found = super().parameters(variables)
+        if self.branches.share_blocks:
+            for light, heavy in shared_layers(self.net.topology):
+                found |= {f"{light}.{kind}": found[f"{heavy}.{kind}"] for kind in ("weight", "bias")}
+        return found
 
     def _observe(self, now: Parameters) -> Statistics:
         del now  # the network itself holds them

@@ -42,6 +42,12 @@ def with_branches(topology: Topology, heavy: Parameters, seed: int) -> Parameter
     return found
 
 
+def shared_layers(topology: Topology) -> list[tuple[str, str]]:
+    """(light branch's, heavy branch's) name of every matrix that both may share."""
+    assert topology.branching is not None
+    return [(f"light.block{index}.pointwise", f"block{index}.pointwise") for index in topology.branching.light_blocks]
+
+
 class BranchingTransducer(CompactTransducer):
     """Two encoders, an arbitrator, a stateless predictor and a joint; see CompactTransducer.
 
@@ -49,6 +55,19 @@ class BranchingTransducer(CompactTransducer):
     """
 
     _seen: dict[str, list[np.ndarray]] | None = None
+
+    def share_blocks(self) -> None:
+        """Let the light branch's blocks have the heavy branch's weights, from now on and for good."""
+        for light, heavy in shared_layers(self.topology):
+            for kind in ("weight", "bias"):
+                self.kernels[f"{light}.{kind}"] = self.kernels[f"{heavy}.{kind}"]
+            self.masks[light], self.steps[light] = self.masks[heavy], self.steps[heavy]
+
+    @property
+    def trainable_variables(self) -> list:
+        """Those that something reads: not the weights that share_blocks has replaced."""
+        used = {id(variable) for variable in self.kernels.values()}
+        return [variable for variable in super().trainable_variables if id(variable) in used]
 
     @contextmanager
     def watched(self) -> Iterator[dict[str, list[np.ndarray]]]:

@@ -136,13 +136,16 @@ class CompactTask:
 
     def parameters(self, variables: list[np.ndarray]) -> Parameters:
         """The float parameters, masked."""
-        names = {variable.path: name for name, variable in self.net.kernels.items()}
+        names: dict[str, str] = {}
+        for name, variable in self.net.kernels.items():
+            names.setdefault(variable.path, name)
         found = {
             names[variable.path]: np.asarray(value, np.float32)
             for variable, value in zip(self.net.trainable_variables, variables, strict=True)
         }
         for name, mask in self.net.masks.items():
-            found[f"{name}.weight"] = found[f"{name}.weight"] * ops.convert_to_numpy(mask.value)
+            if f"{name}.weight" in found:
+                found[f"{name}.weight"] = found[f"{name}.weight"] * ops.convert_to_numpy(mask.value)
         return found
 
     def _update(self, progress: float) -> None:

@@ -137,6 +137,7 @@ class Branches(Compression):
     """The third stage: a light branch and an arbitrator beside the encoder; the second stage's methods go on.
 
     light_blocks: blocks that the light branch computes, all by default; [] for none: the others let the stream pass.
+    share_blocks: in them it has the heavy branch's weights; false gives it weights of its own.
     light_zeros: share of zeros of its own matrices, reached at light_sparse_end.
     target_cost: multiplications of both branches over those of the heavy one alone, on training speech; what goes
     beyond is weighted by cost_weight.
@@ -146,6 +147,7 @@ class Branches(Compression):
     """
 
     light_blocks: list[int] | None = None
+    share_blocks: bool = False
     light_zeros: float = 0.95
     light_sparse_end: float = 0.4
     arbitrator_channels: int = 16

@@ -160,6 +160,7 @@ class Run:
 
     def export(self, output: Path) -> Path:
         """Quantise the last stage's parameters, tune the search on synthetic commands, write all to a folder."""
+        from stapes_tools.convert.pack import pack
         from stapes_tools.train.curves import draw_history
         from stapes_tools.train.export import export_model
         from stapes_tools.train.tune import tune
@@ -179,7 +180,11 @@ class Run:
             weight_bits=self._weight_bits(stage, saved.topology),
             grid=saved.grid,
         )
-        model.write_bytes(tune(model.read_bytes(), self.recipe, self.recipe.data.processes, self.tell.say))
+        data = model.read_bytes()
+        if saved.topology.branching:
+            # Two encoders with their zeros would not fit a board's flash.
+            data = pack(data)[0]
+        model.write_bytes(tune(data, self.recipe, self.recipe.data.processes, self.tell.say))
         for name in STAGES:
             if (self.folder / f"{name}.npz").exists():
                 shutil.copyfile(self.folder / f"{name}.npz", output / f"{name}.npz")
