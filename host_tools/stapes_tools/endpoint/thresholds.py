@@ -5,7 +5,7 @@ Everything is replayed by the rules of st_endpoint.h on the integers that the bo
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 import stapes_spec as spec
@@ -20,8 +20,8 @@ _FINAL_STEPS = (1, 2, 3, 4, 6, 8)
 _SPECULATIVE_STEPS = (1, 2, 3)
 _RETRACT_BELOW = (4, 12, 24, 48)  # logit steps under the speculative threshold
 _FEWEST = 20  # cases from which a rule's silence is taken
-_LEVELS = 24  # thresholds that are tried, between these
-_LOWEST, _HIGHEST = -40, 100
+_LEVELS = 32  # thresholds that are tried, at most
+_SOON_MS = 600
 _NEVER = 128
 
 
@@ -33,13 +33,13 @@ class Goals:
         early: most early cuts.
         revised: most utterances with a revision.
         lead_ms: the speculative decision's median precedes the final one's by at least so much.
-        rule_early: most early cuts of each of the fallback rules alone.
+        rule_early: early cuts of the trailing rule alone that are tried; together with the net it keeps to early.
     """
 
     early: float = 0.02
-    revised: float = 0.10
+    revised: float = 0.13
     lead_ms: int = 200
-    rule_early: float = 0.01
+    rule_early: tuple[float, ...] = (0.005, 0.01, 0.02, 0.04)
 
 
 @dataclass(frozen=True)
@@ -63,27 +63,26 @@ class Case:
 
 def choose(cases: Sequence[Case], goals: Goals) -> tuple[EndpointSettings, Figures]:
     """Return the settings, and what the end-pointers then do on the cases."""
-    settings = _rules(cases, goals)
-    finals = list(_finals(cases, settings))
-    speculative = _speculative(cases, settings, goals, _best_final(finals, goals, 0.0))
+    rules = {_rules(cases, share, goals.early) for share in goals.rule_early}
+    finals = [row for tried in sorted(rules, key=astuple) for row in _finals(cases, tried)]
+    speculative = _speculative(cases, _best_final(finals, goals, 0.0), goals)
     earliest = min((row[0] for row in speculative), default=0.0)
-    settings = _best_final(finals, goals, earliest + goals.lead_ms)
-    return _best_speculative(cases, settings, goals)
+    return _best_speculative(cases, _best_final(finals, goals, earliest + goals.lead_ms), goals)
 
 
 # --- the rules -----------------------------------------------------------------------------------
 
 
-def _rules(cases: Sequence[Case], goals: Goals) -> EndpointSettings:
-    """The shortest trailing silences at which hardly anybody is cut off, each for its own kind of steps."""
+def _rules(cases: Sequence[Case], share: float, energy_share: float) -> EndpointSettings:
+    """The shortest silences at which no more than a share is cut off, each for its own kind of steps."""
     usual = EndpointSettings()
     kinds = {"complete_steps": (True, True), "closed_steps": (True, False), "partial_steps": (False, None)}
     chosen = {}
     for name, (complete, is_open) in kinds.items():
         longest = [_longest_blanks(case, complete, is_open) for case in cases]
-        chosen[name] = _quantile(longest, cases, goals.rule_early, chosen.get("complete_steps", usual.complete_steps))
+        chosen[name] = _quantile(longest, cases, share, chosen.get("complete_steps", usual.complete_steps))
     silences = [_longest_silence(case) for case in cases]
-    chosen["silence_steps"] = _quantile(silences, cases, goals.rule_early, usual.silence_steps)
+    chosen["silence_steps"] = _quantile(silences, cases, energy_share, usual.silence_steps)
     return replace(usual, **chosen)
 
 
@@ -142,9 +141,12 @@ def final_step(case: Case, settings: EndpointSettings) -> int | None:
 
 
 def _levels(cases: Sequence[Case]) -> list[int]:
-    """Thresholds over the range of the logits, and the one that is never reached."""
-    logits = np.concatenate([case.trace.logits[case.spoken] for case in cases]).astype(int)
-    tried = np.linspace(max(_LOWEST, logits.min()), min(logits.max(), _HIGHEST), _LEVELS)
+    """Thresholds that matter: what the logits are soon after the end; and the one that is never reached."""
+    soon = []
+    for case in cases:
+        late = step_ms(np.arange(len(case.trace.units))) - case.end_ms
+        soon.append(case.trace.logits[(late >= 0) & (late < _SOON_MS)])
+    tried = np.percentile(np.concatenate(soon).astype(int), np.linspace(2, 98, _LEVELS))
     return sorted({*map(int, tried), _NEVER})
 
 
@@ -213,29 +215,24 @@ def _candidates(cases: Sequence[Case], settings: EndpointSettings) -> Iterator[E
 
 
 def _speculative(
-    cases: Sequence[Case], settings: EndpointSettings, goals: Goals, final: EndpointSettings
+    cases: Sequence[Case], final: EndpointSettings, goals: Goals
 ) -> list[tuple[float, float, EndpointSettings, Figures]]:
     """(median latency, revised rate, settings, figures) of the candidates that revise few enough."""
     rows = []
-    for tried in _candidates(cases, replace(final, **_rule_fields(settings))):
+    for tried in _candidates(cases, final):
         found = figures([replay(case, tried) for case in cases])
         if found.speculative_latency_ms is not None and found.revised_rate <= goals.revised:
             rows.append((found.speculative_latency_ms.median, found.revised_rate, tried, found))
     return rows
 
 
-def _rule_fields(settings: EndpointSettings) -> dict[str, int]:
-    names = ("complete_steps", "closed_steps", "partial_steps", "no_word_steps", "silence_steps", "lead_steps")
-    return {name: getattr(settings, name) for name in names}
-
-
 def _best_speculative(
     cases: Sequence[Case], settings: EndpointSettings, goals: Goals
 ) -> tuple[EndpointSettings, Figures]:
     """The earliest that revises few enough; the one that revises least where none does."""
-    rows = _speculative(cases, settings, goals, settings)
+    rows = _speculative(cases, settings, goals)
     if not rows:
-        rows = _speculative(cases, settings, replace(goals, revised=1.0), settings)
+        rows = _speculative(cases, settings, replace(goals, revised=1.0))
         best = min(rows, key=lambda row: (row[1], row[0]))
     else:
         best = min(rows, key=lambda row: (row[0], row[1]))
