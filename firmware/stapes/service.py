@@ -1,7 +1,5 @@
 """A board that a host drives: the host sends recordings, the board answers with events."""
 
-import stapes_spec as spec
-
 from stapes.link.board_end import BoardLink
 from stapes.link.clock import elapsed
 from stapes.link.link import CLOSED, IDLE
@@ -56,5 +54,3 @@ def main(model, grammar, idle_ms=_IDLE_MS):
         Service(transport, model, grammar, idle_ms=idle_ms).run()
     finally:
         transport.close()
-
-

@@ -11,7 +11,7 @@ from stapes.errors import StapesError
 class SocketTransport:
     """Waits for hosts, one at a time. See transport.py for the methods.
 
-    Whoever connects has handshake_ms to prove that he knows the device key; give BoardLink strict=True.
+    Whoever connects has handshake_ms to prove that he knows the device key.
     A TLS handshake is paid in pieces, but its elliptic curve takes an RP2040 a second or more, in which a
     microphone without a ring of that length loses sound: an OVERRUN event says so.
 
@@ -25,6 +25,7 @@ class SocketTransport:
     """
 
     prompt = False
+    strict = True
 
     def __init__(self, port=spec.LINK_PORT, certificate=None, private_key=None, address="0.0.0.0"):
         self._context = _server_context(certificate, private_key) if certificate else None

@@ -39,8 +39,7 @@ class Station(Events):
         self._recognizer = recognizer
         self._microphone = microphone
         self._endpointer = endpointer
-        strict = not hasattr(transport, "prompt") or not transport.prompt
-        self.link = BoardLink(self._about, key, log=log, strict=strict)
+        self.link = BoardLink(self._about, key, log=log, strict=transport.strict)
         self.server = Server(self.link, transport, lambda: recognizer)
         self._listener = None
         self._chunk = array("h", [0] * spec.FRONTEND_STEP_SAMPLES)

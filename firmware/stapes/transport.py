@@ -6,7 +6,8 @@ Every transport has
     write(view) -> bytes taken, 0 if there is no room now;
     hang_up(): end this host's stream;
     close();
-    prompt, bool: a human may type here.
+    prompt, bool: a human may type here;
+    strict, bool: whoever sends no handshake in time, or nonsense, is hung up on.
 """
 
 import sys
@@ -35,6 +36,7 @@ class StandardTransport:
     """
 
     prompt = True  # what is not a frame may be somebody's Ctrl-C
+    strict = False
 
     def __init__(self, whole_blocks=False):
         self._whole_blocks = whole_blocks
@@ -102,6 +104,7 @@ class UartTransport:
     """
 
     prompt = False
+    strict = False  # noise on a wire is no stranger
 
     def __init__(self, uart, room=None):
         self._uart = uart

@@ -13,6 +13,7 @@ class SocketTransport:
     """The board's end."""
 
     prompt = False
+    strict = False
 
     def __init__(self, end):
         self._end = end

@@ -4,6 +4,7 @@ Runs on MicroPython too. The script lists, per step, (units emitted, trailing bl
 state, word indices); its last entry repeats.
 """
 
+import binascii
 import struct
 
 import stapes_spec as spec
@@ -36,8 +37,7 @@ class ScriptedKernels:
         return 0
 
     def frontend_apply(self, state, samples, features):
-        count = len(samples) if not isinstance(samples, memoryview) or samples.itemsize == 2 else len(samples) // 2
-        self.samples += count
+        self.samples += len(bytes(samples)) // 2
         steps = max(0, (self.samples - _WINDOW) // spec.FRONTEND_STEP_SAMPLES + 1)
         new = steps - self.total_steps
         self.total_steps = steps
@@ -94,14 +94,20 @@ class ScriptedKernels:
 
     def decoder_lattice(self, state, graph, lattice, utterance, revision):
         self.utterances.append(utterance)
-        lattice[: len(self.lattice)] = self.lattice
-        return len(self.lattice)
+        written = bytearray(self.lattice)
+        if revision and written:
+            flags = spec.LATTICE_FLAGS_COMPLETE | (
+                0 if revision >= spec.REVISION_SPECULATIVE else spec.LATTICE_FLAGS_FINAL
+            )
+            struct.pack_into("<HH", written, spec.LATTICE_REVISION_OFFSET, revision & 0xFFFF, flags)
+            struct.pack_into("<I", written, spec.LATTICE_CRC_OFFSET, 0)
+            struct.pack_into("<I", written, spec.LATTICE_CRC_OFFSET, binascii.crc32(written) & 0xFFFFFFFF)
+        lattice[: len(written)] = written
+        return len(written)
 
 
 def lattice_bytes(intent="orderDrink", complete=True):
     """A lattice of two words, "small" (slot size) and "latte" (slot drink), built with plain struct."""
-    import binascii
-
     names = ["small", "size", "latte", "drink"] + ([intent] if intent else [])
     body = struct.pack("<3I", 0, 480, 990)
     body += struct.pack(spec.LATTICE_EDGE_STRUCT, 0, 1, 0, 1, 30, -100, -50)

@@ -27,7 +27,7 @@ def pair(seed=1, rate=0.0, key=None, **channel):
 def run_until(made, condition, most_ms=60000, step_ms=1):
     end = made.now + most_ms
     while not condition():
-        assert made.now < end, "nothing came of it in %d ms" % most_ms
+        assert made.now < end, f"nothing came of it in {most_ms} ms"
         made.step(step_ms)
 
 

@@ -50,9 +50,7 @@ def kinds(events):
 def test_the_link_changes_nothing(connect, files, sample_count):
     samples = np.arange(sample_count).astype(np.int16)
     far = transcribe(samples, connect())
-    listener = Listener(
-        stapes.Recognizer(*files, kernels=ScriptedKernels(SCRIPT, lattice_bytes())), single=True
-    )
+    listener = Listener(stapes.Recognizer(*files, kernels=ScriptedKernels(SCRIPT, lattice_bytes())), single=True)
     from array import array
 
     for begin in range(0, sample_count, STEP):

@@ -138,7 +138,7 @@ class HostLink(Link):
             return
         self.about = about
         self.restarted = bool(self._session) and session != self._session
-        if session != self._session or first > self.inbox.number:
+        if session != self._session or first != self.inbox.number:
             self.inbox.begin(first)
         self._session = session
         if not self.outbox.resume(number):

@@ -7,8 +7,6 @@ import stapes_spec as spec
 from stapes.errors import StapesError
 from stapes.link.clock import elapsed
 from stapes.link.frame import FRAME, FrameParser, FrameWriter
-from stapes.link.inbox import Inbox
-from stapes.link.outbox import Outbox
 
 IDLE, GREETING, OPEN, CLOSED = range(4)
 _NOTHING = b""
@@ -107,12 +105,12 @@ class Link:
         if self.state != OPEN or parser.tag != self.tag:
             return 0
         self._heard_ms = now_ms
-        if parser.kind == spec.FRAME_TYPE_BYE:
-            self.disconnected("the other end said goodbye")
-            return 0
         gap = bool(parser.ack_piece & spec.FRAME_ACK_GAP)
         newer = self.inbox.newer(parser.sequence)
         self.outbox.acknowledge(parser.ack, parser.ack_piece & ~spec.FRAME_ACK_GAP, gap, now_ms)
+        if parser.kind == spec.FRAME_TYPE_BYE:
+            self.disconnected("the other end said goodbye")
+            return 0
         return self._message(parser.kind, payload, newer)
 
     def _message(self, kind, payload, newer):

@@ -31,7 +31,7 @@ def endpoint() -> None:
 @click.option(
     "--early", type=click.FloatRange(0, 100), default=2.0, show_default=True, help="Most speakers cut off, %."
 )
-@click.option("--revised", type=click.FloatRange(0, 100), default=13.0, show_default=True, help="Most revisions, %.")
+@click.option("--revised", type=click.FloatRange(0, 100), default=10.0, show_default=True, help="Most revisions, %.")
 @click.option("--threads", default=1, show_default=True, help="Of training, and processes for speaking.")
 def tune(
     *,

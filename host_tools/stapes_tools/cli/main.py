@@ -20,7 +20,9 @@ from .endpoint import endpoint
 from .eval import evaluation
 from .grammar import grammar
 from .inspect import inspect
+from .keys import keys
 from .lattice import lattice
+from .monitor import monitor
 from .pack import densify, pack
 from .sparsify import sparsify
 from .train import train
@@ -32,7 +34,8 @@ EXIT_INTERRUPTED = 130
 _DEBUG = "--debug"
 
 _GROUPS = {
-    "Recognise": ("transcribe", "demo"),
+    "Recognise": ("transcribe", "demo", "monitor"),
+    "Boards on the network": ("keys",),
     "Look into files": ("inspect", "grammar", "lattice"),
     "Make models small": ("convert", "sparsify", "pack", "densify"),
     "Train": ("corpus", "train", "adapt", "endpoint"),
@@ -69,8 +72,8 @@ def stapes(debug: bool) -> None:
     """
 
 
-_VERBS = (transcribe, demo, inspect, grammar, lattice, convert, sparsify, pack, densify, corpus, train, adapt, endpoint)
-for _verb in (*_VERBS, evaluation, bench):
+_VERBS = (transcribe, demo, inspect, grammar, lattice, convert, sparsify, pack, densify, corpus, train, adapt)
+for _verb in (*_VERBS, endpoint, evaluation, bench, monitor, keys):
     stapes.add_command(_verb)
 stapes.add_command(inspect, "model")  # its name before it took any model
 

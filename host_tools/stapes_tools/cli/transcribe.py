@@ -23,7 +23,13 @@ MODEL_HELP = "Acoustic model (.tflite); default: models/coffee for coffee gramma
 
 @click.command(short_help="Recognise a recording and show words, lattice, intent and slots.")
 @click.argument("recording", type=click.Path(path_type=Path), metavar="FILE")
-@click.option("--on", default="unix", show_default=True, metavar="BOARD", help="unix, host, emulator or a serial port.")
+@click.option(
+    "--on",
+    default="unix",
+    show_default=True,
+    metavar="BOARD",
+    help="unix, host, emulator, a serial port, or tcp:// or tls:// address.",
+)
 @click.option("--model", type=click.Path(path_type=Path), help=MODEL_HELP)
 @click.option(
     "--grammar",

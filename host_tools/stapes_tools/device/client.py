@@ -53,6 +53,7 @@ class Client:
         self.link = HostLink(key, slowness=slowness, log=log)
         self._stream: ByteStream | None = None
         self._heard = b""
+        self._messages: list[Message] = []
 
     @property
     def is_open(self) -> bool:
@@ -82,7 +83,7 @@ class Client:
             left = deadline - time.monotonic()
             if left < 0:
                 raise board_fault(spec.ERROR_LINK_TIMEOUT, self.name)
-            self.pump(left)
+            self._exchange(left)
         return self.link.about
 
     def pump(self, timeout_s: float) -> list[Message]:
@@ -92,28 +93,34 @@ class Client:
             PackageError: the link was closed for good, with the reason.
             BoardError: the stream has ended.
         """
+        if not self._messages:
+            self._exchange(timeout_s)
+        messages, self._messages = self._messages, []
+        return messages
+
+    def _exchange(self, timeout_s: float) -> None:
+        """Send what is due and read what has come: acknowledged, so that it must reach the caller."""
         assert self._stream is not None, "attach() comes first"
         self.flush()
         wait_s = min(timeout_s, self.link.due_ms(now_ms()) / 1000)
         data, self._heard = self._heard or self._stream.read(_READ_BYTES, wait_s), b""
-        messages = self._take(data)
-        self.flush()
-        if self.link.state == CLOSED and not messages:
+        self._take(data)
+        if self.link.state == CLOSED and not self._messages:
             if self.link.error is not None:
                 raise self.link.error
             raise BoardError(self.link.reason, self.name, "run the command again")
-        return messages
+        if not self._messages:
+            self.flush()
 
-    def _take(self, data: bytes) -> list[Message]:
-        link, messages = self.link, []
+    def _take(self, data: bytes) -> None:
+        link = self.link
         view = memoryview(data)
         while view:
             view = view[link.parser.put(view) :]
             while kind := link.receive(now_ms()):
                 payload = b"" if kind == spec.FRAME_TYPE_GIVEN_UP else bytes(link.payload)
-                messages.append((kind, payload or link.inbox.missed.to_bytes(4, "little")))
+                self._messages.append((kind, payload or link.inbox.missed.to_bytes(4, "little")))
         link.tick(now_ms())
-        return messages
 
     def flush(self) -> None:
         """Send what is due."""

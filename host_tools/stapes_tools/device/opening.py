@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import UserError
+from .addresses import is_network, load_key, open_stream
 from .board_model import model_for_board
 from .emulator import EmulatedBoard
 from .firmware import build_firmware
@@ -31,8 +32,9 @@ def open_session(
     """Return a session, not yet connected, that recognises with a model and a grammar.
 
     Args:
-        on: "host", "unix", "emulator", or a serial port. A board at a port uses the model and the
-            grammar in its ROMFS, whatever is given here.
+        on: "host", "unix", "emulator", a serial port, or tcp:// or tls:// with the address of a board that
+            listens by itself. A board at a port or on the network uses the model and the grammar in its
+            ROMFS, whatever is given here.
         model: a .tflite file.
         grammar: a .stg file.
         speed: None for as fast as it goes, 1.0 for as fast as it was spoken.
@@ -49,6 +51,8 @@ def open_session(
         return Session(stream, on, speed=speed, slowness=1.0 if native else _REFERENCE_SLOWNESS, files=names)
     if on == "emulator":
         return _open_emulator(str(model), str(grammar), speed, names)
+    if is_network(on):
+        return Session(open_stream(on), on.partition("?")[0], speed=speed, key=load_key(None))
     program = service_program(MODEL_ON_BOARD, GRAMMAR_ON_BOARD)
     return _start(SerialStream(on), program, name=on, speed=speed, slowness=1.0, files={})
 
