@@ -77,7 +77,7 @@ def _rules(cases: Sequence[Case], share: float, energy_share: float) -> Endpoint
     """The shortest silences at which no more than a share is cut off, each for its own kind of steps."""
     usual = EndpointSettings()
     kinds = {"complete_steps": (True, True), "closed_steps": (True, False), "partial_steps": (False, None)}
-    chosen = {}
+    chosen: dict[str, int] = {}
     for name, (complete, is_open) in kinds.items():
         longest = [_longest_blanks(case, complete, is_open) for case in cases]
         chosen[name] = _quantile(longest, cases, share, chosen.get("complete_steps", usual.complete_steps))
@@ -201,8 +201,11 @@ def replay(case: Case, settings: EndpointSettings) -> Decision:
 
 
 def _decision(case: Case, started: int | None, end: int | None, is_revised: bool) -> Decision:
-    times = [None if step is None else int(step_ms(np.array(step))) for step in (started, end)]
-    return Decision(case.end_ms, *times, is_revised, case.weight)
+    return Decision(case.end_ms, _ms(started), _ms(end), is_revised, case.weight)
+
+
+def _ms(step: int | None) -> int | None:
+    return None if step is None else int(step_ms(np.array(step)))
 
 
 def _candidates(cases: Sequence[Case], settings: EndpointSettings) -> Iterator[EndpointSettings]:

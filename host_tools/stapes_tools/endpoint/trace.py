@@ -1,7 +1,7 @@
 """What the end-pointers see, step by step: recordings through the board package on the host's kernels."""
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,11 +121,10 @@ class Tracer:
                 verdict = pointer.step()
                 rows.append(self._row(verdict, list(pointer.status)))
         columns = list(zip(*rows, strict=True)) if rows else [()] * 9
-        encoded, features = (_bytes(columns[k]) for k in (0, 1))
-        search = np.array(columns[2], np.int8).reshape(len(rows), -1)
-        counts = [np.array(column, np.int32) for column in columns[3:6]]
+        units, blanks, words, loud = (np.array(columns[k], np.int32) for k in (3, 4, 5, 8))
         logits, verdicts = (np.array(columns[k], np.int8) for k in (6, 7))
-        return Trace(encoded, features, search, *counts, logits, verdicts, np.array(columns[8], np.int32))
+        search = np.array(columns[2], np.int8).reshape(len(rows), -1)
+        return Trace(_bytes(columns[0]), _bytes(columns[1]), search, units, blanks, words, logits, verdicts, loud)
 
     def _row(self, verdict: int, figures: list[int]) -> tuple:
         one, status = self._recognizer, self._recognizer.status
@@ -141,11 +140,6 @@ class Tracer:
             verdict,
             figures[spec.ENDPOINT_STATUS_INDEX_LOUD_STEPS],
         )
-
-
-def traces(tracer: Tracer, recordings: Iterable[np.ndarray]) -> Iterator[Trace]:
-    """Trace recordings one after another."""
-    return map(tracer.trace, recordings)
 
 
 def _bytes(rows: Iterable[bytes]) -> np.ndarray:
