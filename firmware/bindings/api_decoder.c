@@ -1,6 +1,6 @@
 /* Methods of the command graph and the decoder: docs/kernels_api.md. */
-#include "api_util.h"
-#include "st_decoder.h"
+#include "api_decoder.h"
+
 #include "st_lattice.h"
 #include "st_lattice_write.h"
 #include "st_plan.h"
@@ -13,8 +13,7 @@ int32_t stk_graph_check(const st_arg_t *args) {
     return st_graph_check(args[0].data, args[0].length, &graph, (int32_t *)args[1].data);
 }
 
-/* args: the model's state, the model. */
-static int32_t get_model(const st_arg_t *args, st_decoder_model_t *model) {
+int32_t st_api_get_model(const st_arg_t *args, st_decoder_model_t *model) {
     ST_REQUIRE(st_is_aligned(&args[0], STATE_ALIGNMENT) && st_is_aligned(&args[1], ST_MODEL_ALIGNMENT), ARGUMENT);
     /* An initialised state holds its own size in its second word. */
     ST_REQUIRE(args[0].length >= sizeof(st_plan_head_t) && st_read_u32(args[0].data + 4) <= args[0].length, STATE);
@@ -34,8 +33,7 @@ static st_decoder_t *get_decoder(const st_arg_t *arg) {
     return decoder;
 }
 
-/* The search of an initialised decoder, and the graph it walks. */
-static int32_t get_search(const st_arg_t *state, const st_arg_t *file, st_search_t **search, st_graph_t *graph) {
+int32_t st_api_get_search(const st_arg_t *state, const st_arg_t *file, st_search_t **search, st_graph_t *graph) {
     const st_decoder_t *decoder = get_decoder(state);
     ST_REQUIRE(decoder != NULL, STATE);
     int32_t status = st_graph_open(file->data, file->length, graph, NULL);
@@ -50,7 +48,7 @@ static int32_t get_search(const st_arg_t *state, const st_arg_t *file, st_search
 int32_t stk_decoder_size(const st_arg_t *args) {
     st_decoder_model_t model;
     st_graph_t graph;
-    int32_t status = get_model(args, &model);
+    int32_t status = st_api_get_model(args, &model);
     if (status < 0) {
         return status;
     }
@@ -61,7 +59,7 @@ int32_t stk_decoder_size(const st_arg_t *args) {
 
 int32_t stk_decoder_init(const st_arg_t *args) {
     st_decoder_model_t model;
-    int32_t status = get_model(args + 1, &model);
+    int32_t status = st_api_get_model(args + 1, &model);
     if (status < 0) {
         return status;
     }
@@ -75,8 +73,8 @@ int32_t stk_decoder_step(const st_arg_t *args) {
     st_decoder_model_t model;
     st_graph_t graph;
     st_search_t *search;
-    int32_t status = get_model(args + 1, &model);
-    if (status < 0 || (status = get_search(&args[0], &args[3], &search, &graph)) < 0) {
+    int32_t status = st_api_get_model(args + 1, &model);
+    if (status < 0 || (status = st_api_get_search(&args[0], &args[3], &search, &graph)) < 0) {
         return status;
     }
     return st_decoder_step((st_decoder_t *)args[0].data, &model, &graph);
@@ -85,7 +83,7 @@ int32_t stk_decoder_step(const st_arg_t *args) {
 int32_t stk_decoder_status(const st_arg_t *args) {
     st_graph_t graph;
     st_search_t *search;
-    int32_t status = get_search(&args[0], &args[1], &search, &graph);
+    int32_t status = st_api_get_search(&args[0], &args[1], &search, &graph);
     if (status < 0) {
         return status;
     }
@@ -97,7 +95,7 @@ int32_t stk_decoder_status(const st_arg_t *args) {
 int32_t stk_decoder_partial(const st_arg_t *args) {
     st_graph_t graph;
     st_search_t *search;
-    int32_t status = get_search(&args[0], &args[1], &search, &graph);
+    int32_t status = st_api_get_search(&args[0], &args[1], &search, &graph);
     if (status < 0) {
         return status;
     }
@@ -108,7 +106,7 @@ int32_t stk_decoder_partial(const st_arg_t *args) {
 int32_t stk_decoder_lattice(const st_arg_t *args) {
     st_graph_t graph;
     st_search_t *search;
-    int32_t status = get_search(&args[0], &args[1], &search, &graph);
+    int32_t status = st_api_get_search(&args[0], &args[1], &search, &graph);
     if (status < 0) {
         return status;
     }

@@ -34,3 +34,8 @@ ST_METHOD(decoder_step, "wwrr")
 ST_METHOD(decoder_status, "rrw")
 ST_METHOD(decoder_partial, "rrw")
 ST_METHOD(decoder_lattice, "wrwii")
+
+ST_METHOD(endpoint_size, "")
+ST_METHOD(endpoint_init, "wrrr")
+ST_METHOD(endpoint_step, "wrwrr")
+ST_METHOD(endpoint_status, "rw")

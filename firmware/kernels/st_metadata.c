@@ -50,6 +50,26 @@ static int check_units(const uint8_t *header, uint32_t bytes) {
     return units == 0 && st_crc32(0, header + at, end - at) == st_read_u32(header + ST_METADATA_UNITS_CRC_OFFSET);
 }
 
+/* Offset of the first bad field of the end-pointers' block, which a model need not have; or -1. */
+static int32_t bad_endpoint(const uint8_t *header) {
+    const uint8_t *block = header + ST_METADATA_BYTES;
+    if (st_read_u16(header + ST_METADATA_HEADER_BYTES_OFFSET) < ST_METADATA_BYTES + ST_ENDPOINT_BYTES) {
+        return -1;
+    }
+    for (int32_t at = ST_ENDPOINT_SPECULATIVE_THRESHOLD_OFFSET; at < ST_ENDPOINT_RESERVED_OFFSET; at += 2) {
+        int32_t threshold = st_read_i16(block + at);
+        if (threshold < INT8_MIN || threshold > INT8_MAX + 1) {
+            return ST_METADATA_BYTES + at;
+        }
+    }
+    for (int32_t at = ST_ENDPOINT_SPECULATIVE_STEPS_OFFSET; at < ST_ENDPOINT_LEAD_STEPS_OFFSET; at++) {
+        if (block[at] == 0) {
+            return ST_METADATA_BYTES + at;
+        }
+    }
+    return -1;
+}
+
 /* Offset of the first field that this firmware's front end and search cannot serve, or -1. */
 static int32_t foreign_field(const uint8_t *header, uint32_t bytes) {
     uint32_t context = header[ST_METADATA_CONTEXT_SIZE_OFFSET];
@@ -74,7 +94,7 @@ static int32_t foreign_field(const uint8_t *header, uint32_t bytes) {
     if (context < 1 || context > ST_MODEL_MAX_CONTEXT) {
         return ST_METADATA_CONTEXT_SIZE_OFFSET;
     }
-    return check_units(header, bytes) ? -1 : ST_METADATA_UNIT_COUNT_OFFSET;
+    return check_units(header, bytes) ? bad_endpoint(header) : ST_METADATA_UNIT_COUNT_OFFSET;
 }
 
 st_status_t st_metadata_check(st_flatbuffer_t *fb, st_vector_t metadata, int32_t *detail) {

@@ -9,7 +9,7 @@ for event in ear.listen(stapes.Microphone.from_board()):
 import stapes_spec as _spec
 
 from stapes.downstream import Downstream
-from stapes.endpoint import Endpointer
+from stapes.endpoint import Endpointer, Endpointers
 from stapes.errors import StapesError
 from stapes.event import (
     CONFIRM,
@@ -51,6 +51,7 @@ __all__ = [
     "STOPPED",
     "Downstream",
     "Endpointer",
+    "Endpointers",
     "Event",
     "Lattice",
     "Microphone",

@@ -3,7 +3,7 @@
 import stapes_spec as spec
 
 from stapes import event as kinds
-from stapes.endpoint import Endpointer
+from stapes.endpoint import Endpointer, Endpointers
 from stapes.errors import StapesError
 from stapes.event import Event
 
@@ -51,13 +51,14 @@ class Listener:
     Args:
         recognizer: Recognizer.
         single: bool, True stops after one utterance: what is accepted later is ignored.
-        endpointer: see FinalOnly; by default rules on trailing silence that do not speculate.
+        endpointer: see FinalOnly; by default the model's two end-pointers if it has them, else rules
+            on trailing silence that do not speculate.
     """
 
     def __init__(self, recognizer, single=False, endpointer=None):
         self._recognizer = recognizer
         self._single = single
-        self._endpointer = endpointer or FinalOnly(Endpointer())
+        self._endpointer = endpointer or _usual(recognizer)
         self._samples = 0
         self._events = []
         self._shown = []
@@ -206,3 +207,7 @@ class Listener:
         self._endpointer.reset()
         if not self.over:
             self._recognizer.next_utterance()
+
+
+def _usual(recognizer):
+    return Endpointers(recognizer) if recognizer.model.has_endpointer else FinalOnly(Endpointer())

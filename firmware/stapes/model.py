@@ -29,6 +29,8 @@ class Model:
         blank_penalty, language_scale: int, Q.10.
         flush_steps: int, look-ahead of the encoder after the last sample.
         units_crc: int, identifies the unit names.
+        endpoint: tuple of int, the fields of layout.endpoint but the reserved one; None: not tuned.
+        has_endpointer: bool, it is tuned and has the net.
     """
 
     def __init__(self, path, kernels):
@@ -49,6 +51,8 @@ class Model:
         self.features = memoryview(self.state)[at : at + spec.FRONTEND_FEATURE_SIZE]
         self.branches = kernels.model_subgraph(self.state, self.data, b"encoder_light") >= 0
         self._read_metadata()
+        net = kernels.model_subgraph(self.state, self.data, spec.ENDPOINT_SUBGRAPH.encode())
+        self.has_endpointer = net >= 0 and self.endpoint is not None
 
     def _read_metadata(self):
         at = metadata_offset(self.data)
@@ -57,6 +61,10 @@ class Model:
         fields = struct.unpack_from(spec.METADATA_STRUCT, self.data, at)
         self.blank_penalty, self.language_scale, self.flush_steps = fields[11:14]
         self.units_crc = fields[15]
+        self.endpoint = None
+        if fields[2] >= spec.METADATA_BYTES + spec.ENDPOINT_BYTES:
+            block = struct.unpack_from(spec.ENDPOINT_STRUCT, self.data, at + spec.METADATA_BYTES)
+            self.endpoint = block[:3] + block[4:]
         prior = struct.unpack_from("<%dh" % spec.FRONTEND_MEL_BANDS, self.data, at + fields[2])
         self.prior = array("h", prior)
 

@@ -90,6 +90,16 @@ class Recognizer:
         return sum([len(buffer) for buffer in buffers])
 
     @property
+    def kernels(self):
+        """The kernel module that it runs on."""
+        return self._kernels
+
+    @property
+    def decoder(self):
+        """bytearray: the decoder's state, which the end-pointers look at."""
+        return self._decoder
+
+    @property
     def status(self):
         """int32 [status_index.count]: figures of the search and of the branches, current after each step."""
         return self._status

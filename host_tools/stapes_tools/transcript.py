@@ -20,7 +20,7 @@ class Transcript:
         on: where it was recognised: "host", "unix", "emulator", or a port.
         events: every event, in order, but for TRACE.
         records: of the steps, in order, where the order asked for a trace (stapes.trace).
-        lattice: the final word lattice.
+        lattice: the final word lattice; the speculative one, where that was confirmed instead of sent again.
         intent: what was meant, or None when it was not understood.
         slots: slot name to spoken words.
         statistics: the search's figures.
@@ -46,7 +46,7 @@ class Transcript:
             self.records.append(event.trace)
             return
         self.events.append(event)
-        if event.kind == kinds.LATTICE:
+        if event.kind in (kinds.LATTICE, kinds.SPECULATIVE):
             self.lattice_bytes = bytes(event.lattice.data)
             self.lattice = parse(self.lattice_bytes, path=self.on)
         elif event.kind == kinds.INTENT:

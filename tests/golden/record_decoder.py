@@ -66,9 +66,9 @@ def config_data(recorder, settings):
 class Utterance:
     """Front end, model and decoder of one trace."""
 
-    def __init__(self, recorder, settings, graph=None):
+    def __init__(self, recorder, settings, graph=None, model="tiny_model.tflite"):
         self.recorder = recorder
-        self.model = recorder.data((HERE / "tiny_model.tflite").read_bytes())
+        self.model = recorder.data((HERE / model).read_bytes())
         self.graph = recorder.data(graph or command_graph())
         self.config = config_data(recorder, settings)
         self.info = recorder.zeros(4 * spec.INFO_INDEX_COUNT)
@@ -91,11 +91,16 @@ class Utterance:
 
     def hear(self, index):
         """One chunk of noise; one step of the search for each step it completes."""
-        chunk = self.samples.piece(2 * CHUNK * (index * index % 4), 2 * CHUNK)
+        self.hear_chunk(self.samples.piece(2 * CHUNK * (index * index % 4), 2 * CHUNK))
+
+    def hear_chunk(self, chunk):
+        """The same for given samples; returns the steps, 0 or 1."""
         features = self.state.piece(self.input, spec.FRONTEND_FEATURE_SIZE)
-        if self.recorder.call("frontend_apply", self.front, chunk, features):
+        steps = self.recorder.call("frontend_apply", self.front, chunk, features)
+        if steps:
             self.recorder.call("encoder_step", self.state, self.model, spec.ARBITRATOR_EFFORT_PERCENT)
             self.recorder.call("decoder_step", self.decoder, self.state, self.model, self.graph)
+        return steps
 
     def report(self, revision):
         """Status, partial words and the lattice so far."""

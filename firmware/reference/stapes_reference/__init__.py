@@ -5,6 +5,7 @@ bytes, bytearray, memoryview or array; unlike the native code it allocates.
 """
 
 from .decoder import decoder_init, decoder_lattice, decoder_partial, decoder_size, decoder_status, decoder_step
+from .endpoint import endpoint_init, endpoint_size, endpoint_status, endpoint_step
 from .frontend import frontend_apply, frontend_init, frontend_logmel, frontend_size, frontend_steps
 from .graph import graph_check
 from .log_softmax import log_softmax, log_softmax_table
@@ -27,6 +28,10 @@ __all__ = [
     "decoder_status",
     "decoder_step",
     "encoder_step",
+    "endpoint_init",
+    "endpoint_size",
+    "endpoint_status",
+    "endpoint_step",
     "frontend_apply",
     "frontend_init",
     "frontend_logmel",

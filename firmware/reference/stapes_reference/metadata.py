@@ -47,6 +47,20 @@ def _has_units(data, at, count, header):
     return units == 0 and binascii.crc32(data[start:position]) & 0xFFFFFFFF == header[15]
 
 
+def _bad_endpoint(data, at, header):
+    """Return the offset of the first bad field of the end-pointers' block, which a model need not have; or -1."""
+    if header[2] < spec.METADATA_BYTES + spec.ENDPOINT_BYTES:
+        return -1
+    block = struct.unpack_from(spec.ENDPOINT_STRUCT, data, at + spec.METADATA_BYTES)
+    for k in range(3):
+        if not -128 <= block[k] <= 128:
+            return spec.METADATA_BYTES + spec.ENDPOINT_SPECULATIVE_THRESHOLD_OFFSET + 2 * k
+    for k in range(spec.ENDPOINT_LEAD_STEPS_OFFSET - spec.ENDPOINT_SPECULATIVE_STEPS_OFFSET):
+        if block[4 + k] == 0:
+            return spec.METADATA_BYTES + spec.ENDPOINT_SPECULATIVE_STEPS_OFFSET + k
+    return -1
+
+
 def _foreign_field(data, at, count, header):
     """Return the offset of the first field that this firmware cannot serve, or -1."""
     if header[2] < spec.METADATA_BYTES:
@@ -63,7 +77,9 @@ def _foreign_field(data, at, count, header):
         return spec.METADATA_STACK_OFFSET
     if not 1 <= header[9] <= spec.MODEL_MAX_CONTEXT:
         return spec.METADATA_CONTEXT_SIZE_OFFSET
-    return -1 if _has_units(data, at, count, header) else spec.METADATA_UNIT_COUNT_OFFSET
+    if not _has_units(data, at, count, header):
+        return spec.METADATA_UNIT_COUNT_OFFSET
+    return _bad_endpoint(data, at, header)
 
 
 def check(fb, vector):

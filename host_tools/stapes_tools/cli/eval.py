@@ -4,7 +4,7 @@ import importlib.util
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,7 +40,8 @@ _file = click.Path(path_type=Path)
 @click.option("--effort", type=EFFORT, metavar="%", help=EFFORT_HELP)
 @click.option("--sweep", type=click.Choice(["effort"]), help="A row for each effort: accuracy against cost.")
 @click.option("--efforts", metavar="%,…", help=f"What --sweep tries; default: {EFFORTS}.")
-@click.option("--plot", type=_file, metavar="FILE.png", help="Draw acceptance against SNR; of a sweep, against cost.")
+@click.option("--plot", type=_file, metavar="FILE.png", help="Draw acceptance against SNR, or cost; or latencies.")
+@click.option("--endpoints", is_flag=True, help="Measure when end-pointers decide, instead (docs/endpoints.md).")
 def evaluation(
     *,
     directory: Path,
@@ -56,6 +57,7 @@ def evaluation(
     sweep: str | None,
     efforts: str | None,
     plot: Path | None,
+    endpoints: bool,
 ) -> None:
     """Recognise the recordings in DIR and score them against its refs.json.
 
@@ -63,6 +65,22 @@ def evaluation(
     {...}, "text": "..."}}; a folder of read speech with a Kaldi `text` file or a text.tsv gets word
     error rates only. See docs/evaluation.md.
     """
+    if endpoints:
+        _check_endpoints(
+            grammar, {"--wrong": wrong, "--effort": effort is not None, "--sweep": sweep, "--efforts": efforts}
+        )
+        assert grammar is not None
+        eval_endpoints(
+            directory,
+            grammar=grammar,
+            model=model,
+            conditions=conditions_of(noise, snr),
+            as_object=as_object,
+            processes=processes,
+            limit=limit,
+            plot=plot,
+        )
+        return
     _require("jiwer", "make demo")
     _require("wordfreq", "make demo")
     folder = read_folder(directory, limit)
@@ -87,6 +105,15 @@ def evaluation(
         _print(rows, model, bool(sweep), wrong)
 
 
+def _check_endpoints(grammar: Path | None, others: Mapping[str, object]) -> None:
+    """Refuse what does not go with --endpoints."""
+    for name, given in others.items():
+        if given:
+            raise UserError(f"--endpoints does not go with {name}", advice=f"leave {name} out")
+    if grammar is None:
+        raise UserError("--endpoints needs to know what may be said", advice="add --grammar FILE")
+
+
 def _efforts(effort: int | None, sweep: str | None, efforts: str | None) -> Sequence[int | None]:
     """Which efforts the options ask for, at least one. Raises UserError: they contradict each other."""
     if sweep:
@@ -96,6 +123,42 @@ def _efforts(effort: int | None, sweep: str | None, efforts: str | None) -> Sequ
     if efforts is not None:
         raise UserError("--efforts has no sweep", advice="add --sweep effort")
     return [effort]
+
+
+def eval_endpoints(
+    directory: Path,
+    *,
+    grammar: Path,
+    model: Path | None,
+    conditions: list[Condition],
+    as_object: bool,
+    processes: int | None,
+    limit: int | None,
+    plot: Path | None,
+) -> None:
+    """`stapes eval --endpoints`."""
+    from ..evaluate import endpoint_report
+    from ..evaluate.endpoints import evaluate_endpoints
+
+    if plot:
+        check_picture(plot)
+    folder = read_folder(directory, limit)
+    graph = compiled(grammar, not as_object)
+    model = model or default_model(grammar)
+    with _progress() as track:
+        setup = Setup(model, graph, str(grammar), conditions, processes or os.cpu_count() or 1)
+        found = evaluate_endpoints(folder, setup, track)
+        rows = list(found)
+    if plot:
+        title = f"{model.resolve().parent.name}/{model.name} on {directory.resolve().name}"
+        with written(plot):
+            endpoint_report.draw(rows, plot, title)
+    if as_object:
+        click.echo(json.dumps(endpoint_report.as_json(rows), ensure_ascii=False))
+        return
+    print_table(endpoint_report.table(rows))
+    for line in endpoint_report.notes(rows):
+        console.print(line, markup=False, soft_wrap=True, style="dim")
 
 
 def conditions_of(noise: Path | None, snr: str | None) -> list[Condition]:
@@ -132,13 +195,17 @@ def _require(package: str, install: str) -> None:
         raise UserError(f"the package {package} is not installed", advice=f"run: {install}")
 
 
-def _check_plot(plot: Path, grammar: Path | None, folder: Folder) -> None:
+def check_picture(plot: Path) -> None:
     """Say before the work that the picture cannot be drawn."""
     _require("matplotlib", TRAIN_TOOLS)
     if plot.suffix != ".png":
         raise UserError("the picture's name does not end in .png", plot, "rename it")
     if not plot.resolve().parent.is_dir():
         raise UserError("its folder does not exist", plot, "make the folder, or choose another place")
+
+
+def _check_plot(plot: Path, grammar: Path | None, folder: Folder) -> None:
+    check_picture(plot)
     if grammar is None or not folder.has_commands:
         advice = "give --grammar FILE and a folder with refs.json, or leave --plot out"
         raise UserError("there is no command acceptance to draw", plot, advice)
@@ -148,8 +215,15 @@ def _draw(rows: list[Row], plot: Path, sweep: bool, title: str) -> None:
     from ..evaluate import effort_plot
     from ..evaluate import plot as acceptance_plot
 
-    try:
+    with written(plot):
         (effort_plot if sweep else acceptance_plot).draw(rows, plot, title)
+
+
+@contextmanager
+def written(plot: Path) -> Iterator[None]:
+    """Say in one line that a picture cannot be written."""
+    try:
+        yield
     except OSError as error:
         raise UserError(f"cannot be written: {error.strerror}", plot, "choose another place") from None
 

@@ -16,6 +16,7 @@ from .bench import bench
 from .convert import convert
 from .corpus import corpus
 from .demo import demo
+from .endpoint import endpoint
 from .eval import evaluation
 from .grammar import grammar
 from .inspect import inspect
@@ -37,7 +38,7 @@ _GROUPS = {
     "Boards on the network": ("keys",),
     "Look into files": ("inspect", "grammar", "lattice"),
     "Make models small": ("convert", "sparsify", "pack", "densify"),
-    "Train": ("corpus", "train", "adapt"),
+    "Train": ("corpus", "train", "adapt", "endpoint"),
     "Measure": ("eval", "bench"),
 }
 _EXAMPLES = """\
@@ -72,7 +73,7 @@ def stapes(debug: bool) -> None:
 
 
 _VERBS = (transcribe, demo, inspect, grammar, lattice, convert, sparsify, pack, densify, corpus, train, adapt)
-for _verb in (*_VERBS, evaluation, bench, monitor, keys):
+for _verb in (*_VERBS, endpoint, evaluation, bench, monitor, keys):
     stapes.add_command(_verb)
 stapes.add_command(inspect, "model")  # its name before it took any model
 

@@ -2,7 +2,7 @@
 
 import binascii
 import struct
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import stapes_spec
 
@@ -12,6 +12,49 @@ from stapes_tools.grammar.units import units_block
 
 _COPY_AGAIN = "copy it again from where it came from"
 _Q10 = 1 << stapes_spec.Q_LOG_PROB_FRACTION_BITS
+
+
+_ENDPOINT_END = stapes_spec.METADATA_BYTES + stapes_spec.ENDPOINT_BYTES
+
+
+@dataclass(frozen=True)
+class EndpointSettings:
+    """When the end-pointers decide: layout.endpoint of the specification, from `stapes endpoint tune`.
+
+    Args:
+        speculative_threshold, final_threshold, retract_threshold: int8 logits of the net, 128: never.
+        speculative_steps, final_steps: so many steps in a row at the threshold or above.
+        complete_steps, closed_steps, partial_steps, no_word_steps: of the trailing rule.
+        silence_steps: of the energy rule.
+        lead_steps: by so many the rules speculate early.
+    """
+
+    speculative_threshold: int = 128
+    final_threshold: int = 128
+    retract_threshold: int = -128
+    speculative_steps: int = 1
+    final_steps: int = 1
+    complete_steps: int = -(-stapes_spec.ENDPOINT_FINAL_TRAILING_MS // stapes_spec.FRONTEND_STEP_MS)
+    closed_steps: int = -(-stapes_spec.ENDPOINT_CLOSED_TRAILING_MS // stapes_spec.FRONTEND_STEP_MS)
+    partial_steps: int = -(-stapes_spec.ENDPOINT_PARTIAL_TRAILING_MS // stapes_spec.FRONTEND_STEP_MS)
+    no_word_steps: int = -(-stapes_spec.ENDPOINT_NO_WORD_TRAILING_MS // stapes_spec.FRONTEND_STEP_MS)
+    silence_steps: int = -(-stapes_spec.ENDPOINT_SILENCE_MS // stapes_spec.FRONTEND_STEP_MS)
+    lead_steps: int = -(-stapes_spec.ENDPOINT_LEAD_MS // stapes_spec.FRONTEND_STEP_MS)
+
+    def encode(self) -> bytes:
+        """The block behind the header of a model's metadata."""
+        values = astuple(self)
+        return struct.pack(stapes_spec.ENDPOINT_STRUCT, *values[:3], 0, *values[3:])
+
+    @classmethod
+    def decode(cls, block: bytes) -> "EndpointSettings":
+        """Read such a block."""
+        values = struct.unpack_from(stapes_spec.ENDPOINT_STRUCT, block)
+        return cls(*values[:3], *values[4:])
+
+    def config(self, rule: int) -> list[int]:
+        """What endpoint_init takes, for one of stapes_spec's ENDPOINT_RULE_…."""
+        return [rule, *astuple(self)]
 
 
 def _flat_prior() -> tuple[int, ...]:
@@ -28,6 +71,7 @@ class Metadata:
         blank_penalty: Q.10 nats, subtracted from the blank's log-probability.
         language_scale: Q.10, multiplies graph weights.
         flush_steps: steps of silence the encoder needs after the last sample.
+        endpoint: None before `stapes endpoint tune`.
     """
 
     units: tuple[str, ...]
@@ -35,6 +79,7 @@ class Metadata:
     blank_penalty: int = 0
     language_scale: int = _Q10
     flush_steps: int = stapes_spec.ENDPOINT_FLUSH_STEPS
+    endpoint: EndpointSettings | None = None
 
 
 def encode_metadata(metadata: Metadata, context_size: int) -> bytes:
@@ -50,11 +95,12 @@ def encode_metadata(metadata: Metadata, context_size: int) -> bytes:
         raise UserError("the prior has {} bands, must have {}".format(len(metadata.prior), 40))
     block = units_block(units)
     try:
+        endpoint = metadata.endpoint.encode() if metadata.endpoint else b""
         header = struct.pack(
             stapes_spec.METADATA_STRUCT,
             stapes_spec.MAGIC_METADATA.encode(),
             stapes_spec.VERSION_METADATA,
-            stapes_spec.METADATA_BYTES,
+            stapes_spec.METADATA_BYTES + len(endpoint),
             0,
             stapes_spec.AUDIO_SAMPLE_RATE_HZ,
             stapes_spec.FRONTEND_FRAME_LENGTH,
@@ -72,7 +118,7 @@ def encode_metadata(metadata: Metadata, context_size: int) -> bytes:
         prior = struct.pack("<{}h".format(len(metadata.prior)), *(int(value) for value in metadata.prior))
     except struct.error as fault:
         raise UserError("metadata: {}".format(fault)) from fault
-    return header + prior + block
+    return header + endpoint + prior + block
 
 
 def decode_metadata(data: bytes) -> Metadata:
@@ -101,7 +147,15 @@ def decode_metadata(data: bytes) -> Metadata:
     if len(names) < units:
         raise UserError("the model's metadata names {} of {} units".format(len(names), units), advice=_COPY_AGAIN)
     blank_penalty, language_scale, flush_steps = fields[11:14]
-    return Metadata(names, prior, blank_penalty, language_scale, flush_steps)
+    has_endpoint = prior_at >= _ENDPOINT_END
+    endpoint = EndpointSettings.decode(entry[stapes_spec.METADATA_BYTES :]) if has_endpoint else None
+    return Metadata(names, prior, blank_penalty, language_scale, flush_steps, endpoint)
+
+
+def context_size(data: bytes) -> int:
+    """How many units the predictor of a model with metadata sees."""
+    offset, _ = metadata_range(data, stapes_spec.MODEL_METADATA_NAME)
+    return data[offset + stapes_spec.METADATA_CONTEXT_SIZE_OFFSET]
 
 
 def seal(data: bytes) -> bytes:

@@ -1,0 +1,1 @@
+"""End-pointers on the host: recordings with known ends, training, calibration, and what they are worth."""
