@@ -121,7 +121,13 @@ def test_table_and_picture(capfd, folder):
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [(["--wrong"], "--wrong"), (["--plot", "x.gif"], ".png"), (["--noise", "nowhere.wav"], "nowhere.wav")],
+    [
+        (["--wrong"], "leave --wrong out"),
+        (["--effort", "0"], "leave --effort out"),
+        (["--sweep", "effort"], "leave --sweep out"),
+        (["--plot", "x.gif"], ".png"),
+        (["--noise", "nowhere.wav"], "nowhere.wav"),
+    ],
 )
 def test_what_does_not_go_together(capfd, folder, words, says):
     code, out, err = evaluate(capfd, folder, *words)

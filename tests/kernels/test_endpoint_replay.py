@@ -9,7 +9,7 @@ from endpoint_runner import with_random_net
 from stapes_tools.convert.metadata import EndpointSettings
 from stapes_tools.endpoint.thresholds import Case, Goals, choose, replay
 from stapes_tools.endpoint.trace import Trace, Tracer, step_ms
-from test_endpoint import PLAIN, make_graph
+from test_endpoint_kernel import PLAIN, make_graph
 
 
 def sound(seed):

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import stapes
+import stapes_reference
 import stapes_spec as spec
-from phone_model import phone_model
+from phone_model import branched_model, phone_model
 from stapes.errors import StapesError
 from stapes.listener import FinalOnly, Listener
 from stapes_tools import kernels
@@ -83,3 +84,38 @@ def test_events_follow_the_verdicts(grammar):
     assert kinds.count(stapes.SPECULATIVE) == until.count(spec.VERDICT_SPECULATE)
     assert kinds.count(stapes.RESET) >= until.count(spec.VERDICT_RETRACT)
     assert (stapes.ENDPOINT in kinds) == (spec.VERDICT_FINAL in verdicts)
+
+
+def watched(native, model, grammar, effort, samples):
+    """(branch, verdict, figures) of each step: the figures have the net's logit and what it was computed from."""
+    ear = stapes.Recognizer(model, grammar, effort=effort, kernels=native)
+    pointers = stapes.Endpointers(ear)
+    figures, found = array("i", [0] * spec.ENDPOINT_STATUS_INDEX_COUNT), []
+    for begin in range(0, len(samples), STEP):
+        if ear.accept_chunk(samples[begin : begin + STEP]):
+            before = bytes(ear.model.features)
+            verdict = pointers.verdict()
+            assert native.endpoint_status(pointers._state, figures) == 0
+            found.append((ear.status[spec.STATUS_INDEX_BRANCH], verdict, before, tuple(figures)))
+    return found
+
+
+@pytest.mark.parametrize("effort", [0, 0.5, 1])
+def test_a_net_beside_branches(grammar, effort):
+    """Kernel and twin agree on every step, whichever encoder ran."""
+    model = with_random_net(branched_model(), 1, SETTINGS)
+    samples = sound(2, 25)
+    found = watched(kernels.install(), model, grammar, effort, samples)
+    assert found == watched(stapes_reference, model, grammar, effort, samples)
+    assert {branch for branch, *_ in found} <= {0: {1}, 0.5: {0, 1}, 1: {0}}[effort]
+    logits = {figures[spec.ENDPOINT_STATUS_INDEX_LOGIT] for *_, figures in found}
+    assert len(logits) > 5
+
+
+def test_the_features_are_still_there_for_the_net(grammar):
+    """A step of arbitrator and either encoder leaves the encoder's input as the front end wrote it."""
+    model = with_random_net(branched_model(), 1, SETTINGS)
+    samples = sound(3, 20)
+    heavy, light = ([row[2] for row in watched(kernels.install(), model, grammar, e, samples)] for e in (1, 0))
+    plain = [row[2] for row in watched(kernels.install(), with_random_net(PLAIN, 1, SETTINGS), grammar, 1, samples)]
+    assert heavy == light == plain and len(set(plain)) > 10

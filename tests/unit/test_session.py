@@ -7,8 +7,9 @@ import stapes_spec as spec
 from board_thread import BoardThread
 from phone_model import phone_model
 from scripted_kernels import ScriptedKernels, lattice_bytes
+from stapes.endpoint import Endpointer
 from stapes.link.host_end import HostLink
-from stapes.listener import Listener
+from stapes.listener import FinalOnly, Listener
 from stapes_tools.device import session as host_side
 from stapes_tools.device.session import Order, Session
 from stapes_tools.errors import BoardError, UserError
@@ -159,6 +160,24 @@ def test_steps_are_told_ahead_of_what_they_led_to(connect):
         before = [event for event in events[:at] if event.kind == stapes.event.TRACE]
         assert before[-1].trace["words"] == events[at].words
     assert not any(event.trace for event in transcribe(np.zeros(20 * STEP, np.int16), session).events)
+
+
+def test_a_confirmed_lattice_is_the_speculative_one(connect, monkeypatch):
+    class Hasty(FinalOnly):
+        steps = 0
+
+        def verdict(self, status, word_count):
+            self.steps += 1
+            return spec.VERDICT_SPECULATE if self.steps == 10 else super().verdict(status, word_count)
+
+    monkeypatch.setattr("stapes.listener._usual", lambda _: Hasty(Endpointer()))
+    heard = transcribe(np.zeros(100 * STEP, np.int16), connect())
+    assert [kind for kind in kinds(heard.events) if kind in (stapes.SPECULATIVE, stapes.LATTICE, stapes.CONFIRM)] == [
+        stapes.SPECULATIVE,
+        stapes.CONFIRM,
+    ]
+    assert (heard.text, heard.intent) == ("small latte", "orderDrink")
+    assert list(heard.slots) == ["size", "drink"] and heard.lattice_bytes
 
 
 def test_a_fault_of_the_board_is_raised_by_name(connect):
