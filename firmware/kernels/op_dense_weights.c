@@ -42,19 +42,46 @@ static st_status_t channel(st_plan_t *plan, const st_tensor_t *weights, uint32_t
     return st_op_multiplier(plan, weights, product, y_real, MAX_SHIFT, result);
 }
 
+/* Whether the other encoder has a layer of equal scales: its multipliers are these. */
+static int find_shared(const st_plan_t *plan, const st_plan_layer_t *wanted, st_channels_t *channels) {
+    for (uint32_t i = 0; plan->is_second && i < plan->layer_count; i++) {
+        const st_plan_layer_t *one = &plan->layers[i];
+        if (one->scales == wanted->scales && one->x_scale == wanted->x_scale && one->y_scale == wanted->y_scale) {
+            channels->multipliers = one->multipliers;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void keep_shared(st_plan_t *plan, const st_plan_layer_t *made) {
+    int is_kept = plan->is_branch && !plan->is_second && plan->code == ST_OP_DEPTHWISE_CONV_2D;
+    if (is_kept && plan->layer_count < ST_PLAN_MAX_LAYERS) {
+        plan->layers[plan->layer_count++] = *made;
+    }
+}
+
 static st_status_t load_channels(st_plan_t *plan, const st_tensor_t *weights, st_channels_t *channels) {
     st_tensor_t x, y;
     st_multiplier_t result = {0, 0};
     uint32_t count = weights->scales.count;
-    st_status_t status = st_plan_reserve(plan, 4 * count, &channels->multipliers);
-    if (status == 0) {
-        status = st_plan_reserve(plan, count, &channels->shifts);
-    }
-    if (status == 0) {
-        status = st_tensor_load(&plan->fb, plan->source, st_fb_i32_at(&plan->fb, plan->op_inputs, OPERAND_X), &x);
-    }
+    st_status_t status =
+        st_tensor_load(&plan->fb, plan->source, st_fb_i32_at(&plan->fb, plan->op_inputs, OPERAND_X), &x);
     if (status == 0) {
         status = st_tensor_load(&plan->fb, plan->source, st_fb_i32_at(&plan->fb, plan->op_outputs, 0), &y);
+    }
+    if (status < 0) {
+        return status;
+    }
+    st_plan_layer_t made = {weights->scales.at, x.scale, y.scale, 0};
+    channels->step = count > 1;
+    if (find_shared(plan, &made, channels)) {
+        channels->shifts = ST_ALIGN8(channels->multipliers + 4 * count);
+        return 0;
+    }
+    status = st_plan_reserve(plan, 4 * count, &channels->multipliers);
+    if (status == 0) {
+        status = st_plan_reserve(plan, count, &channels->shifts);
     }
     for (uint32_t k = 0; status == 0 && k < count; k++) {
         status = channel(plan, weights, k, x.scale, y.scale, &result);
@@ -64,7 +91,8 @@ static st_status_t load_channels(st_plan_t *plan, const st_tensor_t *weights, st
             st_plan_write(plan, channels->shifts + k, &shift, 1);
         }
     }
-    channels->step = count > 1;
+    made.multipliers = channels->multipliers;
+    keep_shared(plan, &made);
     return status;
 }
 

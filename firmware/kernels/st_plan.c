@@ -350,8 +350,8 @@ static st_status_t reserve_slots(st_plan_t *plan) {
     uint32_t count = plan->inputs.count;
     st_status_t status =
         st_plan_reserve(plan, (count + plan->outputs.count) * (uint32_t)sizeof(st_plan_slot_t), &plan->slots);
-    int is_shared = plan->is_branch && plan->shared;
-    plan->memory = is_shared ? plan->shared : ST_ALIGN8(plan->used);
+    plan->is_second = plan->is_branch && plan->shared;
+    plan->memory = plan->is_second ? plan->shared : ST_ALIGN8(plan->used);
     for (uint32_t i = 0; status == 0 && i <= count; i++) {
         int32_t index = i < count ? st_fb_i32_at(&plan->fb, plan->inputs, i) : st_fb_i32_at(&plan->fb, plan->outputs, 0);
         status = st_plan_load(plan, index, &tensor);
@@ -359,7 +359,7 @@ static st_status_t reserve_slots(st_plan_t *plan) {
             status = st_plan_refuse(plan, ST_ERROR_MODEL_TYPE, index);
         }
         if (status == 0) {
-            status = is_shared ? slot_memory(plan, i, &offset) : st_plan_reserve(plan, tensor.bytes, &offset);
+            status = plan->is_second ? slot_memory(plan, i, &offset) : st_plan_reserve(plan, tensor.bytes, &offset);
         }
         if (status == 0) {
             write_slot(plan, i, &tensor, offset, offset);

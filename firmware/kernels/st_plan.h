@@ -72,6 +72,17 @@ typedef struct {
     int32_t last_use;
 } st_plan_block_t;
 
+/* A depthwise layer of the encoder that is planned first: one of the other encoder with equal scales takes its
+ * multipliers. Few, since they lie on the stack: the layers of longer encoders have their own. */
+#define ST_PLAN_MAX_LAYERS (9)
+
+typedef struct {
+    uint32_t scales; /* position of the weights' scales in the file */
+    uint32_t x_scale;
+    uint32_t y_scale;
+    uint32_t multipliers; /* in the state; the shifts follow */
+} st_plan_layer_t;
+
 typedef struct {
     st_flatbuffer_t fb;
     uint8_t *state; /* NULL while sizing */
@@ -85,8 +96,11 @@ typedef struct {
     int32_t heavy;
     int32_t light;
     uint32_t shared; /* where the one planned first has them, 0: neither is planned */
+    uint32_t layer_count;
+    st_plan_layer_t layers[ST_PLAN_MAX_LAYERS];
     /* the current subgraph */
     int32_t is_branch;
+    int32_t is_second; /* of the two encoders */
     st_tensor_source_t source;
     st_vector_t inputs;
     st_vector_t outputs;

@@ -10,6 +10,7 @@ from stapes_tools.bench.profile import Profile, per_second, profile_of, stage_of
 from stapes_tools.cli.bench import figures_of
 from stapes_tools.cli.main import main
 from stapes_tools.convert.inspect import describe, totals
+from stapes_tools.convert.topology import Branching
 from stapes_tools.convert.write import random_model
 from stapes_tools.device.emulator import Samples
 
@@ -31,8 +32,18 @@ def test_flash_traffic_counts_the_joint_as_often_as_it_ran():
     rows = describe(model)
     encoder, joint = totals(rows, "encoder").constant_bytes, totals(rows, "joint").constant_bytes
     assert encoder > 1000 and joint > 500
-    assert flash_bytes_per_step(model, steps=10, joint_evaluations=0) == encoder
-    assert flash_bytes_per_step(model, steps=10, joint_evaluations=25) == encoder + 2.5 * joint
+    assert flash_bytes_per_step(model, {"steps": 10, "joint_evaluations": 0}) == encoder
+    assert flash_bytes_per_step(model, {"steps": 10, "joint_evaluations": 25}) == encoder + 2.5 * joint
+
+
+def test_flash_traffic_counts_each_branch_as_often_as_it_ran():
+    model = random_model(1, branching=Branching((0,), 8, 4))
+    rows = describe(model)
+    heavy, light, arbitrator, joint = (
+        totals(rows, name).constant_bytes for name in ("encoder", "encoder_light", "arbitrator", "joint")
+    )
+    counts = {"steps": 10, "light_steps": 4, "joint_evaluations": 25}
+    assert flash_bytes_per_step(model, counts) == pytest.approx(0.6 * heavy + 0.4 * light + arbitrator + 2.5 * joint)
 
 
 def test_figures_are_named_with_their_units():
@@ -54,6 +65,7 @@ def test_figures_are_named_with_their_units():
         (("st_zero_skip_sums4", "st_op_invoke_conv", "stk_model_invoke"), "encoder: matrices"),
         (("memcpy", "st_op_invoke_concatenation", "stk_model_invoke"), "encoder: CONCATENATION"),
         (("st_op_invoke", "stk_model_invoke"), "encoder: interpreter"),
+        (("st_zero_skip_sums4", "st_op_invoke_conv", "stk_encoder_step"), "encoder: matrices"),
         (("st_dense_pair", "st_dense_rows", "st_op_invoke_conv", "score", "stk_decoder_step"), "joint"),
         (("st_log2", "st_log_softmax", "score", "stk_decoder_step"), "log-softmax"),
         (("reach", "stk_decoder_step"), "search"),

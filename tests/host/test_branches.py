@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from stapes_tools.cli.main import main
 from stapes_tools.convert import forward
+from stapes_tools.convert.board import plan
 from stapes_tools.convert.branches import ARBITRATOR, HEAVY, LIGHT, check_branches
 from stapes_tools.convert.equalise import equalise
 from stapes_tools.convert.flatbuffer import serialise
 from stapes_tools.convert.graph import Model
-from stapes_tools.convert.grid import LOGIT_SCALE, Grid
+from stapes_tools.convert.grid import LOGIT_SCALE, Grid, activation_names, layer_channels
 from stapes_tools.convert.metadata import Metadata, seal
 from stapes_tools.convert.pack import densify, pack
 from stapes_tools.convert.quantize import quantise
@@ -172,3 +173,66 @@ def test_a_state_too_many_is_refused():
     model.subgraphs[1].inputs.append(model.subgraphs[1].inputs[-1])
     with pytest.raises(UserError, match="encoder has 4 inputs, encoder_light has 5"):
         check_branches(model.subgraphs)
+
+
+def test_the_logit_must_have_the_boards_scale():
+    model = read_model(random_model(7, branching=BRANCHING))
+    part = model.subgraphs[2]
+    part.tensors[part.outputs[0]] = replace(part.tensors[part.outputs[0]], scale=(0.5,))
+    with pytest.raises(
+        UserError, match=r"the logit has scale \(0\.0625,\) in the specification, \(0\.5,\) in arbitrator"
+    ):
+        check_branches(model.subgraphs)
+    part.inputs = []
+    with pytest.raises(UserError, match="has no input or no output"):
+        check_branches(model.subgraphs)
+
+
+def test_packed_weights_that_both_branches_have_are_stored_once():
+    topology = replace(TOPOLOGY, channels=64, branching=Branching((0, 1), 8, 4))
+    parameters = random_parameters(topology, 7)
+    for name in topology.light_matrices:
+        heavy = name.removeprefix("light.")
+        parameters[heavy + ".weight"][:, 8:] = 0.0
+        parameters |= {f"{name}.{kind}": parameters[f"{heavy}.{kind}"] for kind in ("weight", "bias")}
+    alone = {name: values for name, values in parameters.items() if not name.startswith(("light.", "arbitrator."))}
+    sizes, packs = [], []
+    for one, values in ((topology, parameters), (replace(topology, branching=None), alone)):
+        scales = {name: np.full(count, 0.02, np.float32) for name, count in layer_channels(one).items()}
+        grid = Grid(scales, {name: Scale(0.0625, 0) for name in activation_names(one)})
+        data = pack(model_bytes(quantise(one, values, [], grid=grid), METADATA))[0]
+        tensors = [tensor for part in read_model(data).subgraphs for tensor in part.tensors]
+        packs.append({tensor.data for tensor in tensors if tensor.name.endswith("/packed")})
+        sizes.append(len(data))
+    assert packs[0] == packs[1]
+    assert len(packs[0]) >= 3
+    assert sizes[0] - sizes[1] < 12_000  # operators, tensors and the arbitrator
+
+
+def test_layers_of_equal_scales_have_one_set_of_multipliers_on_the_board():
+    data = random_model(7, branching=Branching((0, 1), 8, 4))
+    apart = read_model(data)
+    for part in apart.subgraphs[:3]:
+        part.name += "_apart"
+    whole, alone = plan(data), plan(seal(serialise(apart)))
+    part = read_model(data).subgraph(HEAVY)
+    slots = [part.tensors[index] for index in (*part.inputs, part.outputs[0])]
+    depthwise = 2 * (4 * 24 + 24)
+    assert alone.total_bytes - whole.total_bytes == sum((np.prod(t.shape) + 7) // 8 * 8 for t in slots) + depthwise
+    assert alone.state_bytes - whole.state_bytes == sum(np.prod(t.shape) for t in slots)
+
+
+def test_inspect_shows_both_values(tmp_path, capsys):
+    model = _changed(outputs_0={"scale": (0.5,)})
+    (tmp_path / "m.tflite").write_bytes(seal(serialise(model)))
+    assert main(["inspect", str(tmp_path / "m.tflite")]) == 0
+    shown = capsys.readouterr().out.replace("\n", " ")
+    assert re.search(
+        r"the board refuses it: .*output 0 has scale \(0\.\d+,\) in encoder, \(0\.5,\) in encoder_light", shown
+    )
+
+
+def test_branches_are_not_sparsified_after_training(tmp_path, capsys):
+    (tmp_path / "m.tflite").write_bytes(random_model(7, branching=BRANCHING))
+    assert main(["sparsify", str(tmp_path / "m.tflite"), str(tmp_path / "out.tflite")]) == 2
+    assert "the model has branches" in capsys.readouterr().err.replace("\n", " ")

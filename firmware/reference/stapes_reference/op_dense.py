@@ -182,13 +182,25 @@ def _load_weights(plan, op, x, w, y):
         bits = 4 if w.type == INT4 else 8
         op.weights = zero_skip.prepare(plan, spec.ZERO_SKIP_PACKED_INPUT, op.y_depth, w.elements // op.y_depth, bits)
         op.kind = ZERO_SKIP_INT4 if bits == 4 else ZERO_SKIP_INT8
+    op.step = 1 if count > 1 else 0
+    _load_channels(plan, op, x, w, y)
+
+
+def _load_channels(plan, op, x, w, y):
+    """Compute the multipliers, or take those of a layer of the other encoder with equal scales."""
+    count, scales = w.scales[1], (w.scales[0], x.scale, y.scale)
+    shared = plan.shared_multipliers(scales)
+    if shared is not None:
+        op.multipliers, op.shifts = shared, align8(shared + 4 * count)
+        return
     op.multipliers = plan.reserve(4 * count)
     op.shifts = plan.reserve(count)
-    op.step = 1 if count > 1 else 0
     for k in range(count):
         value, shift = _channel(plan, w, k, x, y)
         plan.write(op.multipliers + 4 * k, "i", value)
         plan.write(op.shifts + k, "b", shift)
+    if plan.code == DEPTHWISE_CONV_2D:
+        plan.keep_multipliers(scales, op.multipliers)
 
 
 def prepare(plan):

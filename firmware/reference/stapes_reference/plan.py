@@ -14,6 +14,7 @@ MAX_BLOCKS = 32
 MAX_OPERATORS = 512
 MAX_SLOTS = 64
 MAX_OPERANDS = 64
+MAX_LAYERS = 9
 MAX_FILE = 1 << 28
 ALWAYS_LIVE = 0x7FFFFFFF
 REF_ARENA = 1 << 30
@@ -62,7 +63,9 @@ class Plan:
         self.index = -1
         self.branches = ()  # indices of the two encoders that share their inputs and output: branch.py
         self.is_branch = False  # the current subgraph is one of them
+        self.is_second = False  # and the other one has been planned
         self.shared = 0  # where the one planned first has them, 0: neither is planned
+        self._layers = []  # (scales, multipliers) of its layers
 
     def refuse(self, code, detail):
         """Raise RefusedError, remembering the operator."""
@@ -218,6 +221,16 @@ class Plan:
             self.refuse(spec.ERROR_MODEL_BRANCHES, tensor.index)
         return tensor, self.reserve(tensor.bytes)
 
+    def shared_multipliers(self, scales):
+        """Return those of the first encoder's layer with these scales, for one of the second; None without one."""
+        found = [place for one, place in self._layers if one == scales] if self.is_second else []
+        return found[0] if found else None
+
+    def keep_multipliers(self, scales, multipliers):
+        """Keep a depthwise layer's multipliers for the second encoder."""
+        if self.is_branch and not self.is_second and len(self._layers) < MAX_LAYERS:
+            self._layers.append((scales, multipliers))
+
     def _is_in_place(self, k):
         return self._last_read(self.inputs[self._recurrent_input(k)]) < self.index
 
@@ -296,13 +309,13 @@ class Plan:
 
     def _reserve_slots(self):
         self.slots = self.reserve((len(self.inputs) + len(self.outputs)) * SLOT_BYTES)
-        is_shared = self.is_branch and self.shared != 0
-        self.memory = self.shared if is_shared else align8(self.used)
+        self.is_second = self.is_branch and self.shared != 0
+        self.memory = self.shared if self.is_second else align8(self.used)
         for number, index in enumerate(self.inputs + self.outputs[:1]):
             tensor = self.load(index)
             if tensor.data or tensor.variable:
                 self.refuse_type(tensor)
-            offset = self._slot_memory(number) if is_shared else self.reserve(tensor.bytes)
+            offset = self._slot_memory(number) if self.is_second else self.reserve(tensor.bytes)
             self._write_slot(number, tensor, offset, offset)
         if self.is_branch:
             self.shared = self.memory

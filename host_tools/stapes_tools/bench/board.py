@@ -1,11 +1,13 @@
 """What a recording costs on the emulated board: cycles, memory, flash traffic."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import stapes_spec as spec
 
 from ..audio import read_recording
+from ..convert.branches import ARBITRATOR, HEAVY, LIGHT
 from ..convert.inspect import describe, totals
 from ..device.board_model import model_for_board
 from ..device.emulator import EmulatedBoard
@@ -60,17 +62,22 @@ class BoardCost:
         return self.step_ms(self.cycles_per_step, clock_hz) / spec.FRONTEND_STEP_MS
 
 
-def flash_bytes_per_step(model: bytes, steps: int, joint_evaluations: int) -> float:
+def flash_bytes_per_step(model: bytes, statistics: Mapping[str, int]) -> float:
     """Return how many bytes of weights and biases one step reads, on average.
 
     Args:
         model: a .tflite file.
-        steps, joint_evaluations: of an utterance.
+        statistics: of an utterance: steps, light_steps (of a model with branches), joint_evaluations.
     """
     rows = describe(model)
-    encoder = totals(rows, "encoder").constant_bytes
-    joint = totals(rows, "joint").constant_bytes
-    return encoder + joint * joint_evaluations / steps
+    steps, light = statistics["steps"], statistics.get("light_steps", 0)
+    parts = {
+        HEAVY: steps - light,
+        LIGHT: light,
+        ARBITRATOR: steps,
+        "joint": statistics["joint_evaluations"],
+    }
+    return sum(totals(rows, name).constant_bytes * runs for name, runs in parts.items()) / steps
 
 
 def measure_listening(recording: Path, model: Path, grammar: Path) -> tuple[BoardCost, str]:
@@ -92,7 +99,7 @@ def measure_listening(recording: Path, model: Path, grammar: Path) -> tuple[Boar
         steps=steps,
         cycles=heard.cycles,
         state_bytes=heard.state_bytes,
-        flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), steps, joints),
+        flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), heard.statistics),
         joint_evaluations=joints,
         boot_ms=heard.boot_ms,
         profile=Profile(profile_of(heard.samples).stages, heard.steps),
@@ -131,7 +138,7 @@ def measure(
         steps=steps,
         cycles=spent.cycles,
         state_bytes=about["bytes"],
-        flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), steps, joints),
+        flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), statistics),
         joint_evaluations=joints,
         boot_ms=boot_ms,
         profile=profile,

@@ -13,6 +13,7 @@ from ..device.emulator import Samples
 _METHODS = {
     "stk_frontend_apply": "front end",
     "stk_model_invoke": "encoder",
+    "stk_encoder_step": "encoder",
     "stk_decoder_step": "search",
     "stk_decoder_status": "status, partial words",
     "stk_decoder_partial": "status, partial words",

@@ -13,10 +13,12 @@ from stapes_reference import ops
 from stapes_reference.plan import REF_ARENA, REF_REGION, Plan
 
 from stapes_tools import kernels
+from stapes_tools.convert.branches import check_branches
 from stapes_tools.convert.flatbuffer import serialise
 from stapes_tools.convert.graph import Model, Operator, Subgraph, Tensor, element_bits
 from stapes_tools.convert.metadata import Metadata, encode_metadata, seal
 from stapes_tools.convert.read import read_model
+from stapes_tools.errors import UserError
 
 _ARENA, _STATE = "arena", "state"
 _UNKNOWN = ("unknown", "CUSTOM ")  # newer than the schema; without a name
@@ -81,8 +83,8 @@ class _Recorder(Plan):
         return tensor, reference
 
     def _write_slot(self, number, tensor, offset, source):
-        # Outputs after the first lie in the inputs that they become.
-        if number <= len(self.inputs):
+        # Outputs after the first lie in the inputs that they become, the second encoder's slots in the first's.
+        if number <= len(self.inputs) and not self.is_second:
             self.slot_bytes += tensor.bytes
         super()._write_slot(number, tensor, offset, source)
 
@@ -131,6 +133,8 @@ def _explained(data: bytes, code: int, info: np.ndarray) -> Refusal:
     index, number, detail = (
         int(info[k]) for k in (spec.INFO_INDEX_SUBGRAPH, spec.INFO_INDEX_OPERATOR, spec.INFO_INDEX_DETAIL)
     )
+    if name == "model_branches":
+        return Refusal(name, text, _disagreement(data))
     if index < 0 or name not in ("model_op", "model_type", "model_memory"):
         return Refusal(name, text, "")
     part = read_model(data).subgraphs[index]
@@ -139,6 +143,15 @@ def _explained(data: bytes, code: int, info: np.ndarray) -> Refusal:
         tensor = part.tensors[detail]
         return Refusal(name, text, "{} {}: {} {}".format(kind, tensor.name, tensor.dtype, list(tensor.shape)).strip())
     return Refusal(name, text, kind)
+
+
+def _disagreement(data: bytes) -> str:
+    """How the branches differ, with both values."""
+    try:
+        check_branches(read_model(data).subgraphs)
+    except UserError as error:
+        return error.what
+    return ""
 
 
 def _operator_refusals(model: Model) -> Iterator[tuple[tuple[int, int], Refusal]]:

@@ -7,6 +7,7 @@ in or out (docs/model_file.md).
 from collections.abc import Sequence
 
 from stapes_tools.convert.graph import Subgraph, Tensor
+from stapes_tools.convert.grid import LOGIT_SCALE
 from stapes_tools.errors import UserError
 
 HEAVY, LIGHT, ARBITRATOR = "encoder", "encoder_light", "arbitrator"
@@ -32,9 +33,18 @@ def check_branches(subgraphs: Sequence[Subgraph]) -> None:
             raise UserError(f"branches: {HEAVY} has {len(heavy)} {kind}, {LIGHT} has {len(light)}")
         for number, pair in enumerate(zip(heavy, light, strict=True)):
             _compare(f"{kind[:-1]} {number}", HEAVY, LIGHT, *pair)
-    _compare(
-        "input 0", HEAVY, ARBITRATOR, _tensors(parts[HEAVY], "inputs")[0], _tensors(parts[ARBITRATOR], "inputs")[0]
+    features, heard, logits = (
+        _tensors(parts[name], kind)
+        for name, kind in ((HEAVY, "inputs"), (ARBITRATOR, "inputs"), (ARBITRATOR, "outputs"))
     )
+    if not features or not heard or not logits:
+        raise UserError(f"branches: {HEAVY} or {ARBITRATOR} has no input or no output", advice=_ADVICE)
+    _compare("input 0", HEAVY, ARBITRATOR, features[0], heard[0])
+    wanted = Tensor("", (1, 1, 1, 1), "int8", (LOGIT_SCALE.scale,), (LOGIT_SCALE.zero_point,))
+    _compare("the logit", "the specification", ARBITRATOR, wanted, logits[0])
+
+
+_ADVICE = "make them alike"
 
 
 def _tensors(subgraph: Subgraph, kind: str) -> list[Tensor]:
@@ -46,6 +56,4 @@ def _compare(place: str, first: str, second: str, a: Tensor, b: Tensor) -> None:
         one, other = getattr(a, what), getattr(b, what)
         if one != other:
             words = what.replace("_", " ").replace("dtype", "type")
-            raise UserError(
-                f"branches: {place} has {words} {one} in {first}, {other} in {second}", advice="make them alike"
-            )
+            raise UserError(f"branches: {place} has {words} {one} in {first}, {other} in {second}", advice=_ADVICE)

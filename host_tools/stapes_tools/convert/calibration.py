@@ -9,6 +9,7 @@ import numpy as np
 import stapes_spec as spec
 
 from stapes_tools.audio import read_recording
+from stapes_tools.convert.branches import LIGHT
 from stapes_tools.convert.execute import SubgraphRun, Values, free_inputs
 from stapes_tools.convert.graph import Model, Subgraph, Tensor
 from stapes_tools.convert.metadata import decode_metadata
@@ -179,8 +180,11 @@ def choose(data: bytes, model: Model, source: Path | None, seed: int = 0) -> Cho
             None: random inputs.
         seed: of these.
     Raises:
-        UserError: nothing usable there.
+        UserError: nothing usable there, or a model with branches.
     """
+    if any(part.name == LIGHT for part in model.subgraphs):
+        what = "the model has branches, and what the light one may lose is settled while the arbitrator is trained"
+        raise UserError(what, advice="set light_zeros in the recipe's [branches]; see docs/training.md")
     files = calibration_files(source, RECORDINGS if is_recogniser(model) else ARRAYS)
     if is_recogniser(model):
         return _recogniser(data, model, files, seed)
