@@ -69,6 +69,7 @@ def test_figures_are_named_with_their_units():
         (("st_dense_pair", "st_dense_rows", "st_op_invoke_conv", "score", "stk_decoder_step"), "joint"),
         (("st_log2", "st_log_softmax", "score", "stk_decoder_step"), "log-softmax"),
         (("reach", "stk_decoder_step"), "search"),
+        (("st_dense_rows", "st_op_invoke_conv", "stk_endpoint_step"), "end-pointers"),
         (("tud_task_ext", "st_op_invoke_conv", "stk_model_invoke"), "link"),  # an interrupt
         (("mp_execute_bytecode",), "MicroPython"),
         (("",), "MicroPython"),

@@ -18,6 +18,8 @@ _METHODS = {
     "stk_decoder_status": "status, partial words",
     "stk_decoder_partial": "status, partial words",
     "stk_decoder_lattice": "lattice",
+    "stk_endpoint_step": "end-pointers",
+    "stk_endpoint_init": "start of an utterance",
     "stk_decoder_init": "start of an utterance",
     "stk_frontend_init": "start of an utterance",
     "stk_model_reset": "start of an utterance",
