@@ -3,7 +3,8 @@
 Real recordings that judge the model have no part in this.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -29,17 +30,32 @@ def acceptance(model: bytes, recipe: Recipe, recordings: Sequence[tuple[str, np.
     return float(np.mean([row is not None and accepted(was, row[1]) for was, row in zip(heard, meant, strict=True)]))
 
 
+def middle_of_best(scores: Mapping[tuple[float, float], float], count: int) -> tuple[float, float]:
+    """Of the settings that count utterances cannot tell from the best, the middle one; of two, the better one.
+
+    Args:
+        scores: shares of count utterances by setting, in the settings' order.
+        count: of the utterances.
+    Reference: L. Breiman et al., Classification and Regression Trees, 1984 (the rule of one standard error).
+    """
+    best = max(scores.values())
+    error = math.sqrt(best * (1.0 - best) / count)
+    alike = [setting for setting, score in scores.items() if score >= best - error]
+    middle = {alike[(len(alike) - 1) // 2], alike[len(alike) // 2]}
+    return max(alike, key=lambda setting: (setting in middle, scores[setting]))
+
+
 def tune(model: bytes, recipe: Recipe, processes: int, say: Callable[[str], None]) -> bytes:
-    """The model with the settings of the best acceptance: first the penalty, then the scale; ties go to the first."""
+    """The model with the best settings: first the penalty, then the scale; see middle_of_best."""
     recordings = dev.command_recordings(recipe, dev.TUNING)
 
     def best(settings: list[tuple[float, float]]) -> tuple[float, float]:
-        scores = {}
+        scores: dict[tuple[float, float], float] = {}
         for penalty, scale in settings:
             tried = with_search_settings(model, penalty, scale)
             scores[penalty, scale] = acceptance(tried, recipe, recordings, processes)
             say(f"blank penalty {penalty:g}  language scale {scale:g}  {100 * scores[penalty, scale]:.1f} %")
-        return max(scores, key=lambda setting: scores[setting])
+        return middle_of_best(scores, len(recordings))
 
     penalty, _ = best([(penalty, 1.0) for penalty in BLANK_PENALTIES])
     penalty, scale = best([(penalty, scale) for scale in reversed(LANGUAGE_SCALES)])
