@@ -82,8 +82,9 @@ train-tools: $(VENV)/.installed-train  ## what `stapes train` and `stapes adapt`
 train-general: train-tools  ## train models/general again (about two hours)
 	$(BIN)/stapes train models/general/recipe.toml
 
-train-coffee: train-tools  ## adapt models/general to coffee orders again (35 to 45 minutes)
+train-coffee: train-tools  ## adapt models/general to coffee orders again, then its branches (about two hours)
 	$(BIN)/stapes train models/coffee/recipe.toml --threads 2
+	$(BIN)/stapes train models/coffee/branches.toml
 
 # Scored on real orders where they are at hand.
 ORDERS := ../shared/data/barista_dev

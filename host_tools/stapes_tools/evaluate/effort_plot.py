@@ -45,8 +45,11 @@ def _draw_accuracy(axes, curve: Sequence[Row], colour: str, condition: str) -> N
     values, lows, highs = ([100 * getattr(rate, part) for _, rate, _ in points] for part in ("value", "low", "high"))
     axes.fill_between(work, lows, highs, color=colour, alpha=0.15, lw=0)
     axes.plot(work, values, "o-", color=colour, label=f"{condition}, with 95 % interval; at the points: effort, %")
-    for x, value, (_, _, effort) in zip(work, values, points, strict=True):
-        axes.annotate(str(effort), (x, value), (0, 6), textcoords="offset points", ha="center", fontsize=8)
+    for place, (x, value, (_, _, effort)) in enumerate(zip(work, values, points, strict=True)):
+        # Above and below in turn: neighbours may lie close together.
+        axes.annotate(
+            str(effort), (x, value), (0, -14 if place % 2 else 6), textcoords="offset points", ha="center", fontsize=8
+        )
 
 
 def _draw_heavy(axes, rows: Sequence[Row]) -> None:

@@ -51,10 +51,10 @@ def draw(stages: dict[str, list[dict]], path: Path) -> None:
                 axes.text(minutes[-1], height, f"{stage} ", transform=across, ha="right", va="top")
         start = minutes[-1] if minutes else start
     losses.set(xlabel="minutes", ylabel="nats per phone (training)", yscale="log")
-    rates.set(xlabel="minutes", ylabel="phone error rate (float, greedy), share of steps; %", ylim=(0, 100))
+    rates.set(xlabel="minutes", ylabel="phone error rate, greedy; share of steps, %", ylim=(0, 100))
     for axes in (losses, rates):
         axes.grid(alpha=0.3)
-        axes.legend(loc="lower left")
+        axes.legend(loc="best")
     figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)
