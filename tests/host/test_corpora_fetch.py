@@ -263,6 +263,8 @@ def test_an_archive_that_is_there_is_unpacked_without_a_network(server, cache):
         (_tar({"else/readme": b""}), "the archive has no train-clean-100; is it the right file"),
         (_tar({"../outside": b"x", "train-clean-100/a": b""}), "the archive is damaged, or another one"),
     ],
+    # Names of their own: an archive's bytes hold the second in which it was made.
+    ids=["no archive", "cut short", "another one", "one that leads outside"],
 )
 def test_damaged_and_foreign_archives_leave_no_corpus(server, cache, data, said):
     server.data = data
