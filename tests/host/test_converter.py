@@ -178,6 +178,9 @@ def test_packing_public_models_both_ways(sparse, tmp_path, name, form):
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.parent.name)
 def test_our_models_in_the_form_of_tensorflow_lite_micro(path, tmp_path):
     packed, dense = tmp_path / "p.tflite", tmp_path / "d.tflite"
+    stock = tmp_path / "stock.tflite"  # a shipped file may have its zeros left out
+    stock.write_bytes(packing.densify(path.read_bytes())[0])
+    path = stock
     assert main(["pack", "--form", "decode", str(path), str(packed)]) == 0
     assert packed.stat().st_size < 0.8 * path.stat().st_size
     assert main(["densify", str(packed), str(dense)]) == 0

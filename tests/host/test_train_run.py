@@ -124,7 +124,10 @@ def test_nothing_trained_is_nothing_to_export(folder):
     [
         ("seed = 1\nbase = 'x'\n[data]", r"missing .*'root'"),
         ("seed = 1\n" + DATA.replace("@GRAMMARS@", ""), r"\[model\] is missing"),
-        ("seed = 1\nbase = 'x'\n" + DATA.replace("@GRAMMARS@", ""), r"\[compression\] is missing; a model is adapted"),
+        (
+            "seed = 1\nbase = 'x'\n" + DATA.replace("@GRAMMARS@", ""),
+            r"\[compression\] is missing, or \[branches\]",
+        ),
         ("sead = 1", r"unknown key 'sead' in \[recipe\]; did you mean 'seed'"),
         ("seed = ", "not a TOML file"),
     ],

@@ -15,7 +15,7 @@ from stapes_tools.convert.write import random_model
 from stapes_tools.errors import UserError
 from stapes_tools.models import REPO
 
-COFFEE = (REPO / "models" / "coffee" / "model.tflite").read_bytes()
+GENERAL = (REPO / "models" / "general" / "model.tflite").read_bytes()
 
 
 def layered():
@@ -58,7 +58,7 @@ def counted_by_hand(data, name):
     return depthwise + sum(int(np.count_nonzero(a)) for key, a in weights.items() if "depthwise" not in key)
 
 
-@pytest.mark.parametrize("data", [COFFEE, random_model(1), random_model(2, bits=4)], ids=["coffee", "int8", "int4"])
+@pytest.mark.parametrize("data", [GENERAL, random_model(1), random_model(2, bits=4)], ids=["general", "int8", "int4"])
 def test_a_step_of_our_models(data):
     work = work_of(data)
     assert work.heavy == counted_by_hand(data, "encoder") > 0
@@ -67,16 +67,16 @@ def test_a_step_of_our_models(data):
 
 
 def test_packed_weights_count_the_same():
-    packed = pack(COFFEE)[0]
-    assert packed != COFFEE and work_of(packed) == work_of(COFFEE)
+    packed = pack(GENERAL)[0]
+    assert packed != GENERAL and work_of(packed) == work_of(GENERAL)
     rows = [row for row in describe(packed) if row.operator.endswith("packed")]
     assert rows and all(0 < row.work <= row.multiplications_done < row.multiplications for row in rows)
 
 
 def test_weights_that_decode_expands_count_the_same():
-    form = pack_for_decode(COFFEE)[0]
+    form = pack_for_decode(GENERAL)[0]
     assert any(row.operator == decode_form.KIND for row in describe(form))
-    assert work_of(form) == work_of(COFFEE)
+    assert work_of(form) == work_of(GENERAL)
 
 
 def test_a_model_with_branches():
@@ -116,14 +116,14 @@ def test_an_effort_needs_branches(tmp_path):
     check_branches(WORK, tmp_path)
     check_branches(None, tmp_path)
     with pytest.raises(UserError, match=r"m.tflite: the model has no light branch.*give a model with branches"):
-        check_branches(work_of(COFFEE), "m.tflite")
+        check_branches(work_of(GENERAL), "m.tflite")
 
 
 def test_inspection_says_what_a_step_needs(tmp_path, capfd):
     path = tmp_path / "model.tflite"
-    path.write_bytes(COFFEE)
+    path.write_bytes(GENERAL)
     assert main(["inspect", str(path)]) == 0
-    work = work_of(COFFEE)
+    work = work_of(GENERAL)
     said = capfd.readouterr().out
     assert f"work: {work.heavy:,} multiplications per step in the encoder, {work.joint:,} in each evaluation" in said
     totals_line = next(line for line in said.splitlines() if line.startswith("total"))

@@ -35,8 +35,8 @@ def align8(value):
 
 def open_subgraph(fb, table):
     """Return a subgraph's vectors: name, tensors, inputs, outputs, operators; what is wrong with them is left in fb."""
-    rest = [fb.get_vector(table, field, 4) for field in (_TENSORS, _INPUTS, _OUTPUTS, _OPERATORS)]
-    return [fb.get_vector(table, _NAME, 1)] + rest
+    name = fb.get_vector(table, _NAME, 1)  # in the kernels' order: the first damage is what is told
+    return [name] + [fb.get_vector(table, field, 4) for field in (_TENSORS, _INPUTS, _OUTPUTS, _OPERATORS)]
 
 
 class Block:

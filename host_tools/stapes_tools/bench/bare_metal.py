@@ -10,7 +10,7 @@ from ..kernels import build
 
 RAM = 0x2000_0000
 FLASH = 0x1000_0000
-DATA = RAM + 0x1_0000
+DATA = RAM + 0x1_8000
 STACK = RAM + 0x4_0000
 RETURN = RAM + 0x4_1000  # an address with an endless loop: where a called function returns to
 _STACK_BYTES = 0x2000
