@@ -10,7 +10,7 @@ from stapes_tools.convert.inspect import describe, totals
 from stapes_tools.convert.pack import pack, pack_for_decode
 from stapes_tools.convert.read import read_model
 from stapes_tools.convert.topology import Branching
-from stapes_tools.convert.work import Work, check_branches, work_of
+from stapes_tools.convert.work import Work, require_branches, work_of
 from stapes_tools.convert.write import random_model
 from stapes_tools.errors import UserError
 from stapes_tools.models import REPO
@@ -113,10 +113,10 @@ def test_what_an_utterance_multiplies():
 
 
 def test_an_effort_needs_branches(tmp_path):
-    check_branches(WORK, tmp_path)
-    check_branches(None, tmp_path)
+    require_branches(WORK, tmp_path)
+    require_branches(None, tmp_path)
     with pytest.raises(UserError, match=r"m.tflite: the model has no light branch.*give a model with branches"):
-        check_branches(work_of(GENERAL), "m.tflite")
+        require_branches(work_of(GENERAL), "m.tflite")
 
 
 def test_inspection_says_what_a_step_needs(tmp_path, capfd):

@@ -4,10 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from stapes_tools.convert.branches import ARBITRATOR, HEAVY, LIGHT
 from stapes_tools.convert.inspect import Row, describe, totals
 from stapes_tools.errors import UserError
-
-HEAVY, LIGHT, ARBITRATOR = "encoder", "encoder_light", "arbitrator"
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def work_of(data: bytes) -> Work:
     return work_of_rows(describe(data))
 
 
-def check_branches(work: Work | None, path: Path) -> None:
+def require_branches(work: Work | None, path: Path) -> None:
     """Refuse an effort for a model without branches; None is a file that its opening will refuse. Raises UserError."""
     if work and not work.has_branches:
         what = "the model has no light branch, so there is no effort to set"

@@ -42,6 +42,13 @@ class _Layers:
     def scale(self, name: str) -> Scale:
         return self.result.activations[name]
 
+    def features(self) -> int:
+        """The subgraph's first input: one step of the front end's features."""
+        size = self.result.topology.feature_size
+        x = _activation(self.subgraph, "features", (1, 1, 1, size), self.scale("features"))
+        self.subgraph.inputs.append(x)
+        return x
+
     def weights(self, name: str, shape: tuple[int, ...], input_scale: float, axis: int = 0) -> list[int]:
         """Constants of a layer: [weights, bias], the weights reshaped as the operator wants them."""
         layer = self.result.layers[name]
@@ -113,8 +120,7 @@ def _encoder(result: Quantised, bias_scales: bool = True) -> Subgraph:
     topology = result.topology
     layers = _Layers(result, "encoder", bias_scales)
     subgraph = layers.subgraph
-    x = _activation(subgraph, "features", (1, 1, 1, topology.feature_size), layers.scale("features"))
-    subgraph.inputs.append(x)
+    x = layers.features()
     window = layers.remember(x, "features", topology.front_width - 1, 0)
     x, stream = layers.convolution("front", window, "features", topology.front_width, True), "front"
     for index, block in enumerate(topology.blocks):
@@ -134,13 +140,10 @@ def _light_encoder(result: Quantised, bias_scales: bool = True) -> Subgraph:
     assert topology.branching is not None
     layers = _Layers(result, LIGHT, bias_scales)
     subgraph = layers.subgraph
-    x = _activation(subgraph, "features", (1, 1, 1, topology.feature_size), layers.scale("features"))
-    subgraph.inputs.append(x)
+    x = layers.features()
     window = layers.remember(x, "features", topology.front_width - 1, 0)
-    x, stream = (
-        layers.convolution("light.front", window, "features", topology.front_width, True, output="front"),
-        "front",
-    )
+    x = layers.convolution("light.front", window, "features", topology.front_width, True, output="front")
+    stream = "front"
     for index, block in enumerate(topology.blocks):
         name = "block{}.".format(index)
         window = layers.remember(x, stream, block.history, index + 1)
@@ -160,8 +163,7 @@ def _arbitrator(result: Quantised, bias_scales: bool = True) -> Subgraph:
     assert topology.branching is not None
     layers = _Layers(result, ARBITRATOR, bias_scales)
     subgraph = layers.subgraph
-    x = _activation(subgraph, "features", (1, 1, 1, topology.feature_size), layers.scale("features"))
-    subgraph.inputs.append(x)
+    x = layers.features()
     x = layers.convolution("arbitrator.front", x, "features", 1, True)
     block = Block(topology.branching.arbitrator_width)
     window = layers.remember(x, "arbitrator.front", block.history, 0)

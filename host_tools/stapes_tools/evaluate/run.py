@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..convert.work import Work, check_branches, work_of
+from ..convert.work import Work, require_branches, work_of
 from ..errors import UserError
 from ..grammar.graph import parse_graph
 from .bootstrap import Interval, interval
@@ -149,7 +149,7 @@ def _work(setup: Setup) -> Work | None:
     if any(effort is not None for effort in setup.efforts):
         if setup.model.suffix == FLOAT_SUFFIX:
             raise UserError("a checkpoint is heard without branches", setup.model, "give its .tflite, or no effort")
-        check_branches(work, setup.model)
+        require_branches(work, setup.model)
     return work
 
 
