@@ -27,7 +27,8 @@ MODEL = "/rom/model.tflite"
 GRAMMAR = "/rom/grammar.stg"
 MOST_HANGS = 3  # in a row; then the board does not listen
 _WELL_MS = 60000  # after so long hangs before do not count any more
-_TELL_RESTART_MS = 10000
+_TELL_MS = 10000  # so long the LED shows what does not keep the board from listening
+_PASSING = (spec.ERROR_WATCHDOG, spec.ERROR_STORAGE, spec.ERROR_STORAGE_FULL)
 _BUTTON_MS = 1000
 _BUTTON_TIMES = 2  # BOOTSEL held at so many looks in a row
 
@@ -75,9 +76,8 @@ class Outside:
                 raise Stopped
 
     def show(self, error):
-        """Show an error for as long as the board is up, or a while if it is over."""
-        for_ms = _TELL_RESTART_MS if error.code == spec.ERROR_WATCHDOG else 0
-        self.led.show(pattern_of(error.code), ticks_ms(), for_ms)
+        """Show an error on the LED: for good, or for a while if the board listens all the same."""
+        self.led.show(pattern_of(error.code), ticks_ms(), _TELL_MS if error.code in _PASSING else 0)
 
     def stop(self):
         """Leave everything as a prompt wants it."""
@@ -123,8 +123,7 @@ class Ear(Station):
             self._outside.journal.write(error)
         except StapesError as full:
             self._told.append(Event(kinds.ERROR, 0, error=full))
-            if error.code == spec.ERROR_WATCHDOG:
-                self._outside.show(full)
+            self._outside.show(full)
 
     def _take(self):
         if self._told:
@@ -211,6 +210,7 @@ def run(*functions, model=MODEL, grammar=GRAMMAR, microphone=None, effort=None, 
 def _listen(outside, transport, functions, model, grammar, microphone, effort):
     watchdog = outside.watchdog
     if watchdog.hangs >= MOST_HANGS:
+        functions = ()  # it may be they that hang
         recognizer = StapesError(spec.ERROR_RESTARTS, "", "%d times, at last %s" % (watchdog.hangs, watchdog.hung))
     else:
         recognizer = _caught(_recognizer, model, grammar, effort)

@@ -1,7 +1,6 @@
 """The report of a run on a device, in Markdown: what was tested, what came out, with which figures."""
 
 
-
 def markdown(device, about, checks):
     """Return the report.
 

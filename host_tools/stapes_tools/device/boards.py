@@ -91,13 +91,12 @@ def load_board(name: str) -> Board:
 
 def _check_partitions(board: Board) -> None:
     """Refuse what could not be flashed, whatever the image's size."""
+    where = f"boards/{board.name}/board.toml"
     for what, size in (("romfs_bytes", board.romfs_bytes), ("storage_bytes", board.storage_bytes)):
         if size % _SECTOR or size < 0:
-            raise DeviceError(
-                f"boards/{board.name}/board.toml: {what} is {size}; flash is erased in sectors, give a multiple of {_SECTOR}"
-            )
+            raise DeviceError(f"{where}: {what} is {size}; flash is erased in sectors, give a multiple of {_SECTOR}")
     if board.romfs_bytes + board.storage_bytes >= board.flash_bytes:
         raise DeviceError(
-            f"boards/{board.name}/board.toml: ROMFS ({board.romfs_bytes} bytes) and file system ({board.storage_bytes}) "
-            f"leave nothing of {board.flash_bytes} for the image; shrink one of them"
+            f"{where}: ROMFS ({board.romfs_bytes} bytes) and file system ({board.storage_bytes}) leave nothing of "
+            f"{board.flash_bytes} for the image; shrink one of them"
         )

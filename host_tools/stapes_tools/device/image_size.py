@@ -95,7 +95,7 @@ def _files(uf2: Path, rom: bytes) -> list[RomFile]:
     for file in files:
         if file.offset % ALIGNMENT:
             raise DeviceError(
-                f"{uf2}: {file.name} in its ROMFS is not aligned to {ALIGNMENT} bytes; build it again with make firmware"
+                f"{uf2}: {file.name} in its ROMFS is not at a multiple of {ALIGNMENT} bytes; build it again"
             )
     return files
 

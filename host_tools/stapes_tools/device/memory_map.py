@@ -1,8 +1,9 @@
-"""What lies where in a board's flash and RAM, and whether it fits: from the linker's symbols and map, and board.toml."""
+"""What lies where in a board's flash and RAM, and whether it fits: from the linker's symbols and board.toml."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,11 @@ def section_bytes(linker_map: Path, section: str) -> int:
 
 
 def memory_map(
-    board: Board, elf: Path, linker_map: Path, romfs: Mapping[str, int] | None = None, recogniser_bytes: int | None = None
+    board: Board,
+    elf: Path,
+    linker_map: Path,
+    romfs: Mapping[str, int] | None = None,
+    recogniser_bytes: int | None = None,
 ) -> MemoryMap:
     """Where everything lies.
 
@@ -167,7 +172,7 @@ def check(memory: MemoryMap) -> None:
 
 
 def _check_places(board: Board, kind: str, regions: Sequence[Region], begin: int, end: int) -> None:
-    for before, after in zip(regions, regions[1:], strict=False):
+    for before, after in pairwise(regions):
         if before.end > after.address:
             raise BuildError(
                 f"{board.name}: {kind} overlaps: {before.name} ends at {before.end:#x}, {after.name} begins at "
