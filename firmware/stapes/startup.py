@@ -192,9 +192,6 @@ def run(*functions, model=MODEL, grammar=GRAMMAR, microphone=None, effort=None, 
         outside: Outside, for tests.
     """
     outside = outside or Outside()
-    if _held_down():
-        print("stapes: safe mode: the board does not listen; Ctrl-D starts it again once the pin is free")
-        return
     outside.watchdog.start()
     transport = transport or StandardTransport()
     try:
@@ -247,16 +244,6 @@ def _caught(function, *arguments):
         return StapesError(spec.ERROR_MODEL_MEMORY)
     except Exception as error:
         return StapesError(spec.ERROR_INTERNAL, "", repr(error))
-
-
-def _held_down():
-    """Return whether the pin of the safe mode is pulled to ground."""
-    number = board.SAFE_MODE.get("pin")
-    if number is None:
-        return False
-    from machine import Pin
-
-    return not Pin(number, Pin.IN, Pin.PULL_UP).value()
 
 
 def _button():

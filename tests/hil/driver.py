@@ -27,7 +27,7 @@ from stapes_tools.models import default_model
 REPO = Path(__file__).resolve().parents[2]
 GOLDEN = REPO / "tests" / "golden"
 GRAMMAR = REPO / "models" / "grammars" / "coffee.yaml"
-EMULATOR_SLOWNESS = 60.0  # on a busy computer
+EMULATOR_SLOWNESS = 20.0  # on a busy computer
 _BLOCK = 1024
 _AWAY_S = 30.0  # a real board's port comes back within
 
@@ -244,6 +244,9 @@ class EmulatedDevice(PromptDevice):
 
     def _open(self):
         return self.board
+
+    def prompt(self):
+        return self.board.prompt(10.0 * self.slowness)
 
     def _restart(self):
         self.board.press_reset()

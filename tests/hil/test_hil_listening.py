@@ -63,7 +63,7 @@ def test_boots_and_says_what_it_is(listening, figure, note_about):
         figure("recogniser", talk.about["bytes"], "bytes")
         talk.command(spec.COMMAND_STATE)
         failed, state = talk.reply(spec.COMMAND_STATE)
-        assert not failed and state["damaged"] == state["given_up"] == 0
+        assert not failed and state["given_up"] == state["refusals"] == 0
         if listening.kind == "unix":
             assert talk.error(spec.ERROR_MICROPHONE).advice
 

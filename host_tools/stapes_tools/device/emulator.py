@@ -21,6 +21,7 @@ BOOT_TIMEOUT_S = 60.0
 CONTROL_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 3.0
 WRITE_TIMEOUT_S = 60.0
+_SAFE_MODE_PIN = 22  # of boards/rp2040_pico/board.toml
 
 
 @dataclass(frozen=True)
@@ -189,8 +190,15 @@ class EmulatedBoard:
         return json.loads(answer)
 
     def prompt(self, timeout_s: float = BOOT_TIMEOUT_S) -> RawPrompt:
-        """Wait for MicroPython to come up and take its raw prompt."""
-        return RawPrompt(self, timeout_s)
+        """Wait for MicroPython to come up and take its raw prompt.
+
+        A board that is still starting is kept from listening first by the pin of its safe mode.
+        """
+        self.hold_pin(_SAFE_MODE_PIN, 0)
+        try:
+            return RawPrompt(self, timeout_s)
+        finally:
+            self.hold_pin(_SAFE_MODE_PIN, None)
 
     def _ended(self) -> BoardError:
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -79,7 +79,8 @@ def _start(
 ) -> Session:
     """Start the service on a board that shows MicroPython's prompt."""
     try:
-        prompt = RawPrompt(stream, 10.0 * slowness)
+        timeout_s = 10.0 * slowness
+        prompt = stream.prompt(timeout_s) if isinstance(stream, EmulatedBoard) else RawPrompt(stream, timeout_s)
         prompt.start(program)
     except BaseException:
         stream.close()
