@@ -115,15 +115,27 @@ class Ear(Station):
             raise self._fault
         return super()._hearing()
 
-    def fail(self, error):
-        """Tell an error: in an event, on the LED, in the journal."""
-        self._told.append(Event(kinds.ERROR, 0, error=error))
+    def fail(self, error, to_program=True):
+        """Tell an error: in an event, on the LED, in the journal.
+
+        Args:
+            error: StapesError.
+            to_program: bool, False keeps the event from the functions that take events: they are what failed.
+        """
+        self._tell(error, to_program)
         self._outside.show(error)
         try:
             self._outside.journal.write(error)
         except StapesError as full:
-            self._told.append(Event(kinds.ERROR, 0, error=full))
+            self._tell(full, to_program)
             self._outside.show(full)
+
+    def _tell(self, error, to_program):
+        event = Event(kinds.ERROR, 0, error=error)
+        if to_program:
+            self._told.append(event)
+        else:
+            self.server.send_event(event)
 
     def _take(self):
         if self._told:
@@ -221,9 +233,9 @@ def _listen(outside, transport, functions, model, grammar, microphone, effort):
         except _OURS:
             raise
         except MemoryError:
-            ear.fail(StapesError(spec.ERROR_MODEL_MEMORY))
+            ear.fail(StapesError(spec.ERROR_MODEL_MEMORY), False)
         except Exception as error:
-            ear.fail(StapesError(spec.ERROR_INTERNAL, "", repr(error)))
+            ear.fail(StapesError(spec.ERROR_INTERNAL, "", repr(error)), False)
 
 
 def _recognizer(model, grammar, effort):

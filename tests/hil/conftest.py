@@ -112,12 +112,6 @@ def golden_files():
 
 
 @pytest.fixture(scope="session")
-def golden_folder():
-    """Where the golden vectors and their script lie on this computer."""
-    return _GOLDEN
-
-
-@pytest.fixture(scope="session")
 def run_unix(tmp_path_factory):
     """A function that runs a program on the unix port with the native module as k, and returns its output."""
     assert host_arch() == "x64"

@@ -33,8 +33,6 @@ board.WATCHDOG["timeout_ms"] = 1500
 run(hang, microphone=Silence())
 """
 _FILL = """
-import os
-os.remove("/stapes.log")
 with open("/filler", "wb") as f:
     try:
         while True: f.write(bytes(4096))

@@ -13,8 +13,10 @@ from ..device.board_model import model_for_board
 from ..device.emulator import EmulatedBoard
 from ..device.firmware import build_firmware
 from ..device.opening import EMULATED_BOARD, open_session
+from ..device.program import GRAMMAR_ON_BOARD, MODEL_ON_BOARD
 from ..device.session import Progress, Session
 from ..transcript import Transcript, transcribe
+from .boot import boot_ms
 from .listening import hear
 from .profile import WANTED, Profile, profile_of
 
@@ -35,7 +37,7 @@ class BoardCost:
         state_bytes: RAM of the recogniser: front end, model, search, lattice.
         flash_bytes_per_step: weights read from flash, mean over the steps.
         joint_evaluations: of the whole utterance.
-        boot_ms: from power-up to the USB serial port.
+        boot_ms: from power-up until the board listens.
         profile: where the cycles went.
     """
 
@@ -101,10 +103,18 @@ def measure_listening(recording: Path, model: Path, grammar: Path) -> tuple[Boar
         state_bytes=heard.state_bytes,
         flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), heard.statistics),
         joint_evaluations=joints,
-        boot_ms=heard.boot_ms,
+        boot_ms=_boot_ms(model, grammar),
         profile=Profile(profile_of(heard.samples).stages, heard.steps),
     )
     return cost, heard.text
+
+
+def _boot_ms(model: Path, grammar: Path) -> float:
+    files: dict[str, Path | bytes] = {
+        Path(MODEL_ON_BOARD).name: model_for_board(model),
+        Path(GRAMMAR_ON_BOARD).name: grammar,
+    }
+    return boot_ms(build_firmware(EMULATED_BOARD), files)
 
 
 def measure(
@@ -130,7 +140,6 @@ def measure(
         transcript = transcribe(samples, session, progress=progress)
         spent = board.clock() - before
         profile = profile_of(board.samples())
-        boot_ms = board.boot_nanoseconds() / 1e6
     statistics = transcript.statistics
     steps, joints = statistics["steps"], statistics["joint_evaluations"]
     cost = BoardCost(
@@ -140,7 +149,7 @@ def measure(
         state_bytes=about["bytes"],
         flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), statistics),
         joint_evaluations=joints,
-        boot_ms=boot_ms,
+        boot_ms=_boot_ms(model, grammar),
         profile=profile,
     )
     return cost, transcript
