@@ -15,7 +15,7 @@ from stapes.journal import MOST_BYTES, Journal
 from stapes.led import PATTERNS, SLOT_MS, Led, pattern_of
 from stapes.romfs import diagnose
 from stapes.startup import Ear, Outside
-from stapes.storage import replace_file
+from stapes.storage import file_bytes, replace_file
 from stapes.watchdog import Watchdog
 from stapes_tools.device.romfs import build_romfs
 from test_downstream import Samples, files_of_one_command
@@ -154,7 +154,7 @@ def test_replaced_file_is_new_or_old(tmp_path, monkeypatch):
     path = str(tmp_path / "settings.json")
     replace_file(path, b"old")
     replace_file(path, b"new")
-    assert open(path, "rb").read() == b"new" and os.listdir(tmp_path) == ["settings.json"]
+    assert file_bytes(path) == b"new" and os.listdir(tmp_path) == ["settings.json"]
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -163,7 +163,7 @@ def test_replaced_file_is_new_or_old(tmp_path, monkeypatch):
     with pytest.raises(StapesError, match="no space is left") as caught:
         replace_file(path, b"newer")
     assert caught.value.code == spec.ERROR_STORAGE_FULL
-    assert open(path, "rb").read() == b"new" and os.listdir(tmp_path) == ["settings.json"]
+    assert file_bytes(path) == b"new" and os.listdir(tmp_path) == ["settings.json"]
     with pytest.raises(StapesError) as caught:
         replace_file(str(tmp_path / "none" / "x"), b"")
     assert caught.value.code == spec.ERROR_STORAGE
