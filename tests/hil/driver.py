@@ -27,7 +27,8 @@ from stapes_tools.models import default_model
 REPO = Path(__file__).resolve().parents[2]
 GOLDEN = REPO / "tests" / "golden"
 GRAMMAR = REPO / "models" / "grammars" / "coffee.yaml"
-EMULATOR_SLOWNESS = 20.0  # on a busy computer
+EMULATOR_SLOWNESS = 60.0  # on a busy computer
+_POLL_S = 0.2
 _BLOCK = 1024
 _AWAY_S = 30.0  # a real board's port comes back within
 
@@ -250,6 +251,16 @@ class EmulatedDevice(PromptDevice):
 
     def _restart(self):
         self.board.press_reset()
+        self.wait_for_led()
+
+    def wait_for_led(self):
+        """Wait until the board shows how it is: before that it takes no notice of a host, and the host asks seldom."""
+        self.led()
+        deadline = time.monotonic() + 10.0 * self.slowness
+        while not any(lit for _, lit in self.led()):
+            if time.monotonic() > deadline:
+                raise BoardError("its LED stays dark", self.name)
+            time.sleep(_POLL_S)
 
     def led(self):
         return self.board.led()

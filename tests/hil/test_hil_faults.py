@@ -123,6 +123,7 @@ def test_a_board_without_a_usable_model_says_why(started, tmp_path, figure, faul
     flash = flash(tmp_path / "flash.uf2")
     files = None if flash else {**rom_files(golden=False), "model.tflite": newer_model()}
     device = started(flash=flash, files=files)
+    device.wait_for_led()
     with Talk(device) as talk:
         assert talk.about["firmware"] == spec.PROJECT_VERSION and "model" not in talk.about
         error = talk.error(code)
@@ -139,13 +140,13 @@ def test_a_full_file_system_is_told(started, figure):
     device = started(files=rom_files(golden=False))
     prompt = device.prompt()
     device.put(prompt, "/main.py", b"from stapes.startup import run\nrun(model='/none.tflite')\n")
+    device.put(prompt, "/stapes.log", b"4 what went wrong before\n" * 60)  # too long to lie in its folder's block
     assert prompt.run(_FILL, 60 * device.slowness).strip() == "28"
-    device.board.press_reset()
-    device.led()
+    device.listen()
+    assert shown(device, "storage")
     with Talk(device) as talk:
         assert talk.error(spec.ERROR_FILE).where == "/none.tflite"
         assert "mpremote rm" in talk.error(spec.ERROR_STORAGE_FULL).advice
-        assert shown(device, "storage", 9)
     figure("code", spec.ERROR_STORAGE_FULL)
     device.put(device.prompt(), "/filler", None)
 
@@ -156,14 +157,17 @@ def test_a_hung_program_is_restarted_and_told(started, figure):
     device.put(prompt, "/main.py", _HANG.encode())
     device.put(prompt, "/hang", b"")
     device.board.press_reset()
-    with Talk(device) as talk:  # the board drops off while it restarts: the link begins anew
+    device.wait_for_led()  # listening
+    device.wait_for_led()  # and again, after the watchdog has restarted it
+    assert shown(device, "restarted")
+    with Talk(device) as talk:
         error = talk.error(spec.ERROR_WATCHDOG, 30)
         assert "in the program that takes the events" in str(error)
-        assert shown(device, "restarted", 9)
     figure("detail", error.detail)
-    device.board.press_reset()
+    device.listen()
     with Talk(device) as talk:
-        talk.wait(lambda event: event.name == "listening", 30)
+        talk.command(spec.COMMAND_STATE)
+        talk.reply(spec.COMMAND_STATE)
         assert not any(event.error and event.error.code == spec.ERROR_WATCHDOG for event in talk.events)
 
 
