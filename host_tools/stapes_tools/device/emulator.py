@@ -18,9 +18,9 @@ from .errors import BoardError, DeviceError
 from .stream import RawPrompt, tail
 
 BOOT_TIMEOUT_S = 60.0
-CONTROL_TIMEOUT_S = 10.0
+CONTROL_TIMEOUT_S = 60.0
 CLOSE_TIMEOUT_S = 3.0
-WRITE_TIMEOUT_S = 60.0
+WRITE_TIMEOUT_S = 300.0
 _SAFE_MODE_PIN = 22  # of boards/rp2040_pico/board.toml
 
 
