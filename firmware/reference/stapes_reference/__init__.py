@@ -4,6 +4,7 @@ Same methods, arguments and results as firmware/bindings/st_methods.h, bit for b
 bytes, bytearray, memoryview or array; unlike the native code it allocates.
 """
 
+from .audio import audio_apply, audio_init, audio_levels, audio_size
 from .decoder import decoder_init, decoder_lattice, decoder_partial, decoder_size, decoder_status, decoder_step
 from .endpoint import endpoint_init, endpoint_size, endpoint_status, endpoint_step
 from .frontend import frontend_apply, frontend_init, frontend_logmel, frontend_size, frontend_steps
@@ -19,8 +20,13 @@ from .model import (
     model_tensor,
     model_tensor_size,
 )
+from .pdm import pdm_apply, pdm_init, pdm_size
 
 __all__ = [
+    "audio_apply",
+    "audio_init",
+    "audio_levels",
+    "audio_size",
     "decoder_init",
     "decoder_lattice",
     "decoder_partial",
@@ -47,4 +53,7 @@ __all__ = [
     "model_subgraph",
     "model_tensor",
     "model_tensor_size",
+    "pdm_apply",
+    "pdm_init",
+    "pdm_size",
 ]
