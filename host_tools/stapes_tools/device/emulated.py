@@ -4,6 +4,7 @@ Started by emulator.py as `python -m stapes_tools.device.emulated UF2 STREAM_FD 
 STREAM carries the board's serial bytes. On CONTROL each line is JSON and is answered by a line of it: "clock" by
 {"nanoseconds", "cycles", "connected_nanoseconds"}; ["sample", ELF file, functions] begins to sample (sampling.py) and
 to note what the board sends, "samples" ends that: {"spent": [[place, cycles] …], "sent": [[cycles, bytes in hex] …]}.
+["microphone", order] solders a microphone on (emulated_microphone.py), "position" asks how much it has said: {"words"}.
 What panel.py lists is a JSON list, too: the order, then its arguments.
 The end of either socket ends the process.
 """
@@ -24,6 +25,7 @@ from rp2040py.simulator import Simulator
 from rp2040py.usb.cdc import USBCDC
 from rp2040py.utils.logging import ConsoleLogger, LogLevel
 
+from .emulated_microphone import attach
 from .panel import Panel, load_flash
 from .sampling import Sampler
 
@@ -63,6 +65,7 @@ class EmulatedChip:
         self._pacer = self.chip.clock.create_alarm(self._pace)
         self._paced_cycles = 0
         self.chip.usb_ctrl.on_endpoint_read = self._endpoint_read
+        self.microphone: Any = None
         self.panel = Panel(self.chip, _LED, self._waiting_reads.clear)
 
     def run(self) -> None:
@@ -151,6 +154,11 @@ class EmulatedChip:
     def _do(self, order: Any) -> dict[str, Any]:
         if self.panel.obeys(order):
             return self.panel.do(order)
+        if order == "position":
+            return {"words": self.microphone.position}
+        if order[0] == "microphone":
+            self.microphone = attach(self.chip, order[1])
+            return {}
         if order == "samples":
             spent, self.sampler = (self.sampler.end() if self.sampler else {}), None
             sent, self.sent = self.sent, []
