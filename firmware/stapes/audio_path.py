@@ -50,6 +50,13 @@ class AudioPath:
             self._samples = 0
             self._look()
 
+    def begin(self):
+        """Forget how loud it has been, not the offset."""
+        self._kernels.audio_levels(self._state, self._levels)
+        self._samples = 0
+        self._wrong = 0
+        self._fault = None
+
     def take_fault(self):
         """Return the StapesError that was found since this was last asked, or None."""
         fault, self._fault = self._fault, None

@@ -1,5 +1,7 @@
 """A microphone at the board's pins."""
 
+from array import array
+
 import stapes_spec as spec
 
 from stapes import kernels
@@ -53,7 +55,7 @@ class DigitalMicrophone:
         self._start()
         while self._skip:
             self._skip -= 1
-            self._source.read(_STEP)
+            self._wake(self._source.read(_STEP))
         self._path.convert(self._source.read(len(samples)), samples)
         return len(samples)
 
@@ -62,9 +64,16 @@ class DigitalMicrophone:
         self._start()
         while self._skip:
             self._skip -= 1
-            await self._source.read_async(_STEP)
+            self._wake(await self._source.read_async(_STEP))
         self._path.convert(await self._source.read_async(len(samples)), samples)
         return len(samples)
+
+    def _wake(self, words):
+        """Let the high-pass learn the offset, and nobody hear; the first step began with half a word."""
+        if self._skip < self._settings.startup_steps - 1:
+            self._path.convert(words, array("h", [0] * _STEP))
+        if not self._skip:
+            self._path.begin()
 
     def close(self):
         """Stop the microphone; the next read starts it again."""

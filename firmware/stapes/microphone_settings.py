@@ -17,13 +17,14 @@ _WORST_STEP_MS = 60
 
 # bus; bits of a sample; how far it is from the top of its word; milliseconds until it hears well; usual gain in dB,
 # which takes speech at an arm's length to where the models were trained.
-# INMP441: 2^18 clocks from power-up. ICS-43434: 4462 clocks, then it fades in over 256 frames. SPH0645: changes its
-# data on the rising edge, where others on the falling one, so that each bit is read one clock late.
+# INMP441: 2^18 clocks from power-up, 256 ms. ICS-43434: 4462 clocks, then it fades in over 256 frames. SPH0645: changes
+# its data on the rising edge, where others on the falling one, so that each bit is read one clock late. Then 60 ms for
+# the high-pass.
 KINDS = {
-    "INMP441": ("i2s", 24, 0, 270, 24),
-    "ICS-43434": ("i2s", 24, 0, 30, 24),
-    "SPH0645": ("i2s", 18, 1, 60, 24),
-    "PDM": ("pdm", 24, 0, 60, 24),
+    "INMP441": ("i2s", 24, 0, 330, 24),
+    "ICS-43434": ("i2s", 24, 0, 90, 24),
+    "SPH0645": ("i2s", 18, 1, 120, 24),
+    "PDM": ("pdm", 24, 0, 90, 18),
     "ADC": ("adc", 12, 20, 120, 0),
 }
 _PINS = {"i2s": ("sck", "ws", "sd"), "pdm": ("clock", "data"), "adc": ("pin",)}

@@ -4,7 +4,8 @@ Started by emulator.py as `python -m stapes_tools.device.emulated UF2 STREAM_FD 
 STREAM carries the board's serial bytes. On CONTROL each line is JSON and is answered by a line of it: "clock" by
 {"nanoseconds", "cycles", "connected_nanoseconds"}; ["sample", ELF file, functions] begins to sample (sampling.py) and
 to note what the board sends, "samples" ends that: {"spent": [[place, cycles] …], "sent": [[cycles, bytes in hex] …]}.
-["microphone", order] solders a microphone on (emulated_microphone.py), "position" asks how much it has said: {"words"}.
+["microphone", order] solders a microphone on (emulated_microphone.py), ["speak", file] gives it other
+words, "position" asks how many it has begun: {"words"}.
 What panel.py lists is a JSON list, too: the order, then its arguments.
 The end of either socket ends the process.
 """
@@ -25,7 +26,7 @@ from rp2040py.simulator import Simulator
 from rp2040py.usb.cdc import USBCDC
 from rp2040py.utils.logging import ConsoleLogger, LogLevel
 
-from .emulated_microphone import attach
+from .emulated_microphone import attach, read_words
 from .panel import Panel, load_flash
 from .sampling import Sampler
 
@@ -156,6 +157,9 @@ class EmulatedChip:
             return self.panel.do(order)
         if order == "position":
             return {"words": self.microphone.position}
+        if order[0] == "speak":
+            self.microphone.say(read_words(order[1]))
+            return {}
         if order[0] == "microphone":
             self.microphone = attach(self.chip, order[1])
             return {}

@@ -11,6 +11,7 @@ from typing import Any
 
 from rp2040py.gpio_pin import GPIOPinState
 
+from .pio_lane import Lane
 from .pio_pace import pace
 
 _WORD_BITS = 24
@@ -91,6 +92,10 @@ class I2SMicrophone:
         self._sd.release(idle)
         chip.gpio[sck].add_listener(self._edge)
 
+    def say(self, words: array) -> None:
+        """Have other words to say, from the first on."""
+        self._words, self.position = words, 0
+
     def _edge(self, level: GPIOPinState, _: GPIOPinState) -> None:
         if level is GPIOPinState.HIGH:
             if self._late:
@@ -138,6 +143,11 @@ class PDMMicrophone:
         self._next_bit()  # it was clocked before anybody listened
         chip.gpio[pins[0]].add_listener(self._edge)
 
+    def say(self, words: array) -> None:
+        """Have other words to say, from the first bit on."""
+        self._words, self._bits = words, 0
+        self._next_bit()
+
     @property
     def position(self) -> int:
         """Words begun."""
@@ -174,6 +184,10 @@ class AnalogMicrophone:
         self._default = chip.adc.on_adc_read
         chip.adc.on_adc_read = self._read
 
+    def say(self, words: array) -> None:
+        """Have other words to say, from the first on."""
+        self._words, self.position = words, 0
+
     def _read(self, channel: int) -> None:
         if channel == self._channel:
             self._adc.channel_values[channel] = self._words[self.position] if self.position < len(self._words) else 2048
@@ -181,23 +195,35 @@ class AnalogMicrophone:
         self._default(channel)
 
 
-def attach(chip: Any, order: dict[str, Any]) -> I2SMicrophone | PDMMicrophone | AnalogMicrophone:
+def read_words(path: str) -> array:
+    """Return a file's words, uint32, little endian."""
+    words = array("I")
+    words.frombytes(Path(path).read_bytes())
+    if sys.byteorder == "big":
+        words.byteswap()
+    return words
+
+
+def attach(chip: Any, order: dict[str, Any]) -> I2SMicrophone | PDMMicrophone | AnalogMicrophone | Lane:
     """Solder a microphone to a chip that has not run yet.
 
     Args:
         chip: rp2040py's RP2040.
-        order: bus, "i2s", "pdm" or "adc"; pins; right, bool; late, bool; idle, 0 or 1; file of words, uint32.
+        order: bus, "i2s", "pdm" or "adc"; pins; right, bool; late, bool; idle, 0 or 1; file of words, uint32;
+            slow, true for the microphones of this module, else those of pio_lane.c, which are the same.
     """
-    words = array("I")
-    words.frombytes(Path(order["file"]).read_bytes())
-    if sys.byteorder == "big":
-        words.byteswap()
+    words = read_words(order["file"])
     if order["bus"] == "adc":
         return AnalogMicrophone(chip, order["pins"][0], words)
     inputs = _Inputs(chip)
-    for block in pace(chip):
+    blocks = pace(chip)
+    for block in blocks:
         for machine in block.machines:
             machine.rp2040 = inputs
+    if not order.get("slow"):
+        lane = Lane(order, words)
+        blocks[0].lane = lane
+        return lane
     if order["bus"] == "pdm":
         return PDMMicrophone(chip, inputs, order["pins"], right=order["right"], words=words)
     return I2SMicrophone(

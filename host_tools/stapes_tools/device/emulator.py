@@ -134,6 +134,14 @@ class EmulatedBoard:
         """
         self._ask(["microphone", order])
 
+    def speak(self, file: Path) -> None:
+        """Give the microphone other words to say, before the board has started it.
+
+        Args:
+            file: uint32, little endian, see microphone_sound.Sound.
+        """
+        self._ask(["speak", str(file)])
+
     def microphone_words(self) -> int:
         """Words that the microphone has begun to say."""
         return self._ask("position")["words"]

@@ -22,6 +22,7 @@ _STEP = spec.FRONTEND_STEP_SAMPLES
 _NOISE = 6.0  # of a microphone itself, standard deviation in units of 24 bits
 _SEED = 7
 _PDM_SWING = 0.5  # of the density of ones
+_ASLEEP_MS = {"INMP441": 256, "ICS-43434": 5}
 TAIL_S = 3.0  # of silence behind a recording, so that the end-pointer decides
 
 
@@ -48,8 +49,6 @@ class Sound:
 
     def order(self, folder: Path) -> dict[str, Any]:
         """What the emulator's process is told, see emulated_microphone.attach; writes the words into folder."""
-        file = folder / "microphone.words"
-        file.write_bytes(self.words.astype("<u4").tobytes())
         settings = self.settings
         return {
             "bus": settings.bus,
@@ -57,8 +56,14 @@ class Sound:
             "right": settings.channel == RIGHT,
             "late": settings.bus == "i2s" and settings.config[0] == 1,
             "idle": self.idle,
-            "file": str(file),
+            "file": str(self.write(folder)),
         }
+
+    def write(self, folder: Path) -> Path:
+        """Write the words into a folder as the emulator's process reads them; return the file."""
+        file = folder / "microphone.words"
+        file.write_bytes(self.words.astype("<u4").tobytes())
+        return file
 
 
 def board_settings(board: Board) -> Settings:
@@ -85,6 +90,7 @@ def sound_of(samples: np.ndarray, settings: Settings, offset: int = 0, tail_s: f
     random = np.random.default_rng(_SEED)
     level = np.rint(level + offset + random.normal(0, _NOISE, len(level)))
     level = np.clip(level, -(1 << 23), (1 << 23) - 1).astype(np.int64)
+    level[: _ASLEEP_MS.get(settings.kind, 0) * spec.AUDIO_SAMPLE_RATE_HZ // 1000] = 0
     if settings.bus == "pdm":
         words = _modulated(level / float(1 << 23) * _PDM_SWING)
         return Sound(settings, words, lead * spec.PDM_SAMPLE_WORDS)
@@ -118,12 +124,13 @@ def heard(sound: Sound) -> np.ndarray:
     """
     settings, step = sound.settings, _STEP * sound.words_per_sample
     path = AudioPath(settings, kernels)
-    words = _slots(sound)[sound.lead :]
+    words = _slots(sound)
     found = array("h")
-    for begin in range(0, len(words) - step + 1, step):
+    for begin in range(step, len(words) - step + 1, step):  # the first step is not heard
         samples = array("h", [0] * _STEP)
         path.convert(array("I", words[begin : begin + step].tolist()), samples)
-        found.extend(samples)
+        if begin >= sound.lead:
+            found.extend(samples)
     return np.array(found, np.int16)
 
 

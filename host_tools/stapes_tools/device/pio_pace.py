@@ -3,7 +3,7 @@
 The emulator itself calls a PIO block after every instruction of the core, and lets it fall behind while the core
 sleeps. Here each block has an alarm on the emulated clock instead. When it rings, every PIO instruction that has become
 due since is executed, one by one, at its own pace: pins, FIFOs and interrupts change in the same order, at most
-_BURST PIO instructions later than on the chip, and time in which the core sleeps is kept. Whoever touches a register
+a burst of PIO instructions later than on the chip, and time in which the core sleeps is kept. Whoever touches a register
 of the block finds it up to date.
 """
 
@@ -13,6 +13,7 @@ from rp2040py.irq import IRQ
 from rp2040py.peripherals.pio import RPPIO
 
 _BURST = 16
+_LANE_BURST = 64  # a word of I2S is as many
 _CYCLES_PER_NANOSECOND = 0.125  # the emulator's core runs at 125 MHz
 _NEVER = 1 << 62
 _BLOCKS = ((0x50200, "PIO0", IRQ.PIO0_IRQ0), (0x50300, "PIO1", IRQ.PIO1_IRQ0))
@@ -22,7 +23,7 @@ class PacedPIO(RPPIO):  # type: ignore[misc, valid-type]
     """One PIO block of a chip.
 
     Attributes:
-        lane: what executes a burst faster than the emulator, or None: run(block, now_fp) -> whether it could.
+        lane: pio_lane.Lane, which executes bursts faster than the emulator, or None.
     """
 
     def __init__(self, chip: Any, name: str, first_irq: int, index: int):
@@ -42,6 +43,8 @@ class PacedPIO(RPPIO):  # type: ignore[misc, valid-type]
         """Write a register, now."""
         self._catch_up()
         super().write_uint32(offset, value)
+        if self.lane:
+            self.lane.forget()
         self.stopped = True  # to the emulator's own loop, which then leaves the block alone
         self._arm()
 
@@ -71,7 +74,8 @@ class PacedPIO(RPPIO):  # type: ignore[misc, valid-type]
         if self._armed or self._busy or self.next_due_fp >= _NEVER:
             return
         step_fp = min(machine.div_fp for machine in self.machines if machine.enabled)
-        wait_fp = max(self.next_due_fp - self.cycle_fp, 0) + (_BURST - 1) * step_fp
+        burst = _LANE_BURST if self.lane else _BURST
+        wait_fp = max(self.next_due_fp - self.cycle_fp, 0) + (burst - 1) * step_fp
         self._armed = True
         self._alarm.schedule((wait_fp / 256 + 1) / _CYCLES_PER_NANOSECOND)
 
