@@ -21,7 +21,7 @@ from .boards import Board
 _STEP = spec.FRONTEND_STEP_SAMPLES
 _NOISE = 6.0  # of a microphone itself, standard deviation in units of 24 bits
 _SEED = 7
-_PDM_SWING = 0.5  # of the density of ones
+_PDM_MOST = 0.7  # of full scale, beyond which the modulator is not stable
 _ASLEEP_MS = {"INMP441": 256, "ICS-43434": 5}
 TAIL_S = 3.0  # of silence behind a recording, so that the end-pointer decides
 
@@ -92,7 +92,7 @@ def sound_of(samples: np.ndarray, settings: Settings, offset: int = 0, tail_s: f
     level = np.clip(level, -(1 << 23), (1 << 23) - 1).astype(np.int64)
     level[: _ASLEEP_MS.get(settings.kind, 0) * spec.AUDIO_SAMPLE_RATE_HZ // 1000] = 0
     if settings.bus == "pdm":
-        words = _modulated(level / float(1 << 23) * _PDM_SWING)
+        words = _modulated(np.clip(level / float(1 << 23), -_PDM_MOST, _PDM_MOST))
         return Sound(settings, words, lead * spec.PDM_SAMPLE_WORDS)
     if settings.bus == "adc":
         return Sound(settings, ((level >> 12) + 2048).astype(np.uint32), lead)
