@@ -16,6 +16,7 @@ PATTERNS = {
     "refused": "#.#.#.#.............",
     "storage": "#.#.#.#.#...........",
     "restarted": "#.#.#.#.#.#.........",
+    "loud": "#.#.#.#.#.#.#.......",
     "fault": "#.",
 }
 
@@ -26,6 +27,11 @@ _OF_ERROR = {
     spec.ERROR_STORAGE_FULL: "storage",
     spec.ERROR_STORAGE: "storage",
     spec.ERROR_MICROPHONE: "deaf",
+    spec.ERROR_MICROPHONE_SILENT: "deaf",
+    spec.ERROR_MICROPHONE_STUCK: "deaf",
+    spec.ERROR_MICROPHONE_SETTINGS: "deaf",
+    spec.ERROR_MICROPHONE_BUSY: "deaf",
+    spec.ERROR_MICROPHONE_CLIPPED: "loud",
     spec.ERROR_WATCHDOG: "restarted",
     spec.ERROR_RESTARTS: "restarted",
 }

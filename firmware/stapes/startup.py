@@ -29,7 +29,8 @@ GRAMMAR = "/rom/grammar.stg"
 MOST_HANGS = 3  # in a row; then the board does not listen
 _WELL_MS = 60000  # after so long hangs before do not count any more
 _TELL_MS = 10000  # so long the LED shows what does not keep the board from listening
-_PASSING = (spec.ERROR_WATCHDOG, spec.ERROR_STORAGE, spec.ERROR_STORAGE_FULL)
+_PASSING = (spec.ERROR_WATCHDOG, spec.ERROR_STORAGE, spec.ERROR_STORAGE_FULL, spec.ERROR_MICROPHONE_CLIPPED)
+_OF_THE_SOUND = (spec.ERROR_MICROPHONE_SILENT, spec.ERROR_MICROPHONE_STUCK, spec.ERROR_MICROPHONE_CLIPPED)
 _BUTTON_MS = 1000
 _BUTTON_TIMES = 2  # BOOTSEL held at so many looks in a row
 
@@ -151,7 +152,9 @@ class Ear(Station):
 
     def _show(self, event):
         led = self._outside.led
-        if event.kind == kinds.SPEECH_START:
+        if event.kind == kinds.ERROR and event.error.code in _OF_THE_SOUND:
+            self._outside.show(event.error)
+        elif event.kind == kinds.SPEECH_START:
             led.show("speech", ticks_ms())
         elif event.kind in (kinds.STATISTICS, kinds.ERROR, kinds.LISTENING) and led.name == "speech":
             led.show("listening", ticks_ms())

@@ -49,7 +49,7 @@ def test_led_shows_each_pattern():
 def test_led_patterns_can_be_told_apart():
     """Each flashes another number of times in the time that all have in common."""
     rows = [name for name in PATTERNS if len(PATTERNS[name]) == 20]
-    assert len(rows) == 6
+    assert len(rows) == 7
     assert sorted(PATTERNS[name].count("#") for name in rows) == [1, 2, 3, 4, 5, 6]
 
 
@@ -291,6 +291,44 @@ def test_the_led_follows_speech():
     shown = dict(names)
     assert shown[kinds.LISTENING] == "listening" and shown[kinds.SPEECH_START] == "speech"
     assert shown[kinds.STATISTICS] == "listening"
+
+
+class Wrong(Samples):
+    """A microphone that finds something wrong with what it hears, and can be stopped."""
+
+    def __init__(self, count, code):
+        super().__init__(count)
+        self._faults = [StapesError(code, "INMP441")]
+        self.closed = 0
+
+    def take_fault(self):
+        return self._faults.pop() if self._faults else None
+
+    def close(self):
+        self.closed += 1
+
+
+@pytest.mark.parametrize(
+    ("code", "pattern"),
+    [
+        (spec.ERROR_MICROPHONE_SILENT, "deaf"),
+        (spec.ERROR_MICROPHONE_STUCK, "deaf"),
+        (spec.ERROR_MICROPHONE_CLIPPED, "loud"),
+    ],
+)
+def test_the_led_shows_what_is_wrong_with_the_sound_and_listening_goes_on(code, pattern):
+    ear, _ = ears(scripted(), Wrong(60, code))
+    names = [(event.kind, ear._outside.led.name) for event in turn(ear, 1)]
+    assert (kinds.ERROR, pattern) in names
+    assert kinds.SPEECH_START in [event.kind for event in turn(ear, 30)]
+
+
+def test_the_microphone_stops_with_the_program():
+    microphone = Wrong(5, spec.ERROR_MICROPHONE_STUCK)
+    ear, _ = ears(scripted(), microphone)
+    ear.close()
+    assert microphone.closed == 1
+    ears(scripted(), Samples(5))[0].close()  # one that cannot be stopped
 
 
 def run_here(monkeypatch, dog, *functions, **options):
