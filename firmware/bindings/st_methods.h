@@ -39,3 +39,6 @@ ST_METHOD(endpoint_size, "")
 ST_METHOD(endpoint_init, "wrrr")
 ST_METHOD(endpoint_step, "wrwrr")
 ST_METHOD(endpoint_status, "rw")
+
+ST_METHOD(frame_take, "ww")
+ST_METHOD(frame_seal, "wwri")

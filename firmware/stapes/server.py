@@ -12,18 +12,9 @@ from stapes import kernels
 from stapes.errors import StapesError
 from stapes.event import Event
 from stapes.link import event_codec
+from stapes.link.clock import ticks_ms
 from stapes.link.link import CLOSED, OPEN
 from stapes.listener import Listener
-
-try:
-    from time import ticks_ms
-except ImportError:
-    from time import monotonic_ns
-
-    def ticks_ms():
-        """Return milliseconds of a clock that only goes forward."""
-        return monotonic_ns() // 1000000
-
 
 try:
     from machine import freq as clock_hz
@@ -82,6 +73,7 @@ class Server:
         self._recognizer = None
         self._about = None
         self._parser = link.parser
+        self._blocks = getattr(transport, "blocks", False)
         self._audio = link.parser.view[link.parser.PAYLOAD : link.parser.PAYLOAD + _AUDIO_BYTES]
         self.listener = None
         self.wanted = True
@@ -131,12 +123,15 @@ class Server:
         link, transport = self.link, self._transport
         if transport.begins():
             link.connected(ticks_ms())
+        if link.unsent:
+            wait_ms = min(wait_ms, 1) if wait_ms >= 0 else 1
+        parser = self._parser
         for _ in range(_ROUNDS):
-            count = transport.readinto(self._parser.target(), wait_ms)
+            count = transport.readinto(parser.target() if self._blocks else parser.room(), wait_ms)
             wait_ms = 0
             if count <= 0:
                 break
-            self._parser.received(count)
+            parser.received(count)
             self._receive()
         if count < 0:
             link.disconnected()

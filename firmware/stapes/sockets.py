@@ -80,6 +80,10 @@ class SocketTransport:
         except OSError:
             return -1
 
+    def drain(self, wait_ms):
+        """Return True: the network has it."""
+        return True
+
     def hang_up(self):
         """Close the host's connection and wait for the next."""
         for end in (self._host, self._raw):

@@ -65,6 +65,11 @@ class Link:
         self._greeting = self._rest = None
         self.outbox.drop_spare()
 
+    @property
+    def unsent(self):
+        """bool: a part of a frame waits to be written."""
+        return self._rest is not None
+
     def send(self, kind, payload):
         """Send a message that must arrive; see Outbox.send."""
         return self.outbox.send(kind, payload)
