@@ -86,7 +86,11 @@ st_status_t st_frame_take(uint8_t *buffer, uint32_t bytes, uint32_t *state) {
         state[ST_FRAME_INDEX_SCAN] = state[ST_FRAME_INDEX_FILL];
         return 0;
     }
-    state[ST_FRAME_INDEX_NEXT] = (uint32_t)(zero - buffer) + 1;
+    uint32_t next = (uint32_t)(zero - buffer) + 1;
+    while (next < fill && buffer[next] == 0) {
+        next++;
+    }
+    state[ST_FRAME_INDEX_NEXT] = next;
     if (state[ST_FRAME_INDEX_LOST]) {
         state[ST_FRAME_INDEX_LOST] = 0;
         return -ST_ERROR_LINK_FRAME;

@@ -12,7 +12,7 @@
 /* Find the next frame in buffer[ST_FRAME_BUFFER_START : state[fill]], decode it in place, check it.
  *
  * What follows the frame taken before is moved to the begin first, so that every payload lies at
- * ST_FRAME_PAYLOAD_AT, and so does the next bytes' place, state[fill]. A buffer with less than a block of
+ * ST_FRAME_PAYLOAD_AT; state[next] tells where that begins, behind the zeros that follow the frame. A buffer with less than a block of
  * room and no zero byte in it is emptied; the rest of that frame is refused when it comes.
  *
  * Args: buffer: bytes of it in all; state: uint32 [ST_FRAME_INDEX_COUNT], as the last call left it, but for

@@ -27,6 +27,7 @@ except ImportError:
 
 _AUDIO_BYTES = 2 * spec.FRAME_AUDIO_SAMPLES
 _HASH_DIGITS = 16
+_AUDIO = spec.FRAME_TYPE_AUDIO
 _ROUNDS = 16  # blocks read before the microphone has its turn again
 
 
@@ -74,6 +75,7 @@ class Server:
         self._about = None
         self._parser = link.parser
         self._blocks = getattr(transport, "blocks", False)
+        self._rounds = _ROUNDS if self._blocks else 1
         self._audio = link.parser.view[link.parser.PAYLOAD : link.parser.PAYLOAD + _AUDIO_BYTES]
         self.listener = None
         self.wanted = True
@@ -120,51 +122,60 @@ class Server:
         Args:
             wait_ms: int, at most so long for the first byte; -1 for ever.
         """
-        link, transport = self.link, self._transport
+        link, transport, parser = self.link, self._transport, self._parser
         if transport.begins():
             link.connected(ticks_ms())
         if link.unsent:
             wait_ms = min(wait_ms, 1) if wait_ms >= 0 else 1
-        parser = self._parser
-        for _ in range(_ROUNDS):
+        heard = False
+        for _ in range(self._rounds):
             count = transport.readinto(parser.target() if self._blocks else parser.room(), wait_ms)
             wait_ms = 0
             if count <= 0:
                 break
             parser.received(count)
-            self._receive()
+            heard = self._receive() or heard
         if count < 0:
             link.disconnected()
-        link.tick(ticks_ms())
-        self.flush()
+        if not heard:
+            link.tick(ticks_ms())
+            self.flush()
         if link.state == CLOSED:
             transport.hang_up()
 
     def _receive(self):
+        """Work through what has been read; return whether there was a message, and so all is said that was due."""
+        link, parser = self.link, self._parser
+        heard = False
         while True:
-            now = ticks_ms()
-            kind = self.link.receive(now)
+            kind = link.receive(ticks_ms())
             if kind == 0:
                 break
+            heard = True
             self._handle(kind)
             self.flush()
-        if self._transport.prompt and self.link.state != OPEN and self._parser.interrupted:
+            if parser.spent():
+                return True
+        if self._transport.prompt and link.state != OPEN and parser.interrupted:
             raise KeyboardInterrupt
+        return heard
 
     def flush(self):
         """Write what there is room for."""
-        link = self.link
+        link, write = self.link, self._transport.write
         while True:
             out = link.output(ticks_ms())
             if out is None:
                 return
-            taken = self._transport.write(out)
+            taken = write(out)
             if taken < 0:
                 link.disconnected()
                 return
             if taken == 0:
                 return
             link.sent(taken)
+            if link.quiet:
+                return
 
     def send_event(self, event):
         """Send an event: at once if there is room, and again until it has arrived if it must."""
@@ -176,11 +187,16 @@ class Server:
 
     def _handle(self, kind):
         try:
-            _caught(self._command if kind == spec.FRAME_TYPE_COMMAND else self._hear, kind)
-        except StapesError as error:
-            self.send_event(Event(kinds.ERROR, 0, error=error))
+            if kind == _AUDIO:
+                self._hear()
+            elif kind == spec.FRAME_TYPE_COMMAND:
+                self._command()
+            else:
+                raise StapesError(spec.ERROR_LINK_FRAME, "", "type %d" % kind)
+        except Exception as error:
+            self.send_event(Event(kinds.ERROR, 0, error=_worded(error)))
 
-    def _command(self, _):
+    def _command(self):
         """Obey, and reply."""
         payload = self.link.payload
         if len(payload) < spec.COMMAND_BYTES:
@@ -268,15 +284,14 @@ class Server:
             "refusals": link.refusals,
         }
 
-    def _hear(self, kind):
-        """Recognise samples that the host sends."""
-        length = len(self.link.payload)
-        if kind != spec.FRAME_TYPE_AUDIO:
-            raise StapesError(spec.ERROR_LINK_FRAME, "", "type %d" % kind)
-        if length > _AUDIO_BYTES or length % 2 or self.listener is None:
+    def _hear(self):
+        """Recognise samples that the host sends, where they lie."""
+        length, listener = len(self.link.payload), self.listener
+        if length > _AUDIO_BYTES or length % 2 or listener is None:
             raise StapesError(spec.ERROR_LINK_FRAME, "", "audio of %d bytes" % length)
-        self.listener.accept(self._audio if length == _AUDIO_BYTES else self._audio[:length], length // 2)
-        self._pass_on()
+        listener.accept(self._audio if length == _AUDIO_BYTES else self._audio[:length], length // 2)
+        if listener.waiting or self._tracing:
+            self._pass_on()
 
     def _pass_on(self):
         """Send the events of the host's own audio: the steps, where it asked for them, then what they led to."""
@@ -308,13 +323,18 @@ def _object(data):
     return found
 
 
-def _caught(function, *arguments):
+def _caught(function):
     """Call a function; whatever it raises becomes a StapesError."""
     try:
-        return function(*arguments)
-    except StapesError:
-        raise
-    except MemoryError:
-        raise StapesError(spec.ERROR_MODEL_MEMORY)
+        return function()
     except Exception as error:
-        raise StapesError(spec.ERROR_INTERNAL, "", repr(error))
+        raise _worded(error)
+
+
+def _worded(error):
+    """Return the StapesError that tells of any exception."""
+    if isinstance(error, StapesError):
+        return error
+    if isinstance(error, MemoryError):
+        return StapesError(spec.ERROR_MODEL_MEMORY)
+    return StapesError(spec.ERROR_INTERNAL, "", repr(error))

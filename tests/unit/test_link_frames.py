@@ -49,14 +49,9 @@ def test_header_comes_through():
     parser = FrameParser()
     parser.put(encoded(b"abc", 2**31 + 5))
     assert parser.take() == FRAME
-    assert (parser.kind, parser.number, parser.ack, parser.piece, parser.ack_piece, parser.tag) == (
-        AUDIO,
-        2**31 + 5,
-        7,
-        1,
-        2,
-        0xABCD,
-    )
+    assert (parser.kind, parser.number, parser.ack, parser.tag) == (AUDIO, 2**31 + 5, 7, 0xABCD)
+    assert parser.state[spec.FRAME_INDEX_PIECE] == 1 and parser.state[spec.FRAME_INDEX_ACK_PIECE] == 2
+    assert parser.spent() and parser.take() == 0
 
 
 @given(PAYLOADS, st.booleans(), st.integers(1, 100))

@@ -46,7 +46,10 @@ def _take(buffer, fields):
             fields[_FILL] = _START
         fields[_SCAN] = fields[_FILL]
         return 0
-    fields[_NEXT] = zero + 1
+    following = zero + 1
+    while following < fill and buffer[following] == 0:
+        following += 1
+    fields[_NEXT] = following
     if fields[_LOST]:
         fields[_LOST] = 0
         return -spec.ERROR_LINK_FRAME

@@ -29,7 +29,7 @@ class BoardLink(Link):
     """
 
     def __init__(self, about, key=None, random=None, silence_ms=spec.LINK_SILENCE_MS, log=None, strict=False):
-        super().__init__(Outbox(), Inbox(_RELIABLE_ONLY), False, silence_ms, log)
+        super().__init__(Outbox(), Inbox(_RELIABLE_ONLY, news=False), False, silence_ms, log)
         self._about = about
         self._key = key
         self._strict = strict

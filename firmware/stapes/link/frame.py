@@ -20,7 +20,10 @@ _INTERRUPT = 3
 
 _FILL = spec.FRAME_INDEX_FILL
 _NEXT = spec.FRAME_INDEX_NEXT
+_SCAN = spec.FRAME_INDEX_SCAN
+_END = spec.FRAME_INDEX_END
 _TYPE = spec.FRAME_INDEX_TYPE
+_NUMBER = spec.FRAME_INDEX_NUMBER
 
 FRAME = 1
 
@@ -30,7 +33,7 @@ class FrameParser:
 
     Attributes of the frame taken last:
         buffer: bytearray; its payload is buffer[PAYLOAD : payload_end], 4-byte aligned in it.
-        kind, version, sequence, number, ack, piece, ack_piece, tag: int, layout.frame.
+        state: uint32 [frame_index.count]: the frame's fields, for those in a hurry.
     """
 
     PAYLOAD = _START + 1 + _HEADER
@@ -38,7 +41,7 @@ class FrameParser:
     def __init__(self):
         self.buffer = bytearray(_START + _BLOCK * _BLOCKS)
         self.view = memoryview(self.buffer)
-        self._state = array("I", [0] * spec.FRAME_INDEX_COUNT)
+        self.state = array("I", [0] * spec.FRAME_INDEX_COUNT)
         self._blocks = [self.view[_START + _BLOCK * k : _START + _BLOCK * (k + 1)] for k in range(_BLOCKS)]
         self._whole = self.view[_START:]
         self._take = native.frame_take
@@ -46,27 +49,45 @@ class FrameParser:
 
     def forget(self):
         """Drop everything received: another connection begins."""
+        state = self.state
         for k in range(spec.FRAME_INDEX_COUNT):
-            self._state[k] = 0
-        self._state[_FILL] = self._state[spec.FRAME_INDEX_SCAN] = _START
-        self._state[spec.FRAME_INDEX_END] = self.PAYLOAD
-        self._copy()
+            state[k] = 0
+        state[_FILL] = state[_SCAN] = _START
+        state[_END] = self.PAYLOAD
 
-    def _copy(self):
-        state = self._state
-        self.payload_end = state[spec.FRAME_INDEX_END]
-        self.kind = state[_TYPE]
-        self.version = state[spec.FRAME_INDEX_VERSION]
-        self.sequence = state[spec.FRAME_INDEX_SEQUENCE]
-        self.number = state[spec.FRAME_INDEX_NUMBER]
-        self.ack = state[spec.FRAME_INDEX_ACK]
-        self.piece = state[spec.FRAME_INDEX_PIECE]
-        self.ack_piece = state[spec.FRAME_INDEX_ACK_PIECE]
-        self.tag = state[spec.FRAME_INDEX_TAG]
+    @property
+    def payload_end(self):
+        """int: end of the payload in the buffer."""
+        return self.state[_END]
+
+    @property
+    def kind(self):
+        """int: type, layout.frame."""
+        return self.state[_TYPE]
+
+    @property
+    def version(self):
+        """int: layout.frame."""
+        return self.state[spec.FRAME_INDEX_VERSION]
+
+    @property
+    def ack(self):
+        """int: layout.frame."""
+        return self.state[spec.FRAME_INDEX_ACK]
+
+    @property
+    def number(self):
+        """int: layout.frame."""
+        return self.state[spec.FRAME_INDEX_NUMBER]
+
+    @property
+    def tag(self):
+        """int: layout.frame."""
+        return self.state[spec.FRAME_INDEX_TAG]
 
     def target(self):
         """Return the buffer for the next bytes where the stream comes in blocks: up to the end of one."""
-        fill = self._state[_FILL]
+        fill = self.state[_FILL]
         offset = fill - _START
         if offset % _BLOCK == 0:
             return self._blocks[offset // _BLOCK]
@@ -74,25 +95,25 @@ class FrameParser:
 
     def room(self):
         """Return the buffer for the next bytes, as many as may come."""
-        fill = self._state[_FILL]
+        fill = self.state[_FILL]
         return self._whole if fill == _START else self.view[fill:]
 
     def received(self, count):
         """Say that count bytes have been put into target() or room()."""
-        self._state[_FILL] += count
+        self.state[_FILL] += count
 
     def put(self, data):
         """Take bytes of data, and return how many; take() must have returned 0."""
-        fill = self._state[_FILL]
+        fill = self.state[_FILL]
         count = min(len(data), len(self.buffer) - fill)
         self.buffer[fill : fill + count] = data[:count]
-        self._state[_FILL] = fill + count
+        self.state[_FILL] = fill + count
         return count
 
     @property
     def interrupted(self):
         """bool: what begins here is not a frame but somebody's Ctrl-C."""
-        state = self._state
+        state = self.state
         return state[_FILL] > _START + 1 and self.buffer[_START + 1] == _INTERRUPT and not state[_NEXT]
 
     def take(self):
@@ -102,10 +123,16 @@ class FrameParser:
             int: FRAME; 0 if none is complete; the negative of an error code if it is damaged
             (link_frame) or of another protocol version (link_version; kind and version are set).
         """
-        found = self._take(self.buffer, self._state)
-        if found:
-            self._copy()
-        return found
+        return self._take(self.buffer, self.state)
+
+    def spent(self):
+        """Return whether nothing follows the frame taken; then its place is free, as after a take() that returned 0."""
+        state = self.state
+        if state[_NEXT] != state[_FILL]:
+            return False
+        state[_FILL] = state[_SCAN] = _START
+        state[_NEXT] = 0
+        return True
 
 
 class FrameWriter:
@@ -129,12 +156,13 @@ class FrameWriter:
             payload: buffer of at most spec.FRAME_PAYLOAD bytes.
         """
         fields = self._fields
+        at = _NUMBER
         fields[_TYPE] = kind
-        fields[spec.FRAME_INDEX_NUMBER] = number
-        fields[spec.FRAME_INDEX_ACK] = ack
-        fields[spec.FRAME_INDEX_PIECE] = piece
-        fields[spec.FRAME_INDEX_ACK_PIECE] = ack_piece
-        fields[spec.FRAME_INDEX_TAG] = tag
+        fields[at] = number
+        fields[at + 1] = ack
+        fields[at + 2] = piece
+        fields[at + 3] = ack_piece
+        fields[at + 4] = tag
         size = native.frame_seal(self._buffer, fields, payload, self._block)
         if size < 0:
             raise ValueError("a payload of %d bytes" % len(payload))

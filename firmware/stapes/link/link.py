@@ -11,6 +11,16 @@ from stapes.link.frame import FRAME, FrameParser, FrameWriter
 IDLE, GREETING, OPEN, CLOSED = range(4)
 _NOTHING = b""
 
+# Names of this module's own are found faster than the specification's: these are needed for every frame.
+_END = spec.FRAME_INDEX_END
+_PAYLOAD = FrameParser.PAYLOAD
+_BYE = spec.FRAME_TYPE_BYE  # the types before it are the handshake's
+_GIVEN_UP = spec.FRAME_TYPE_GIVEN_UP  # the types behind it are messages
+_NEWS = spec.FRAME_TYPE_NEWS
+_ACK = spec.FRAME_TYPE_ACK
+_LAST = spec.FRAME_PIECE_LAST
+_GAP = spec.FRAME_ACK_GAP
+
 
 class Link:
     """A state machine without input or output.
@@ -87,8 +97,9 @@ class Link:
         Returns:
             int: its type; given_up (inbox.missed says how many); 0 when there is none.
         """
+        take = self.parser.take
         while True:
-            found = self.parser.take()
+            found = take()
             if found == 0:
                 return 0
             if self.state == CLOSED:
@@ -103,33 +114,41 @@ class Link:
     def _frame(self, now_ms):
         """Take in a whole frame; return its type if it is a message for the program."""
         parser = self.parser
-        payload = parser.view[parser.PAYLOAD : parser.payload_end]
-        if self._greet(parser.kind, payload, now_ms):
+        end, kind, _, sequence, number, ack, piece, ack_piece, tag = parser.state[_END:]
+        payload = parser.view[_PAYLOAD:end]
+        if kind < _BYE and self._greet(kind, payload, now_ms):
             self._heard_ms = now_ms
             return 0
-        if self.state != OPEN or parser.tag != self.tag:
+        if self.state != OPEN or tag != self.tag:
             return 0
         self._heard_ms = now_ms
-        gap = bool(parser.ack_piece & spec.FRAME_ACK_GAP)
-        newer = self.inbox.newer(parser.sequence)
-        self.outbox.acknowledge(parser.ack, parser.ack_piece & ~spec.FRAME_ACK_GAP, gap, now_ms)
-        if parser.kind == spec.FRAME_TYPE_BYE:
+        inbox, outbox = self.inbox, self.outbox
+        newer = inbox.news and inbox.newer(sequence)
+        if (ack << 7 | ack_piece) != outbox.position:
+            outbox.acknowledge(ack, ack_piece & ~_GAP, ack_piece & _GAP != 0, now_ms)
+        if number == inbox.number and piece == _LAST and not inbox.piece and kind > _GIVEN_UP and kind != _NEWS:
+            # What comes most: a message in one frame, in its turn.
+            inbox.number = number + 1
+            inbox.due = True
+            self.payload = payload
+            return kind
+        if kind == _BYE:
             self.disconnected("the other end said goodbye")
             return 0
-        return self._message(parser.kind, payload, newer)
+        return self._message(kind, number, piece, payload, newer)
 
-    def _message(self, kind, payload, newer):
-        inbox, parser = self.inbox, self.parser
+    def _message(self, kind, number, piece, payload, newer):
+        inbox = self.inbox
         if kind == spec.FRAME_TYPE_ACK:
-            if parser.number > inbox.number:
+            if number > inbox.number:
                 inbox.due = inbox.gap = True
             return 0
-        if kind == spec.FRAME_TYPE_GIVEN_UP:
-            return kind if inbox.skip(parser.number) else 0
-        if kind == spec.FRAME_TYPE_NEWS:
+        if kind == _GIVEN_UP:
+            return kind if inbox.skip(number) else 0
+        if kind == _NEWS:
             self.payload = payload
-            return kind if inbox.accept_droppable(parser.number, newer) else 0
-        complete = inbox.accept(parser.number, parser.piece, payload)
+            return kind if inbox.accept_droppable(number, newer) else 0
+        complete = inbox.accept(number, piece, payload)
         if inbox.too_long:
             self.refuse(spec.ERROR_LINK_FRAME, "a message that is too long")
         self.payload = inbox.payload
@@ -170,11 +189,17 @@ class Link:
 
     def output(self, now_ms):
         """Return what to write next, a memoryview, or None; call sent() with how much was taken."""
-        if self._rest is None:
-            self._rest = self._next(now_ms)
-            if self._rest is not None:
+        rest = self._rest
+        if rest is None:
+            rest = self._rest = self._next(now_ms)
+            if rest is not None:
                 self._said_ms = now_ms
-        return self._rest
+        return rest
+
+    @property
+    def quiet(self):
+        """bool: output() has nothing that could not wait for the next tick."""
+        return self._rest is None and self._greeting is None and not self.inbox.due and not self.outbox.busy
 
     def sent(self, count):
         """Say that the first count bytes of output() are on their way."""
@@ -187,17 +212,18 @@ class Link:
             return self._encode(kind, 0, 0, payload)
         if self.state != OPEN:
             return None
-        outbox = self.outbox
-        outbox.tick(now_ms)
-        if not self.inbox.gap and outbox.next_frame(now_ms):
-            return self._encode(outbox.kind, outbox.number, outbox.piece, outbox.payload)
-        if self.inbox.due or self.inbox.gap or elapsed(now_ms, self._said_ms) >= spec.LINK_KEEPALIVE_MS:
-            return self._encode(spec.FRAME_TYPE_ACK, outbox.next_number, 0, _NOTHING)
+        inbox, outbox = self.inbox, self.outbox
+        if outbox.busy:
+            outbox.tick(now_ms)
+            if not inbox.gap and outbox.next_frame(now_ms):
+                return self._encode(outbox.kind, outbox.number, outbox.piece, outbox.payload)
+        if inbox.due or inbox.gap or elapsed(now_ms, self._said_ms) >= spec.LINK_KEEPALIVE_MS:
+            return self._encode(_ACK, outbox.next_number, 0, _NOTHING)
         return None
 
     def _encode(self, kind, number, piece, payload):
         inbox = self.inbox
-        gap = spec.FRAME_ACK_GAP if inbox.gap else 0
+        gap = _GAP if inbox.gap else 0
         inbox.due = inbox.gap = False
         return self._writer.encode(kind, number, inbox.number, piece, inbox.piece | gap, self.tag, payload)
 
