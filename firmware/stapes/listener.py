@@ -6,6 +6,7 @@ from stapes import event as kinds
 from stapes.endpoint import Endpointer, Endpointers
 from stapes.errors import StapesError
 from stapes.event import Event
+from stapes.link.clock import ticks_us
 
 _SAMPLES_PER_MS = spec.AUDIO_SAMPLE_RATE_HZ // 1000
 
@@ -64,6 +65,7 @@ class Listener:
         self._shown = []
         self._speech = False
         self._revision = 0
+        self._decided_us = None
         self._started = None  # words, intent and slots of the lattice that downstream works with
         self.over = False
         self._endpointer.reset()
@@ -107,6 +109,7 @@ class Listener:
         """Say that there will be no more samples: ends the utterance if there is one."""
         if self.over:
             return
+        self._decided_us = ticks_us()
         try:
             self._recognizer.input_finished()
             self._look(endpointing=False)
@@ -135,6 +138,7 @@ class Listener:
     def _obey(self, verdict):
         """Do what the end-pointer's verdict asks for."""
         if verdict == spec.VERDICT_FINAL:
+            self._decided_us = ticks_us()
             self._tell(kinds.ENDPOINT)
             self._end()
         elif verdict == spec.VERDICT_SPECULATE and self._started is None:
@@ -171,12 +175,12 @@ class Listener:
         lattice = recognizer.lattice(self._revision)
         intent, slots = lattice.meaning
         if self._started == (lattice.text, intent, slots):
-            self._tell(kinds.CONFIRM, revision=self._revision, intent=intent, slots=slots)
+            self._tell(kinds.CONFIRM, revision=self._revision, intent=intent, slots=slots, decided_us=self._decided_us)
         else:
             if self._started is not None:
                 self._retract()
                 lattice = recognizer.lattice(self._revision)
-            self._tell(kinds.LATTICE, lattice=lattice, revision=self._revision)
+            self._tell(kinds.LATTICE, lattice=lattice, revision=self._revision, decided_us=self._decided_us)
         self._tell(kinds.INTENT, intent=intent, slots=slots)
         self._tell(kinds.STATISTICS, statistics=self._statistics())
         self._restart()

@@ -12,7 +12,7 @@ from stapes import kernels
 from stapes.errors import StapesError
 from stapes.event import Event
 from stapes.link import event_codec
-from stapes.link.clock import ticks_ms
+from stapes.link.clock import elapsed, ticks_ms, ticks_us
 from stapes.link.link import CLOSED, OPEN
 from stapes.listener import Listener
 
@@ -28,6 +28,7 @@ except ImportError:
 _AUDIO_BYTES = 2 * spec.FRAME_AUDIO_SAMPLES
 _HASH_DIGITS = 16
 _AUDIO = spec.FRAME_TYPE_AUDIO
+_DRAIN_MS = 20  # a result may take so long to leave before the next step is heard
 _ROUNDS = 16  # blocks read before the microphone has its turn again
 
 
@@ -65,6 +66,8 @@ class Server:
     Attributes:
         listener: Listener of what the host sends as audio, or None.
         wanted: bool, the host wants the microphone heard.
+        final_to_wire_us: int, microseconds from the last utterance's final decision until its lattice, or the
+            confirmation of the one before, had left for the host; None: none has yet.
     """
 
     def __init__(self, link, transport, recognizer):
@@ -80,6 +83,9 @@ class Server:
         self.listener = None
         self.wanted = True
         self._tracing = False
+        self._drain = getattr(transport, "drain", None)
+        self._awaited = None  # (number of the message with an utterance's result, when that was decided)
+        self.final_to_wire_us = None
 
     @property
     def recognizer(self):
@@ -174,16 +180,29 @@ class Server:
             if taken == 0:
                 return
             link.sent(taken)
+            if self._awaited is not None:
+                self._time_result()
             if link.quiet:
                 return
+
+    def _time_result(self):
+        """Note when the message that is awaited has left, and give it a moment to do so before the next step."""
+        number, decided_us = self._awaited
+        if self.link.unsent or self.link.outbox.next_number <= number:
+            return
+        self._awaited = None
+        if self._drain is None or self._drain(_DRAIN_MS):
+            self.final_to_wire_us = elapsed(ticks_us(), decided_us)
 
     def send_event(self, event):
         """Send an event: at once if there is room, and again until it has arrived if it must."""
         message = event_codec.encode(event)
         if event.kind in event_codec.NEWS:
             self.link.offer(message)
-        else:
-            self.link.send(spec.FRAME_TYPE_EVENT, message)
+            return
+        number = self.link.send(spec.FRAME_TYPE_EVENT, message)
+        if event.decided_us is not None and self.link.state == OPEN:
+            self._awaited = (number, event.decided_us)
 
     def _handle(self, kind):
         try:
@@ -226,12 +245,16 @@ class Server:
             self._set("set_context", order.get("phrases"), "no context can be set")
         elif code == spec.COMMAND_EFFORT:
             self._set_effort(order.get("effort"))
+        elif code == spec.COMMAND_LATTICE:
+            self._set_lattice(order)
         else:
             raise StapesError(spec.ERROR_LINK_COMMAND, "", "command %d" % code)
 
     def _start(self, order):
         if "effort" in order:
             self._set_effort(order["effort"])
+        if "lattice" in order:
+            self._set_lattice(order["lattice"])
         self._set_tracing(bool(order.get("trace")))
         if order.get("audio"):
             self.recognizer.reset(order.get("utterance", 0))
@@ -262,6 +285,16 @@ class Server:
         except (TypeError, ValueError):
             raise StapesError(spec.ERROR_LINK_COMMAND, "", "effort %r" % (effort,))
 
+    def _set_lattice(self, order):
+        """Obey {"bytes": …, "beam": …}, either or both."""
+        try:
+            if "bytes" in order:
+                self.recognizer.lattice_bytes = order["bytes"]
+            if "beam" in order:
+                self.recognizer.lattice_beam = order["beam"]
+        except (TypeError, ValueError) as error:
+            raise StapesError(spec.ERROR_LINK_COMMAND, "", "lattice %r: %s" % (order, error))
+
     def _set_tracing(self, tracing):
         if hasattr(self.recognizer, "tracing"):
             self.recognizer.tracing = tracing
@@ -282,6 +315,7 @@ class Server:
             "resent": outbox.resent,
             "damaged": link.damaged,
             "refusals": link.refusals,
+            "final_to_wire_us": self.final_to_wire_us,
         }
 
     def _hear(self):

@@ -14,7 +14,7 @@ OUT = 1200
 
 def header(*values):
     """The bytes of a state or of fields: zeros, then these values."""
-    return struct.pack("<%dI" % COUNT, *([0] * (COUNT - len(values)) + list(values)))
+    return struct.pack(f"<{COUNT}I", *([0] * (COUNT - len(values)) + list(values)))
 
 
 def payloads():
