@@ -1,5 +1,7 @@
 """Turns the recogniser's steps into events: speech, words, end-points, lattices, intents."""
 
+from array import array
+
 import stapes_spec as spec
 
 from stapes import event as kinds
@@ -62,7 +64,8 @@ class Listener:
         self._endpointer = endpointer or _usual(recognizer)
         self._samples = 0
         self._events = []
-        self._shown = []
+        self._shown = array("H", recognizer.words)
+        self._shown_count = 0
         self._speech = False
         self._revision = 0
         self._decided_us = None
@@ -130,10 +133,9 @@ class Listener:
             self._speech = True
             self._tell(kinds.SPEECH_START)
         if self._speech and self._words_changed():
-            self._shown = list(self._recognizer.words[: self._recognizer.partial_count()])
             self._tell(kinds.PARTIAL, words=self._recognizer.partial_words())
         if endpointing:
-            self._obey(self._endpointer.verdict(status, len(self._shown)))
+            self._obey(self._endpointer.verdict(status, self._shown_count))
 
     def _obey(self, verdict):
         """Do what the end-pointer's verdict asks for."""
@@ -148,13 +150,14 @@ class Listener:
 
     def _words_changed(self):
         count = self._recognizer.partial_count()
-        if count != len(self._shown):
-            return True
         words = self._recognizer.words
-        for k in range(count):
-            if words[k] != self._shown[k]:
-                return True
-        return False
+        # The whole arrays agree but for what earlier hypotheses left behind: one comparison, nearly always.
+        if count == self._shown_count and words == self._shown:
+            return False
+        changed = count != self._shown_count or words[:count] != self._shown[:count]
+        self._shown[:] = words
+        self._shown_count = count
+        return changed
 
     def _speculate(self):
         """Let downstream begin with what has been said so far."""
@@ -205,7 +208,7 @@ class Listener:
     def _restart(self):
         self.over = self._single
         self._speech = False
-        self._shown = []
+        self._shown_count = 0
         self._revision = 0
         self._started = None
         self._endpointer.reset()

@@ -15,6 +15,10 @@ _CHUNK = spec.FRONTEND_STEP_SAMPLES  # so many samples complete at most one step
 _MAX_WORDS = 64  # of a partial result
 _MOST_BEAM = 32  # nats
 
+_LIGHT = spec.BRANCH_LIGHT
+_BRANCH = spec.STATUS_INDEX_BRANCH
+_LIGHT_STEPS = spec.STATUS_INDEX_LIGHT_STEPS
+
 
 class Recognizer:
     """Recognises utterances with one model and one grammar.
@@ -209,12 +213,17 @@ class Recognizer:
         Returns:
             int: new steps, 0 or 1.
         """
-        model, kernels = self.model, self._kernels
-        if check(kernels.frontend_apply(self._frontend, samples, model.features)) == 0:
-            return 0
-        branch = check(model.encode(self._effort_percent), model.where)
-        check(kernels.decoder_step(self._decoder, model.state, model.data, self.grammar.data))
-        if branch == spec.BRANCH_LIGHT:
+        model = self.model
+        found = self._kernels.frontend_apply(self._frontend, samples, model.features)
+        if found <= 0:
+            return check(found)
+        branch = model.encode(self._effort_percent)
+        if branch < 0:
+            check(branch, model.where)
+        found = self._kernels.decoder_step(self._decoder, model.state, model.data, self.grammar.data)
+        if found < 0:
+            check(found)
+        if branch == _LIGHT:
             self._light_steps += 1
         self._update_status(branch)
         return 1
@@ -254,6 +263,7 @@ class Recognizer:
         return Lattice(bytes(memoryview(self._lattice)[: check(size, self.grammar.where)]))
 
     def _update_status(self, branch):
-        check(self._kernels.decoder_status(self._decoder, self.grammar.data, self._status))
-        self._status[spec.STATUS_INDEX_BRANCH] = branch
-        self._status[spec.STATUS_INDEX_LIGHT_STEPS] = self._light_steps
+        status = self._status
+        check(self._kernels.decoder_status(self._decoder, self.grammar.data, status))
+        status[_BRANCH] = branch
+        status[_LIGHT_STEPS] = self._light_steps

@@ -128,29 +128,34 @@ class Server:
         Args:
             wait_ms: int, at most so long for the first byte; -1 for ever.
         """
-        link, transport, parser = self.link, self._transport, self._parser
-        if transport.begins():
-            link.connected(ticks_ms())
-        if link.unsent:
+        if self._transport.begins():
+            self.link.connected(ticks_ms())
+        if self.link.unsent:
             wait_ms = min(wait_ms, 1) if wait_ms >= 0 else 1
-        heard = False
-        for _ in range(self._rounds):
-            count = transport.readinto(parser.target() if self._blocks else parser.room(), wait_ms)
-            wait_ms = 0
+        if not self._take_in(wait_ms):
+            self.link.tick(ticks_ms())
+            self.flush()
+        if self.link.state == CLOSED:
+            self._transport.hang_up()
+
+    def _take_in(self, wait_ms):
+        """Read, and work through it; return whether there was a message, and so all is said that was due."""
+        parser, heard = self._parser, False
+        rounds = self._rounds
+        while rounds:
+            rounds -= 1
+            count = self._transport.readinto(parser.target() if self._blocks else parser.room(), wait_ms)
             if count <= 0:
                 break
+            wait_ms = 0
             parser.received(count)
             heard = self._receive() or heard
         if count < 0:
-            link.disconnected()
-        if not heard:
-            link.tick(ticks_ms())
-            self.flush()
-        if link.state == CLOSED:
-            transport.hang_up()
+            self.link.disconnected()
+        return heard
 
     def _receive(self):
-        """Work through what has been read; return whether there was a message, and so all is said that was due."""
+        """Work through what has been read; return whether there was a message."""
         link, parser = self.link, self._parser
         heard = False
         while True:
@@ -213,7 +218,10 @@ class Server:
             else:
                 raise StapesError(spec.ERROR_LINK_FRAME, "", "type %d" % kind)
         except Exception as error:
-            self.send_event(Event(kinds.ERROR, 0, error=_worded(error)))
+            self._tell_error(error)
+
+    def _tell_error(self, error):
+        self.send_event(Event(kinds.ERROR, 0, error=_worded(error)))
 
     def _command(self):
         """Obey, and reply."""

@@ -6,6 +6,7 @@ import struct
 import stapes_spec as spec
 
 from . import cobs
+from .buffers import byte_length
 
 _START = spec.FRAME_BUFFER_START
 _HEADER = spec.FRAME_BYTES
@@ -21,7 +22,7 @@ _FRAME = 1
 
 
 def _holds_state(buffer):
-    return len(memoryview(buffer)) * getattr(buffer, "itemsize", 1) >= _STATE_BYTES
+    return byte_length(buffer) >= _STATE_BYTES
 
 
 def frame_take(buffer, state):
@@ -98,7 +99,7 @@ def _open(buffer, zero, fields):
 
 def frame_seal(out, fields, payload, block):
     """Write a frame and count its sequence number up: see docs/kernels_api.md."""
-    length = len(memoryview(payload)) * getattr(payload, "itemsize", 1)
+    length = byte_length(payload)
     if not _holds_state(fields) or length > spec.FRAME_PAYLOAD or not 1 <= block <= spec.FRAME_PAYLOAD:
         return -spec.ERROR_ARGUMENT
     count = _HEADER + length + _CRC

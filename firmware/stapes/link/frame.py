@@ -140,30 +140,39 @@ class FrameWriter:
 
     Args:
         padded: bool, True fills up to a whole number of blocks: a host does.
+
+    Attributes:
+        fields: uint32 [frame_index.count], the header of the next frame.
     """
 
     def __init__(self, padded):
         self._buffer = bytearray(_BLOCK * (_LONGEST // _BLOCK + 2))
         self._view = memoryview(self._buffer)
-        self._fields = array("I", [0] * spec.FRAME_INDEX_COUNT)
         self._block = _BLOCK if padded else 1
+        self.fields = array("I", [0] * spec.FRAME_INDEX_COUNT)
 
-    def encode(self, kind, number, ack, piece, ack_piece, tag, payload):
+    def seal(self, payload):
         """Return a frame as it goes over the wire: a memoryview, valid until the next call.
 
+        Its header is in self.fields; sequence is counted up.
+
         Args:
-            kind, number, ack, piece, ack_piece, tag: int, layout.frame.
             payload: buffer of at most spec.FRAME_PAYLOAD bytes.
         """
-        fields = self._fields
-        at = _NUMBER
-        fields[_TYPE] = kind
-        fields[at] = number
-        fields[at + 1] = ack
-        fields[at + 2] = piece
-        fields[at + 3] = ack_piece
-        fields[at + 4] = tag
-        size = native.frame_seal(self._buffer, fields, payload, self._block)
+        size = native.frame_seal(self._buffer, self.fields, payload, self._block)
         if size < 0:
             raise ValueError("a payload of %d bytes" % len(payload))
         return self._view[:size]
+
+    def encode(self, kind, number, ack, piece, ack_piece, tag, payload):
+        """The same, and fill the header's fields first.
+
+        Args:
+            kind, number, ack, piece, ack_piece, tag: int, layout.frame.
+            payload: see seal.
+        """
+        header = array("I", [number, ack, piece, ack_piece, tag])
+        self.fields[_TYPE] = kind
+        for k in range(len(header)):
+            self.fields[_NUMBER + k] = header[k]
+        return self.seal(payload)

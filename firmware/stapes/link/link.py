@@ -13,11 +13,18 @@ _NOTHING = b""
 
 # Names of this module's own are found faster than the specification's: these are needed for every frame.
 _END = spec.FRAME_INDEX_END
+_TYPE = spec.FRAME_INDEX_TYPE
+_SEQUENCE = spec.FRAME_INDEX_SEQUENCE
+_NUMBER = spec.FRAME_INDEX_NUMBER
+_ACK = spec.FRAME_INDEX_ACK
+_PIECE = spec.FRAME_INDEX_PIECE
+_ACK_PIECE = spec.FRAME_INDEX_ACK_PIECE
+_TAG = spec.FRAME_INDEX_TAG
 _PAYLOAD = FrameParser.PAYLOAD
 _BYE = spec.FRAME_TYPE_BYE  # the types before it are the handshake's
 _GIVEN_UP = spec.FRAME_TYPE_GIVEN_UP  # the types behind it are messages
 _NEWS = spec.FRAME_TYPE_NEWS
-_ACK = spec.FRAME_TYPE_ACK
+_ACK_ONLY = spec.FRAME_TYPE_ACK
 _LAST = spec.FRAME_PIECE_LAST
 _GAP = spec.FRAME_ACK_GAP
 
@@ -111,34 +118,45 @@ class Link:
             if kind:
                 return kind
 
+    # MicroPython takes the state of a function from the heap when it is of more than 11 words, its arguments, locals and
+    # temporaries together: what runs for every frame is kept below that.
+
     def _frame(self, now_ms):
         """Take in a whole frame; return its type if it is a message for the program."""
-        parser = self.parser
-        end, kind, _, sequence, number, ack, piece, ack_piece, tag = parser.state[_END:]
-        payload = parser.view[_PAYLOAD:end]
-        if kind < _BYE and self._greet(kind, payload, now_ms):
+        state = self.parser.state
+        kind = state[_TYPE]
+        if kind < _BYE and self._greet(kind, self._payload(), now_ms):
             self._heard_ms = now_ms
             return 0
-        if self.state != OPEN or tag != self.tag:
+        if self.state != OPEN or state[_TAG] != self.tag:
             return 0
         self._heard_ms = now_ms
-        inbox, outbox = self.inbox, self.outbox
-        newer = inbox.news and inbox.newer(sequence)
-        if (ack << 7 | ack_piece) != outbox.position:
-            outbox.acknowledge(ack, ack_piece & ~_GAP, ack_piece & _GAP != 0, now_ms)
-        if number == inbox.number and piece == _LAST and not inbox.piece and kind > _GIVEN_UP and kind != _NEWS:
-            # What comes most: a message in one frame, in its turn.
-            inbox.number = number + 1
-            inbox.due = True
-            self.payload = payload
-            return kind
+        inbox = self.inbox
+        newer = inbox.news and inbox.newer(state[_SEQUENCE])
+        if (state[_ACK] << 7 | state[_ACK_PIECE]) != self.outbox.position:
+            self._hear_ack(now_ms)
+        if state[_PIECE] != _LAST or state[_NUMBER] != inbox.number or inbox.piece or kind <= _GIVEN_UP or kind == _NEWS:
+            return self._special(kind, newer)
+        # What comes most: a message in one frame, in its turn.
+        inbox.number += 1
+        inbox.due = True
+        self.payload = self._payload()
+        return kind
+
+    def _payload(self):
+        return self.parser.view[_PAYLOAD : self.parser.state[_END]]
+
+    def _hear_ack(self, now_ms):
+        state = self.parser.state
+        piece = state[_ACK_PIECE]
+        self.outbox.acknowledge(state[_ACK], piece & ~_GAP, piece & _GAP != 0, now_ms)
+
+    def _special(self, kind, newer):
+        """Take in a frame that is not simply the next message; return its type if the program is to have it."""
+        inbox, number = self.inbox, self.parser.state[_NUMBER]
         if kind == _BYE:
             self.disconnected("the other end said goodbye")
             return 0
-        return self._message(kind, number, piece, payload, newer)
-
-    def _message(self, kind, number, piece, payload, newer):
-        inbox = self.inbox
         if kind == spec.FRAME_TYPE_ACK:
             if number > inbox.number:
                 inbox.due = inbox.gap = True
@@ -146,9 +164,9 @@ class Link:
         if kind == _GIVEN_UP:
             return kind if inbox.skip(number) else 0
         if kind == _NEWS:
-            self.payload = payload
+            self.payload = self._payload()
             return kind if inbox.accept_droppable(number, newer) else 0
-        complete = inbox.accept(number, piece, payload)
+        complete = inbox.accept(number, self.parser.state[_PIECE], self._payload())
         if inbox.too_long:
             self.refuse(spec.ERROR_LINK_FRAME, "a message that is too long")
         self.payload = inbox.payload
@@ -212,20 +230,34 @@ class Link:
             return self._encode(kind, 0, 0, payload)
         if self.state != OPEN:
             return None
-        inbox, outbox = self.inbox, self.outbox
-        if outbox.busy:
-            outbox.tick(now_ms)
-            if not inbox.gap and outbox.next_frame(now_ms):
-                return self._encode(outbox.kind, outbox.number, outbox.piece, outbox.payload)
+        inbox = self.inbox
+        if self.outbox.busy:
+            self.outbox.tick(now_ms)
+            if not inbox.gap and self.outbox.next_frame(now_ms):
+                return self._encode_chosen()
         if inbox.due or inbox.gap or elapsed(now_ms, self._said_ms) >= spec.LINK_KEEPALIVE_MS:
-            return self._encode(_ACK, outbox.next_number, 0, _NOTHING)
+            return self._encode(_ACK_ONLY, self.outbox.next_number, 0, _NOTHING)
         return None
 
+    def _encode_chosen(self):
+        outbox = self.outbox
+        return self._encode(outbox.kind, outbox.number, outbox.piece, outbox.payload)
+
     def _encode(self, kind, number, piece, payload):
+        fields = self._writer.fields
+        fields[_TYPE] = kind
+        fields[_NUMBER] = number
+        fields[_PIECE] = piece
+        fields[_TAG] = self.tag
+        self._acknowledge(fields)
+        return self._writer.seal(payload)
+
+    def _acknowledge(self, fields):
+        """Let the next frame say what is expected."""
         inbox = self.inbox
-        gap = _GAP if inbox.gap else 0
+        fields[_ACK] = inbox.number
+        fields[_ACK_PIECE] = inbox.piece | _GAP if inbox.gap else inbox.piece
         inbox.due = inbox.gap = False
-        return self._writer.encode(kind, number, inbox.number, piece, inbox.piece | gap, self.tag, payload)
 
     def tick(self, now_ms):
         """See whether the other end has gone."""
