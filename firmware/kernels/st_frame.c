@@ -68,6 +68,14 @@ static st_status_t open_frame(uint8_t *buffer, uint32_t zero, uint32_t *state) {
     return 1;
 }
 
+/* Where the next zero byte is, end: nowhere. */
+ST_HOT static uint32_t find_zero(const uint8_t *buffer, uint32_t at, uint32_t end) {
+    while (at < end && buffer[at] != 0) {
+        at++;
+    }
+    return at;
+}
+
 st_status_t st_frame_take(uint8_t *buffer, uint32_t bytes, uint32_t *state) {
     uint32_t fill = state[ST_FRAME_INDEX_FILL];
     if (fill < START || fill > bytes || state[ST_FRAME_INDEX_SCAN] < START || state[ST_FRAME_INDEX_SCAN] > fill ||
@@ -76,9 +84,8 @@ st_status_t st_frame_take(uint8_t *buffer, uint32_t bytes, uint32_t *state) {
     }
     drop_last(buffer, state);
     fill = state[ST_FRAME_INDEX_FILL];
-    uint32_t scan = state[ST_FRAME_INDEX_SCAN];
-    const uint8_t *zero = memchr(buffer + scan, 0, fill - scan);
-    if (zero == NULL) {
+    uint32_t zero = find_zero(buffer, state[ST_FRAME_INDEX_SCAN], fill);
+    if (zero == fill) {
         if (fill + ST_FRAME_BLOCK_BYTES > bytes) {
             state[ST_FRAME_INDEX_LOST] = 1;
             state[ST_FRAME_INDEX_FILL] = START;
@@ -86,7 +93,7 @@ st_status_t st_frame_take(uint8_t *buffer, uint32_t bytes, uint32_t *state) {
         state[ST_FRAME_INDEX_SCAN] = state[ST_FRAME_INDEX_FILL];
         return 0;
     }
-    uint32_t next = (uint32_t)(zero - buffer) + 1;
+    uint32_t next = zero + 1;
     while (next < fill && buffer[next] == 0) {
         next++;
     }
@@ -95,7 +102,7 @@ st_status_t st_frame_take(uint8_t *buffer, uint32_t bytes, uint32_t *state) {
         state[ST_FRAME_INDEX_LOST] = 0;
         return -ST_ERROR_LINK_FRAME;
     }
-    return open_frame(buffer, (uint32_t)(zero - buffer), state);
+    return open_frame(buffer, zero, state);
 }
 
 static void write_header(uint8_t *header, const uint32_t *fields) {
