@@ -121,7 +121,7 @@ st_status_t st_frame_seal(uint8_t *out, uint32_t capacity, uint32_t *fields, con
     uint8_t header[ST_FRAME_BYTES];
     uint8_t crc[ST_FRAME_CRC_BYTES];
     st_cobs_t cobs;
-    if (length > ST_FRAME_PAYLOAD || block < 1 || block > ST_FRAME_PAYLOAD) {
+    if (length > ST_FRAME_PAYLOAD + ST_FRAME_SEAL_BYTES || block < 1 || block > ST_FRAME_PAYLOAD) {
         return -ST_ERROR_ARGUMENT;
     }
     uint32_t bytes = ST_FRAME_BYTES + length + ST_FRAME_CRC_BYTES;

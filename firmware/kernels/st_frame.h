@@ -26,7 +26,7 @@ st_status_t st_frame_take(uint8_t *buffer, uint32_t bytes, uint32_t *state);
 /* Write a frame, its final zero included, and zeros up to a multiple of block bytes (at least 1).
  *
  * Args: out, capacity; fields: as state above; the header's fields but version are read, and sequence is
- *   counted up afterwards; payload, length: at most ST_FRAME_PAYLOAD.
+ *   counted up afterwards; payload, length: at most ST_FRAME_PAYLOAD + ST_FRAME_SEAL_BYTES.
  * Returns: bytes written, or -ST_ERROR_ARGUMENT, -ST_ERROR_BUFFER_SMALL. */
 st_status_t st_frame_seal(uint8_t *out, uint32_t capacity, uint32_t *fields, const uint8_t *payload, uint32_t length,
                           uint32_t block);

@@ -112,9 +112,9 @@ class Listener:
         """Say that there will be no more samples: ends the utterance if there is one."""
         if self.over:
             return
-        self._decided_us = ticks_us()
         try:
             self._recognizer.input_finished()
+            self._decided_us = ticks_us()
             self._look(endpointing=False)
             if self._speech or self._single:
                 self._end()

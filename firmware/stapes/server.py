@@ -322,6 +322,7 @@ class Server:
             "dropped": outbox.dropped,
             "resent": outbox.resent,
             "damaged": link.damaged,
+            "forged": link.forged,
             "refusals": link.refusals,
             "final_to_wire_us": self.final_to_wire_us,
         }

@@ -9,6 +9,7 @@ Every transport has
     close();
     blocks, bool: readinto waits until the buffer is full once the first byte has come: give it a block;
     prompt, bool: a human may type here;
+    secure, bool, optionally: nobody on the way can change what is sent, so that frames need no seal: TLS;
     strict, bool: whoever sends no handshake in time, or nonsense, is hung up on.
 """
 
@@ -130,6 +131,10 @@ class UartTransport:
         self._uart = uart
         self._room = room
         self._fresh = True
+        self._in = None
+        if micropython:
+            self._in = poll()
+            self._in.register(uart, POLLIN)
 
     def begins(self):
         """Return True once: the stream is there from the begin."""
@@ -137,7 +142,9 @@ class UartTransport:
         return fresh
 
     def readinto(self, buffer, wait_ms):
-        """Read what has come. Does not wait."""
+        """Read what has come; -1 waits for ever."""
+        if wait_ms and self._in is not None and not self._in.poll(wait_ms):
+            return 0
         return self._uart.readinto(buffer) or 0
 
     def write(self, view):

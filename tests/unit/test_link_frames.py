@@ -88,7 +88,9 @@ def test_a_frame_without_end_is_refused_and_the_next_is_found():
     assert parsed(endless + encoded(b"ab")) == [-spec.ERROR_LINK_FRAME, b"ab"]
 
 
-@pytest.mark.parametrize("header", [struct.pack("<BBH", 1, 1, 0), bytes([1, 3]) + bytes(14), bytes([1, 255])])
+@pytest.mark.parametrize(
+    "header", [struct.pack("<BBH", 1, 1, 0), bytes([1, spec.VERSION_PROTOCOL + 1]) + bytes(14), bytes([1, 255])]
+)
 def test_other_versions_are_known_by_their_second_byte(header):
     import binascii
 

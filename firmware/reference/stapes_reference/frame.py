@@ -100,7 +100,11 @@ def _open(buffer, zero, fields):
 def frame_seal(out, fields, payload, block):
     """Write a frame and count its sequence number up: see docs/kernels_api.md."""
     length = byte_length(payload)
-    if not _holds_state(fields) or length > spec.FRAME_PAYLOAD or not 1 <= block <= spec.FRAME_PAYLOAD:
+    if (
+        not _holds_state(fields)
+        or length > spec.FRAME_PAYLOAD + spec.FRAME_SEAL_BYTES
+        or not 1 <= block <= spec.FRAME_PAYLOAD
+    ):
         return -spec.ERROR_ARGUMENT
     count = _HEADER + length + _CRC
     if count + 1 + count // 254 + block > len(out):

@@ -25,6 +25,7 @@ _BYE = spec.FRAME_TYPE_BYE  # the types before it are the handshake's
 _GIVEN_UP = spec.FRAME_TYPE_GIVEN_UP  # the types behind it are messages
 _NEWS = spec.FRAME_TYPE_NEWS
 _ACK_ONLY = spec.FRAME_TYPE_ACK
+_UNSEALED = (spec.FRAME_TYPE_HELLO, spec.FRAME_TYPE_CHALLENGE, spec.FRAME_TYPE_PROOF)
 _LAST = spec.FRAME_PIECE_LAST
 _GAP = spec.FRAME_ACK_GAP
 
@@ -47,7 +48,9 @@ class Link:
         state: int, IDLE, GREETING, OPEN or CLOSED (whatever carries the bytes should hang up).
         payload: memoryview, the payload of the message that receive() returned.
         reason: str, why the link was closed.
-        refusals, damaged: int, counts of strangers and frames.
+        refusals, damaged, forged: int, counts of strangers, of damaged frames and of those without their seal.
+        seals: bool, where there is a device key every frame after the handshake is sealed (secrets.Seal); False: what
+            carries the bytes, TLS, sees to that.
     """
 
     def __init__(self, outbox, inbox, padded, silence_ms=spec.LINK_SILENCE_MS, log=None):
@@ -59,7 +62,9 @@ class Link:
         self.state = IDLE
         self.payload = None
         self.reason = ""
-        self.refusals = self.damaged = 0
+        self.refusals = self.damaged = self.forged = 0
+        self.seals = True
+        self._seal = None
         self.tag = 0
         self._greeting = None  # (type, payload) of the handshake to send
         self._rest = None  # of the frame being written
@@ -71,7 +76,7 @@ class Link:
         self.inbox.forget_parts()
         self.state = IDLE
         self.reason = ""
-        self._greeting = self._rest = None
+        self._greeting = self._rest = self._seal = None
         self._heard_ms = self._said_ms = now_ms
 
     def disconnected(self, reason="the connection was lost"):
@@ -118,13 +123,16 @@ class Link:
             if kind:
                 return kind
 
-    # MicroPython takes the state of a function from the heap when it is of more than 11 words, its arguments, locals and
-    # temporaries together: what runs for every frame is kept below that.
+    # MicroPython takes the state of a function from the heap when it is of more than 11 words, its arguments,
+    # locals and temporaries together: what runs for every frame is kept below that.
 
     def _frame(self, now_ms):
         """Take in a whole frame; return its type if it is a message for the program."""
         state = self.parser.state
         kind = state[_TYPE]
+        if self._seal is not None and not self._unseal(kind):
+            self.forged += 1
+            return 0
         if kind < _BYE and self._greet(kind, self._payload(), now_ms):
             self._heard_ms = now_ms
             return 0
@@ -135,13 +143,30 @@ class Link:
         newer = inbox.news and inbox.newer(state[_SEQUENCE])
         if (state[_ACK] << 7 | state[_ACK_PIECE]) != self.outbox.position:
             self._hear_ack(now_ms)
-        if state[_PIECE] != _LAST or state[_NUMBER] != inbox.number or inbox.piece or kind <= _GIVEN_UP or kind == _NEWS:
+        if (
+            state[_PIECE] != _LAST
+            or state[_NUMBER] != inbox.number
+            or inbox.piece
+            or kind <= _GIVEN_UP
+            or kind == _NEWS
+        ):
             return self._special(kind, newer)
         # What comes most: a message in one frame, in its turn.
         inbox.number += 1
         inbox.due = True
         self.payload = self._payload()
         return kind
+
+    def _unseal(self, kind):
+        """Take the seal off a frame; return whether it may be heard."""
+        if kind in _UNSEALED:
+            return True
+        state = self.parser.state
+        size = self._seal.open(state, self._payload())
+        if size >= 0:
+            state[_END] = _PAYLOAD + size
+        # A board that refuses its host during the handshake has no seal yet.
+        return size >= 0 or (kind == spec.FRAME_TYPE_REFUSED and self.state == GREETING)
 
     def _payload(self):
         return self.parser.view[_PAYLOAD : self.parser.state[_END]]
@@ -250,6 +275,8 @@ class Link:
         fields[_PIECE] = piece
         fields[_TAG] = self.tag
         self._acknowledge(fields)
+        if self._seal is not None and kind not in _UNSEALED:
+            payload = self._seal.close(fields, payload)
         return self._writer.seal(payload)
 
     def _acknowledge(self, fields):
