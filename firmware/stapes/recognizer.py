@@ -113,8 +113,8 @@ class Recognizer:
 
     @lattice_beam.setter
     def lattice_beam(self, value):
-        if not 0 <= value <= _MOST_BEAM:
-            raise ValueError("lattice_beam must be from 0 to %d, is %r" % (_MOST_BEAM, value))
+        if not isinstance(value, (int, float)) or not 0 <= value <= _MOST_BEAM:
+            raise ValueError("lattice_beam must be a number from 0 to %d, is %r" % (_MOST_BEAM, value))
         self._config[spec.CONFIG_INDEX_LATTICE_BEAM] = int(value * (1 << spec.Q_LOG_PROB_FRACTION_BITS) + 0.5)
 
     @property

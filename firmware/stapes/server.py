@@ -301,7 +301,7 @@ class Server:
             if "beam" in order:
                 self.recognizer.lattice_beam = order["beam"]
         except (TypeError, ValueError) as error:
-            raise StapesError(spec.ERROR_LINK_COMMAND, "", "lattice %r: %s" % (order, error))
+            raise StapesError(spec.ERROR_LINK_COMMAND, "", str(error))
 
     def _set_tracing(self, tracing):
         if hasattr(self.recognizer, "tracing"):
