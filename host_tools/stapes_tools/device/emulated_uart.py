@@ -13,9 +13,8 @@ _MOST_INCOMING = 65_536
 class UartWire:
     """What a USB-to-serial adapter does.
 
-    The emulator's UART takes a byte at once and tells no rate of its own, so each direction is paced here: a byte for
-    the board comes when the one before it has had its bits' time; one that finds the board's FIFO full is lost, as on
-    a wire.
+    A byte for the board comes when the one before it has had its bits' time; one that finds the board's FIFO full is
+    lost, as on a wire. What the board sends is there at once: the emulator's UART has no FIFO to send from.
 
     Args:
         chip: rp2040py's RP2040.
@@ -31,6 +30,7 @@ class UartWire:
         self._incoming = bytearray()
         self.lost = 0
         self._uart.on_byte = self._outgoing.append
+        self._uart.check_interrupts = self._check_interrupts
         self._alarm = chip.clock.create_alarm(self._tick)
         self._alarm.schedule(_IDLE_NANOSECONDS)
 
@@ -47,6 +47,14 @@ class UartWire:
                 self._uart.feed_byte(byte)
         else:
             self._alarm.schedule(_IDLE_NANOSECONDS)
+
+    def _check_interrupts(self) -> None:
+        """In place of the emulator's own, which asks for more to send as soon as it was told that there is no more.
+
+        A sender need not be told of room: its FIFO is never full, and bytes leave it at once.
+        """
+        uart = self._uart
+        uart.rp2040.set_interrupt(uart.irq, bool(uart._interrupt_status & uart._interrupt_mask))
 
     def _byte_nanoseconds(self) -> int:
         divider = self._uart.baud_divider
