@@ -30,7 +30,7 @@ from .profile import WANTED
 
 _AUDIO_ON_BOARD = "/rom/audio.pcm"
 _TIMEOUT_S = 3600.0
-_SLOWNESS = 15.0  # of the emulator
+_SLOWNESS = 100.0  # of the emulator, on a busy computer: how long the host waits
 
 _LOAD = f"""
 import json, time
