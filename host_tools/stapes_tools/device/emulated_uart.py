@@ -6,7 +6,7 @@ from typing import Any
 
 _BITS = 10  # start, eight, stop
 _LEAST_BAUD = 300
-_IDLE_NANOSECONDS = 100_000
+_IDLE_NANOSECONDS = 1_000_000
 _MOST_INCOMING = 65_536
 
 
