@@ -110,6 +110,7 @@ int32_t stk_decoder_lattice(const st_arg_t *args) {
     if (status < 0) {
         return status;
     }
+    ST_REQUIRE(args[5].value >= 0, ARGUMENT);
     return st_lattice_write(search, &graph, args[2].data, args[2].length, (uint32_t)args[3].value,
-                            (uint32_t)args[4].value);
+                            (uint32_t)args[4].value, (uint32_t)args[5].value);
 }

@@ -1,11 +1,14 @@
 """Turns the recogniser's steps into events: speech, words, end-points, lattices, intents."""
 
+from array import array
+
 import stapes_spec as spec
 
 from stapes import event as kinds
 from stapes.endpoint import Endpointer, Endpointers
 from stapes.errors import StapesError
 from stapes.event import Event
+from stapes.link.clock import ticks_us
 
 _SAMPLES_PER_MS = spec.AUDIO_SAMPLE_RATE_HZ // 1000
 
@@ -61,9 +64,11 @@ class Listener:
         self._endpointer = endpointer or _usual(recognizer)
         self._samples = 0
         self._events = []
-        self._shown = []
+        self._shown = array("H", recognizer.words)
+        self._shown_count = 0
         self._speech = False
         self._revision = 0
+        self._decided_us = None
         self._started = None  # words, intent and slots of the lattice that downstream works with
         self.over = False
         self._endpointer.reset()
@@ -109,6 +114,7 @@ class Listener:
             return
         try:
             self._recognizer.input_finished()
+            self._decided_us = ticks_us()
             self._look(endpointing=False)
             if self._speech or self._single:
                 self._end()
@@ -127,14 +133,14 @@ class Listener:
             self._speech = True
             self._tell(kinds.SPEECH_START)
         if self._speech and self._words_changed():
-            self._shown = list(self._recognizer.words[: self._recognizer.partial_count()])
             self._tell(kinds.PARTIAL, words=self._recognizer.partial_words())
         if endpointing:
-            self._obey(self._endpointer.verdict(status, len(self._shown)))
+            self._obey(self._endpointer.verdict(status, self._shown_count))
 
     def _obey(self, verdict):
         """Do what the end-pointer's verdict asks for."""
         if verdict == spec.VERDICT_FINAL:
+            self._decided_us = ticks_us()
             self._tell(kinds.ENDPOINT)
             self._end()
         elif verdict == spec.VERDICT_SPECULATE and self._started is None:
@@ -144,13 +150,14 @@ class Listener:
 
     def _words_changed(self):
         count = self._recognizer.partial_count()
-        if count != len(self._shown):
-            return True
         words = self._recognizer.words
-        for k in range(count):
-            if words[k] != self._shown[k]:
-                return True
-        return False
+        # The whole arrays agree but for what earlier hypotheses left behind: one comparison, nearly always.
+        if count == self._shown_count and words == self._shown:
+            return False
+        changed = count != self._shown_count or words[:count] != self._shown[:count]
+        self._shown[:] = words
+        self._shown_count = count
+        return changed
 
     def _speculate(self):
         """Let downstream begin with what has been said so far."""
@@ -171,12 +178,12 @@ class Listener:
         lattice = recognizer.lattice(self._revision)
         intent, slots = lattice.meaning
         if self._started == (lattice.text, intent, slots):
-            self._tell(kinds.CONFIRM, revision=self._revision, intent=intent, slots=slots)
+            self._tell(kinds.CONFIRM, revision=self._revision, intent=intent, slots=slots, decided_us=self._decided_us)
         else:
             if self._started is not None:
                 self._retract()
                 lattice = recognizer.lattice(self._revision)
-            self._tell(kinds.LATTICE, lattice=lattice, revision=self._revision)
+            self._tell(kinds.LATTICE, lattice=lattice, revision=self._revision, decided_us=self._decided_us)
         self._tell(kinds.INTENT, intent=intent, slots=slots)
         self._tell(kinds.STATISTICS, statistics=self._statistics())
         self._restart()
@@ -201,7 +208,7 @@ class Listener:
     def _restart(self):
         self.over = self._single
         self._speech = False
-        self._shown = []
+        self._shown_count = 0
         self._revision = 0
         self._started = None
         self._endpointer.reset()

@@ -13,6 +13,11 @@ from stapes.model import Model
 
 _CHUNK = spec.FRONTEND_STEP_SAMPLES  # so many samples complete at most one step
 _MAX_WORDS = 64  # of a partial result
+_MOST_BEAM = 32  # nats
+
+_LIGHT = spec.BRANCH_LIGHT
+_BRANCH = spec.STATUS_INDEX_BRANCH
+_LIGHT_STEPS = spec.STATUS_INDEX_LIGHT_STEPS
 
 
 class Recognizer:
@@ -33,6 +38,7 @@ class Recognizer:
 
     def __init__(self, model, grammar, effort=spec.ARBITRATOR_EFFORT_PERCENT / 100, kernels=None):
         self.effort = effort
+        self._lattice_budget = spec.SEARCH_LATTICE_BUDGET
         self._kernels = kernels or board_kernels.native
         self.model = Model(model, self._kernels)
         self.grammar = Grammar(grammar, self._kernels)
@@ -82,6 +88,34 @@ class Recognizer:
         if not 0 <= value <= 1:
             raise ValueError("effort must be from 0 to 1, is %r" % (value,))
         self._effort_percent = int(100 * value + 0.5)
+
+    @property
+    def lattice_bytes(self):
+        """int: the most that a lattice may take; alternatives that do not fit are left out, the best path never.
+
+        May be set at any time, from 1 (the best path alone) to spec.SEARCH_LATTICE_BYTES. Raises ValueError.
+        """
+        return self._lattice_budget
+
+    @lattice_bytes.setter
+    def lattice_bytes(self, value):
+        if not isinstance(value, int) or not 1 <= value <= spec.SEARCH_LATTICE_BYTES:
+            raise ValueError("lattice_bytes must be from 1 to %d, is %r" % (spec.SEARCH_LATTICE_BYTES, value))
+        self._lattice_budget = value
+
+    @property
+    def lattice_beam(self):
+        """float: alternatives worse than the best path by more than so many nats are left out.
+
+        May be set at any time, from 0 to 32; the next utterance obeys. Raises ValueError.
+        """
+        return self._config[spec.CONFIG_INDEX_LATTICE_BEAM] / (1 << spec.Q_LOG_PROB_FRACTION_BITS)
+
+    @lattice_beam.setter
+    def lattice_beam(self, value):
+        if not isinstance(value, (int, float)) or not 0 <= value <= _MOST_BEAM:
+            raise ValueError("lattice_beam must be a number from 0 to %d, is %r" % (_MOST_BEAM, value))
+        self._config[spec.CONFIG_INDEX_LATTICE_BEAM] = int(value * (1 << spec.Q_LOG_PROB_FRACTION_BITS) + 0.5)
 
     @property
     def memory_bytes(self):
@@ -179,12 +213,17 @@ class Recognizer:
         Returns:
             int: new steps, 0 or 1.
         """
-        model, kernels = self.model, self._kernels
-        if check(kernels.frontend_apply(self._frontend, samples, model.features)) == 0:
-            return 0
-        branch = check(model.encode(self._effort_percent), model.where)
-        check(kernels.decoder_step(self._decoder, model.state, model.data, self.grammar.data))
-        if branch == spec.BRANCH_LIGHT:
+        model = self.model
+        found = self._kernels.frontend_apply(self._frontend, samples, model.features)
+        if found <= 0:
+            return check(found)
+        branch = model.encode(self._effort_percent)
+        if branch < 0:
+            check(branch, model.where)
+        found = self._kernels.decoder_step(self._decoder, model.state, model.data, self.grammar.data)
+        if found < 0:
+            check(found)
+        if branch == _LIGHT:
             self._light_steps += 1
         self._update_status(branch)
         return 1
@@ -218,10 +257,13 @@ class Recognizer:
         Args:
             revision: int, written into the lattice.
         """
-        size = self._kernels.decoder_lattice(self._decoder, self.grammar.data, self._lattice, self._utterance, revision)
+        size = self._kernels.decoder_lattice(
+            self._decoder, self.grammar.data, self._lattice, self._utterance, revision, self._lattice_budget
+        )
         return Lattice(bytes(memoryview(self._lattice)[: check(size, self.grammar.where)]))
 
     def _update_status(self, branch):
-        check(self._kernels.decoder_status(self._decoder, self.grammar.data, self._status))
-        self._status[spec.STATUS_INDEX_BRANCH] = branch
-        self._status[spec.STATUS_INDEX_LIGHT_STEPS] = self._light_steps
+        status = self._status
+        check(self._kernels.decoder_status(self._decoder, self.grammar.data, status))
+        status[_BRANCH] = branch
+        status[_LIGHT_STEPS] = self._light_steps

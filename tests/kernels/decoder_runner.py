@@ -52,9 +52,9 @@ class DecoderRunner:
         words = array.array("H", [0] * 64)
         return list(words[: self.kernels.decoder_partial(self.state, self.graph, words)])
 
-    def lattice(self, utterance=1, revision=0):
+    def lattice(self, utterance=1, revision=0, budget=0):
         out = bytearray(CAPACITY)
-        size = self.kernels.decoder_lattice(self.state, self.graph, out, utterance, revision)
+        size = self.kernels.decoder_lattice(self.state, self.graph, out, utterance, revision, budget)
         assert size > 0, size
         return bytes(out[:size])
 

@@ -230,7 +230,7 @@ def test_another_graph_or_model_on_the_way(kernels):
         calls.step(),
         kernels.decoder_status(calls.decoder, calls.graph, out),
         kernels.decoder_partial(calls.decoder, calls.graph, array.array("H", [0] * 8)),
-        kernels.decoder_lattice(calls.decoder, calls.graph, out, 0, 0),
+        kernels.decoder_lattice(calls.decoder, calls.graph, out, 0, 0, 0),
     ):
         assert result == -spec.ERROR_STATE
     calls.graph = good[:20]
@@ -239,7 +239,8 @@ def test_another_graph_or_model_on_the_way(kernels):
     calls.state = bytearray(len(calls.state))
     assert calls.step() == -spec.ERROR_STATE
     assert kernels.decoder_status(calls.decoder, good, array.array("i", [0] * 9)) == -spec.ERROR_ARGUMENT
-    assert kernels.decoder_lattice(calls.decoder, good, bytearray(10), 0, 0) == -spec.ERROR_BUFFER_SMALL
+    assert kernels.decoder_lattice(calls.decoder, good, bytearray(10), 0, 0, 0) == -spec.ERROR_BUFFER_SMALL
+    assert kernels.decoder_lattice(calls.decoder, good, bytearray(10), 0, 0, -1) == -spec.ERROR_ARGUMENT
 
 
 def test_unaligned_buffers(native):

@@ -97,7 +97,7 @@ class ScriptedKernels:
             words[k] = word
         return len(found)
 
-    def decoder_lattice(self, state, graph, lattice, utterance, revision):
+    def decoder_lattice(self, state, graph, lattice, utterance, revision, budget):
         self.utterances.append(utterance)
         written = bytearray(self.lattice)
         if revision and written:

@@ -27,3 +27,14 @@ set_source_files_properties(${STAPES_KERNEL_SOURCES} PROPERTIES
 )
 
 target_link_libraries(usermod INTERFACE usermod_stapes)
+
+# USB serial in bulk, where the port has TinyUSB and MicroPython's own standard input: the RP2.
+if(PICO_SDK_PATH)
+    target_sources(usermod_stapes INTERFACE ${CMAKE_CURRENT_LIST_DIR}/stapes_usb.c)
+    target_compile_definitions(usermod INTERFACE CFG_TUD_CDC_RX_BUFSIZE=1024 CFG_TUD_CDC_TX_BUFSIZE=1024)
+    target_link_options(usermod INTERFACE
+        "LINKER:--wrap=tud_cdc_rx_cb"
+        "LINKER:--wrap=mp_hal_stdin_rx_chr"
+        "LINKER:--wrap=mp_hal_stdio_poll"
+    )
+endif()

@@ -6,6 +6,7 @@ bytes, bytearray, memoryview or array; unlike the native code it allocates.
 
 from .decoder import decoder_init, decoder_lattice, decoder_partial, decoder_size, decoder_status, decoder_step
 from .endpoint import endpoint_init, endpoint_size, endpoint_status, endpoint_step
+from .frame import frame_seal, frame_take
 from .frontend import frontend_apply, frontend_init, frontend_logmel, frontend_size, frontend_steps
 from .graph import graph_check
 from .log_softmax import log_softmax, log_softmax_table
@@ -32,6 +33,8 @@ __all__ = [
     "endpoint_size",
     "endpoint_status",
     "endpoint_step",
+    "frame_seal",
+    "frame_take",
     "frontend_apply",
     "frontend_init",
     "frontend_logmel",

@@ -291,14 +291,17 @@ def decoder_partial(state, graph, words):
     return _guarded(_partial, state, graph, words)
 
 
-def _lattice(state, graph, lattice, utterance, revision):
-    data = write_lattice(_get_decoder(state, graph).search, utterance, revision, byte_length(lattice))
+def _lattice(state, graph, lattice, utterance, revision, budget):
+    search = _get_decoder(state, graph).search
+    if budget < 0:
+        raise _CallError(spec.ERROR_ARGUMENT)
+    data = write_lattice(search, utterance, revision, byte_length(lattice), budget)
     if data is None:
         raise _CallError(spec.ERROR_BUFFER_SMALL)
     memoryview(lattice)[: len(data)] = data
     return len(data)
 
 
-def decoder_lattice(state, graph, lattice, utterance, revision):
+def decoder_lattice(state, graph, lattice, utterance, revision, budget):
     """Write the lattice of the utterance so far; returns its bytes: see docs/kernels_api.md."""
-    return _guarded(_lattice, state, graph, lattice, utterance, revision)
+    return _guarded(_lattice, state, graph, lattice, utterance, revision, budget)

@@ -15,7 +15,8 @@ from ..device.firmware import build_firmware
 from ..device.opening import EMULATED_BOARD, open_session
 from ..device.session import Progress, Session
 from ..transcript import Transcript, transcribe
-from .listening import hear
+from .emulated import CLOCK_MHZ
+from .listening import hear, hear_and_tell
 from .profile import WANTED, Profile, profile_of
 
 # Sequential reads of a quad flash at the usual 62.5 MHz. The emulator does not model the flash
@@ -37,6 +38,8 @@ class BoardCost:
         joint_evaluations: of the whole utterance.
         boot_ms: from power-up to the USB serial port.
         profile: where the cycles went.
+        final_to_wire_us: microseconds of the board's clock from the final end-pointer's decision, or from the order
+            to finish, to the last byte of the lattice on its way to the host; None: nobody was told.
     """
 
     audio_ms: int
@@ -47,6 +50,7 @@ class BoardCost:
     joint_evaluations: int
     boot_ms: float
     profile: Profile
+    final_to_wire_us: int | None = None
 
     @property
     def cycles_per_step(self) -> float:
@@ -56,6 +60,10 @@ class BoardCost:
     def step_ms(self, cycles: float, clock_hz: int) -> float:
         """Milliseconds of a step of so many cycles, reading the weights from flash included, as much as on average."""
         return 1000 * (cycles / clock_hz + self.flash_bytes_per_step / FLASH_BYTES_PER_S)
+
+    def final_to_wire_ms(self, clock_hz: int) -> float | None:
+        """Milliseconds from the final decision to the lattice's last byte on the wire, at a clock."""
+        return None if self.final_to_wire_us is None else self.final_to_wire_us * CLOCK_MHZ * 1000 / clock_hz
 
     def real_time_factor(self, clock_hz: int) -> float:
         """Seconds of work per second of audio: cycles at a clock, and reading the weights from flash."""
@@ -80,19 +88,21 @@ def flash_bytes_per_step(model: bytes, statistics: Mapping[str, int]) -> float:
     return sum(totals(rows, name).constant_bytes * runs for name, runs in parts.items()) / steps
 
 
-def measure_listening(recording: Path, model: Path, grammar: Path) -> tuple[BoardCost, str]:
+def measure_listening(recording: Path, model: Path, grammar: Path, told: bool = False) -> tuple[BoardCost, str]:
     """Recognise a recording that lies in the board's own flash: what a board with a microphone spends.
 
     Args:
         recording: 16 kHz mono.
         model: .tflite.
         grammar: .stg.
+        told: whether a host is told the events over the link; then all utterances are heard, else the first.
     Returns:
         (its cost, the words).
     Raises:
         UserError, BoardError, DeviceError: anything that is wrong.
     """
-    heard = hear(read_recording(recording), model, grammar, build_firmware(EMULATED_BOARD))
+    listen = hear_and_tell if told else hear
+    heard = listen(read_recording(recording), model, grammar, build_firmware(EMULATED_BOARD))
     steps, joints = heard.statistics["steps"], heard.statistics["joint_evaluations"]
     cost = BoardCost(
         audio_ms=steps * spec.FRONTEND_STEP_MS,
@@ -103,6 +113,7 @@ def measure_listening(recording: Path, model: Path, grammar: Path) -> tuple[Boar
         joint_evaluations=joints,
         boot_ms=heard.boot_ms,
         profile=Profile(profile_of(heard.samples).stages, heard.steps),
+        final_to_wire_us=heard.final_to_wire_us,
     )
     return cost, heard.text
 
@@ -131,6 +142,7 @@ def measure(
         spent = board.clock() - before
         profile = profile_of(board.samples())
         boot_ms = board.boot_nanoseconds() / 1e6
+        final_to_wire_us = session.state()["final_to_wire_us"]
     statistics = transcript.statistics
     steps, joints = statistics["steps"], statistics["joint_evaluations"]
     cost = BoardCost(
@@ -142,5 +154,6 @@ def measure(
         joint_evaluations=joints,
         boot_ms=boot_ms,
         profile=profile,
+        final_to_wire_us=final_to_wire_us,
     )
     return cost, transcript

@@ -34,10 +34,11 @@ def bench() -> None:
 @click.option("--grammar", type=click.Path(path_type=Path), default=GRAMMAR, help="What may be said (.yaml or .stg).")
 @click.option(
     "--source",
-    type=click.Choice(["link", "flash"]),
+    type=click.Choice(["link", "flash", "events"]),
     default="link",
     show_default=True,
-    help="Where the sound comes from: sent by the host, or from the board's flash in place of a microphone.",
+    help="Where the sound comes from: sent by the host, or from the board's flash in place of a microphone; "
+    "events: the same, and a host is told what is heard.",
 )
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw what each stage costs.")
@@ -65,9 +66,9 @@ def board(  # noqa: PLR0917
 
 def _cost(recording: Path, model: Path, grammar: Path, source: str, quiet: bool) -> tuple[BoardCost, str]:
     samples = len(read_recording(recording))
-    if source == "flash":
+    if source != "link":
         with waiting("the emulated board listens", not quiet):
-            return measure_listening(recording, model, grammar)
+            return measure_listening(recording, model, grammar, told=source == "events")
     view = LiveView(samples, show=not quiet)
     with waiting("starting the emulated board", not quiet), view:
         cost, transcript = measure(recording, model, grammar, view.progress)
@@ -171,6 +172,9 @@ def figures_of(cost: BoardCost) -> dict[str, float]:
     clock_hz = CLOCKS_HZ[-1]
     figures["worst_step_ms"] = round(cost.step_ms(cost.profile.worst_step, clock_hz), 1)
     figures["step_99th_percentile_ms"] = round(cost.step_ms(cost.profile.step_99th, clock_hz), 1)
+    final_to_wire_ms = cost.final_to_wire_ms(clock_hz)
+    if final_to_wire_ms is not None:
+        figures["final_to_wire_ms"] = round(final_to_wire_ms, 1)
     for clock_hz in CLOCKS_HZ:
         figures[f"real_time_factor_{clock_hz // 1_000_000}_mhz"] = round(cost.real_time_factor(clock_hz), 2)
     return figures

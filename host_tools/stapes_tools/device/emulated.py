@@ -1,6 +1,6 @@
 """The emulator's own process: an RP2040 whose USB serial is a socket.
 
-Started by emulator.py as `python -m stapes_tools.device.emulated UF2 STREAM_FD CONTROL_FD`.
+Started by emulator.py as `python -m stapes_tools.device.emulated UF2 STREAM_FD CONTROL_FD [UART UART_FD]`.
 STREAM carries the board's serial bytes. On CONTROL each line is JSON and is answered by a line of it: "clock" by
 {"nanoseconds", "cycles", "connected_nanoseconds"}; ["sample", ELF file, functions] begins to sample (sampling.py) and
 to note what the board sends, "samples" ends that: {"spent": [[place, cycles] …], "sent": [[cycles, bytes in hex] …]}.
@@ -24,6 +24,7 @@ from rp2040py.simulator import Simulator
 from rp2040py.usb.cdc import USBCDC
 from rp2040py.utils.logging import ConsoleLogger, LogLevel
 
+from .emulated_uart import UartWire
 from .sampling import Sampler
 
 # A waiting board jumps from one timer to the next in no time at all: a minute's patience with its
@@ -163,7 +164,12 @@ def main(arguments: list[str]) -> int:
     """Run one board."""
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     stream, control = (socket.socket(fileno=int(number)) for number in arguments[1:3])
-    EmulatedChip(Path(arguments[0]), stream, control).run()
+    emulated = EmulatedChip(Path(arguments[0]), stream, control)
+    wire = None
+    if arguments[3:]:
+        wire = UartWire(emulated.chip, int(arguments[3]), socket.socket(fileno=int(arguments[4])))
+    emulated.run()
+    del wire
     return 0
 
 

@@ -52,13 +52,14 @@ class EmulatedBoard:
 
     Args:
         uf2: the whole flash image: firmware, and ROMFS if any.
+        uart: number of the UART to connect, None: none. Its other end is uart_stream().
     Raises:
         DeviceError: the emulator is not installed, or there is no such image.
     """
 
     name = "the emulated RP2040"
 
-    def __init__(self, uf2: Path):
+    def __init__(self, uf2: Path, uart: int | None = None):
         if importlib.util.find_spec("rp2040py") is None:
             raise DeviceError("the RP2040 emulator is missing; run: pip install 'stapes-tools[emulator]'")
         if not uf2.is_file():
@@ -68,9 +69,15 @@ class EmulatedBoard:
         self._stream, stream_end = socket.socketpair()
         self._control, control_end = socket.socketpair()
         ends = [stream_end.fileno(), control_end.fileno()]
+        wire: list[str] = []
+        self._uart: socket.socket | None = None
+        if uart is not None:
+            self._uart, uart_end = socket.socketpair()
+            ends.append(uart_end.fileno())
+            wire = [str(uart), str(ends[-1])]
         module = "stapes_tools.device.emulated"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, str(uf2), *map(str, ends)],
+            [sys.executable, "-m", module, str(uf2), *map(str, ends[:2]), *wire],
             pass_fds=ends,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -78,6 +85,8 @@ class EmulatedBoard:
         )
         stream_end.close()
         control_end.close()
+        if uart is not None:
+            uart_end.close()
         self._stream.settimeout(WRITE_TIMEOUT_S)
         self._control.settimeout(CONTROL_TIMEOUT_S)
 
@@ -155,6 +164,11 @@ class EmulatedBoard:
             raise self._ended() from None
         return json.loads(answer)
 
+    def uart_stream(self) -> "UartStream":
+        """The other end of the UART's wire. Closing it closes the board."""
+        assert self._uart is not None, "give the UART's number to the board first"
+        return UartStream(self, self._uart)
+
     def prompt(self, timeout_s: float = BOOT_TIMEOUT_S) -> RawPrompt:
         """Wait for MicroPython to come up and take its raw prompt."""
         return RawPrompt(self, timeout_s)
@@ -171,6 +185,8 @@ class EmulatedBoard:
         """Stop the emulator."""
         self._stream.close()
         self._control.close()
+        if self._uart is not None:
+            self._uart.close()
         try:
             self._process.wait(CLOSE_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -185,3 +201,38 @@ class EmulatedBoard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class UartStream:
+    """An emulated board's UART as a stream of bytes.
+
+    Args:
+        board: whose; it is closed with the stream.
+        wire: the host's end.
+    """
+
+    name = "the emulated RP2040's UART"
+
+    def __init__(self, board: EmulatedBoard, wire: socket.socket) -> None:
+        self._board, self._wire = board, wire
+        self._wire.settimeout(WRITE_TIMEOUT_S)
+
+    def read(self, count: int, timeout_s: float) -> bytes:
+        """Up to count bytes; b"" if none came in time."""
+        if not select.select([self._wire], [], [], max(timeout_s, 0))[0]:
+            return b""
+        data = self._wire.recv(count)
+        if not data:
+            raise BoardError(f"{self.name}: the emulator ended")
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Send all of data."""
+        try:
+            self._wire.sendall(data)
+        except OSError:
+            raise BoardError(f"{self.name} takes nothing any more") from None
+
+    def close(self) -> None:
+        """Stop the emulator."""
+        self._board.close()
