@@ -63,6 +63,12 @@ st_status_t st_search_init(st_search_t *search, const int32_t *config, int conte
         return -ST_ERROR_ARGUMENT;
     }
     plan(search, config, context_size);
+    st_search_start(search, graph);
+    return 0;
+}
+
+void st_search_start(st_search_t *search, const st_graph_t *graph) {
+    memset(&search->current, 0, sizeof(*search) - offsetof(st_search_t, current));
     search->graph_crc = graph->crc;
     search->token_count = 1;
     search->node_count = 1;
@@ -72,7 +78,6 @@ st_status_t st_search_init(st_search_t *search, const int32_t *config, int conte
     st_token_t token = {0, graph->start_state, ST_MODEL_BLANK_UNIT, NONE, 0, 0, 1, 0};
     *st_search_token(search, 0) = token;
     st_token_entries(st_search_token(search, 0))[0] = entry;
-    return 0;
 }
 
 /* A graph weight in the search's terms. */

@@ -170,7 +170,7 @@ class Listener:
         recognizer = self._recognizer
         lattice = recognizer.lattice(self._revision)
         intent, slots = lattice.meaning
-        if self._started == (lattice.text, intent, slots):
+        if self._started is not None and self._started == (lattice.text, intent, slots):
             self._tell(kinds.CONFIRM, revision=self._revision, intent=intent, slots=slots)
         else:
             if self._started is not None:

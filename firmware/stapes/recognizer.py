@@ -43,6 +43,8 @@ class Recognizer:
             self._allocate()
         except MemoryError:
             raise StapesError(spec.ERROR_MODEL_MEMORY, self.model.where)
+        model, graph = self.model, self.grammar
+        check(self._kernels.decoder_init(self._decoder, model.state, model.data, graph.data, self._config), graph.where)
         self.reset()
 
     def _search_config(self):
@@ -143,11 +145,7 @@ class Recognizer:
         self._utterance += 1
         self._light_steps = 0
         self.model.reset()
-        model = self.model
-        check(
-            self._kernels.decoder_init(self._decoder, model.state, model.data, self.grammar.data, self._config),
-            self.grammar.where,
-        )
+        check(self._kernels.decoder_restart(self._decoder, self.grammar.data), self.grammar.where)
         self._update_status(spec.BRANCH_HEAVY)
 
     def accept_waveform(self, samples):
@@ -219,7 +217,7 @@ class Recognizer:
             revision: int, written into the lattice.
         """
         size = self._kernels.decoder_lattice(self._decoder, self.grammar.data, self._lattice, self._utterance, revision)
-        return Lattice(bytes(memoryview(self._lattice)[: check(size, self.grammar.where)]))
+        return Lattice(bytes(memoryview(self._lattice)[: check(size, self.grammar.where)]), checked=True)
 
     def _update_status(self, branch):
         check(self._kernels.decoder_status(self._decoder, self.grammar.data, self._status))

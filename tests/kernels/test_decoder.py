@@ -54,6 +54,24 @@ def test_native_equals_twin(native, reference, context_size, seed):
             one.restart()
 
 
+@pytest.mark.parametrize("implementation", ["native", "reference"])
+def test_a_restarted_decoder_is_as_a_new_one(request, implementation):
+    kernels = request.getfixturevalue(implementation)
+    graph, rng = make_graph(3, **BUSY), random.Random(3)
+    config = {"max_tokens": 12, "max_nodes": 16, "max_edges": 24}  # truncated, tokens dropped
+    used, fresh = (DecoderRunner(kernels, MODELS[2], graph, **config) for _ in range(2))
+    for row in features(rng, 8):
+        assert used.step(row) == 0
+    assert ReadLattice(used.lattice()).flags & spec.LATTICE_FLAGS_TRUNCATED
+    used.restart()
+    for row in features(rng, 5):
+        assert used.step(row) == fresh.step(row) == 0
+        assert used.status() == fresh.status()
+    assert used.lattice() == fresh.lattice()
+    assert kernels.decoder_restart(used.state, make_graph(4, **BUSY)) == -spec.ERROR_STATE
+    assert kernels.decoder_restart(bytearray(len(used.state)), graph) == -spec.ERROR_STATE
+
+
 @pytest.mark.parametrize("context_size", MODELS)
 def test_scores_are_the_models(native, reference, context_size):
     """The decoder equals the search fed by predictor, joint and log-softmax run one by one."""

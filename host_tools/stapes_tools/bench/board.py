@@ -16,7 +16,7 @@ from ..device.opening import EMULATED_BOARD, open_session
 from ..device.session import Progress, Session
 from ..transcript import Transcript, transcribe
 from .listening import hear
-from .profile import WANTED, Profile, profile_of
+from .profile import WANTED, Profile, link_profile
 
 # Sequential reads of a quad flash at the usual 62.5 MHz. The emulator does not model the flash
 # cache, so the weights' bytes are charged at this rate on top of its cycles.
@@ -102,7 +102,7 @@ def measure_listening(recording: Path, model: Path, grammar: Path) -> tuple[Boar
         flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), heard.statistics),
         joint_evaluations=joints,
         boot_ms=heard.boot_ms,
-        profile=Profile(profile_of(heard.samples).stages, heard.steps),
+        profile=heard.profile,
     )
     return cost, heard.text
 
@@ -129,7 +129,7 @@ def measure(
         before = board.clock()
         transcript = transcribe(samples, session, progress=progress)
         spent = board.clock() - before
-        profile = profile_of(board.samples())
+        profile = link_profile(board.samples())
         boot_ms = board.boot_nanoseconds() / 1e6
     statistics = transcript.statistics
     steps, joints = statistics["steps"], statistics["joint_evaluations"]

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..device.board_model import model_for_board
-from ..device.emulator import EmulatedBoard, Samples
+from ..device.emulator import EmulatedBoard
 from ..device.firmware import Image
 from ..device.program import GRAMMAR_ON_BOARD, MODEL_ON_BOARD
 from ..device.romfs import firmware_with_romfs
 from ..lattice.lattice import parse
 from .emulated import CLOCK_MHZ
-from .profile import WANTED
+from .profile import WANTED, Profile, profile
 
 _AUDIO_ON_BOARD = "/rom/audio.pcm"
 _TIMEOUT_S = 3600.0
@@ -29,7 +29,8 @@ from stapes.recognizer import Recognizer
 ear = Recognizer({MODEL_ON_BOARD!r}, grammar={GRAMMAR_ON_BOARD!r})
 audio = memoryview(open({_AUDIO_ON_BOARD!r}, 'rb'))
 chunk = bytearray(2 * spec.FRONTEND_STEP_SAMPLES)
-steps = array('I', [0] * (len(audio) // len(chunk)))
+begins = array('I', [0] * (len(audio) // len(chunk)))
+ends = array('I', begins)
 """
 
 _HEAR = """
@@ -37,21 +38,21 @@ def hear():
     ear.reset()
     listener = Listener(ear, single=True)
     size = len(chunk)
-    for k in range(len(steps)):
-        begun = time.ticks_us()
+    for k in range(len(begins)):
+        begins[k] = time.ticks_us()
         chunk[:] = audio[k * size : (k + 1) * size]
         listener.accept(chunk, spec.FRONTEND_STEP_SAMPLES)
-        steps[k] = time.ticks_diff(time.ticks_us(), begun)
+        ends[k] = time.ticks_us()
     listener.finish()
     while listener.waiting:
         yield listener.take()
-found = {'steps': steps, 'bytes': ear.memory_bytes}
+found = {'bytes': ear.memory_bytes}
 for event in hear():
     if event.lattice:
         found['lattice'] = bytes(event.lattice.data).hex()
     if event.statistics:
         found['statistics'] = event.statistics
-found['steps'] = list(steps)
+found['steps'] = list(zip(begins, ends))
 print(json.dumps(found))
 """
 
@@ -66,8 +67,7 @@ class Heard:
         state_bytes: RAM of the recogniser.
         cycles: from the first sample to the last event.
         boot_ms: from power-up to the USB serial port.
-        samples: where the cycles went.
-        steps: cycles of every step.
+        profile: where the cycles went.
     """
 
     text: str
@@ -75,8 +75,7 @@ class Heard:
     state_bytes: int
     cycles: int
     boot_ms: float
-    samples: Samples
-    steps: list[int]
+    profile: Profile
 
 
 def hear(audio: np.ndarray, model: Path, grammar: Path, image: Image) -> Heard:
@@ -109,6 +108,5 @@ def hear(audio: np.ndarray, model: Path, grammar: Path, image: Image) -> Heard:
                 state_bytes=found["bytes"],
                 cycles=(board.clock() - before).cycles,
                 boot_ms=board.boot_nanoseconds() / 1e6,
-                samples=board.samples(),
-                steps=[CLOCK_MHZ * us for us in found["steps"]],
+                profile=profile(board.samples(), found["steps"], CLOCK_MHZ),
             )

@@ -3,7 +3,7 @@
 Started by emulator.py as `python -m stapes_tools.device.emulated UF2 STREAM_FD CONTROL_FD`.
 STREAM carries the board's serial bytes. On CONTROL each line is JSON and is answered by a line of it: "clock" by
 {"nanoseconds", "cycles", "connected_nanoseconds"}; ["sample", ELF file, functions] begins to sample (sampling.py) and
-to note what the board sends, "samples" ends that: {"spent": [[place, cycles] …], "sent": [[cycles, bytes in hex] …]}.
+to note what the board sends, "samples" ends that: Sampler.end's columns and {"sent": [[cycles, bytes in hex] …]}.
 The end of either socket ends the process.
 """
 
@@ -143,9 +143,9 @@ class EmulatedChip:
 
     def _do(self, order: Any) -> dict[str, Any]:
         if order == "samples":
-            spent, self.sampler = (self.sampler.end() if self.sampler else {}), None
+            found, self.sampler = (self.sampler.end() if self.sampler else {}), None
             sent, self.sent = self.sent, []
-            return {"spent": list(spent.items()), "sent": sent}
+            return {**found, "sent": sent}
         if order != "clock":
             self.sampler = Sampler(self.chip, Path(order[1]), set(order[2]))
         return {

@@ -36,14 +36,22 @@ class Clock:
 
 @dataclass(frozen=True)
 class Samples:
-    """Where cycles went.
+    """Where cycles went, sample by sample.
 
     Attributes:
-        spent: cycles by place: the function, then the callers that were looked for, innermost first.
+        places: the function, then the callers that were looked for, innermost first.
+        place: of each sample, an index of places.
+        cycles: of each sample, since the one before.
+        us: of each sample, the board's time.ticks_us().
+        began: the core's cycles when sampling began.
         sent: what the board sent, and when, in core cycles.
     """
 
-    spent: dict[tuple[str, ...], int]
+    places: list[tuple[str, ...]]
+    place: list[int]
+    cycles: list[int]
+    us: list[int]
+    began: int
     sent: list[tuple[int, bytes]]
 
 
@@ -137,8 +145,9 @@ class EmulatedBoard:
     def samples(self) -> Samples:
         """End it and return what was found."""
         answer = self._ask("samples")
-        spent = {tuple(place): cycles for place, cycles in answer["spent"]}
-        return Samples(spent, [(cycles, bytes.fromhex(data)) for cycles, data in answer["sent"]])
+        places = [tuple(place) for place in answer["places"]]
+        sent = [(cycles, bytes.fromhex(data)) for cycles, data in answer["sent"]]
+        return Samples(places, answer["place"], answer["cycles"], answer["us"], answer["began"], sent)
 
     def _ask(self, order: object) -> dict[str, Any]:
         try:
