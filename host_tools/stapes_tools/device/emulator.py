@@ -149,6 +149,14 @@ class EmulatedBoard:
         sent = [(cycles, bytes.fromhex(data)) for cycles, data in answer["sent"]]
         return Samples(places, answer["place"], answer["cycles"], answer["us"], answer["began"], sent)
 
+    def trace(self, elf: Path, every_ns: int, warm_cycles: int, cycles: int) -> None:
+        """Begin to count what the flash cache fetches: see flash_cache.Tracer."""
+        self._ask(["trace", str(elf.absolute()), every_ns, warm_cycles, cycles])
+
+    def traced(self) -> dict[str, Any]:
+        """End it and return flash_cache.Tracer.end()'s counts."""
+        return self._ask("traced")
+
     def _ask(self, order: object) -> dict[str, Any]:
         try:
             self._control.sendall(json.dumps(order).encode() + b"\n")
