@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ def hear():
     listener = Listener(ear, single=True)
     size = len(chunk)
     for k in range(len(begins)):
+        if listener.over:
+            break
         begins[k] = time.ticks_us()
         chunk[:] = audio[k * size : (k + 1) * size]
         listener.accept(chunk, spec.FRONTEND_STEP_SAMPLES)
@@ -52,7 +55,7 @@ for event in hear():
         found['lattice'] = bytes(event.lattice.data).hex()
     if event.statistics:
         found['statistics'] = event.statistics
-found['steps'] = list(zip(begins, ends))
+found['steps'] = [(b, e) for b, e in zip(begins, ends) if e]
 print(json.dumps(found))
 """
 
@@ -68,6 +71,7 @@ class Heard:
         cycles: from the first sample to the last event.
         boot_ms: from power-up to the USB serial port.
         profile: where the cycles went.
+        fetched_per_cycle: words that the flash cache has to fetch.
     """
 
     text: str
@@ -76,9 +80,10 @@ class Heard:
     cycles: int
     boot_ms: float
     profile: Profile
+    fetched_per_cycle: float
 
 
-def hear(audio: np.ndarray, model: Path, grammar: Path, image: Image) -> Heard:
+def hear(audio: np.ndarray, model: Path, grammar: Path, image: Image, followed: Mapping[str, int]) -> Heard:
     """Recognise a recording on the emulated RP2040 without its link.
 
     Args:
@@ -86,6 +91,7 @@ def hear(audio: np.ndarray, model: Path, grammar: Path, image: Image) -> Heard:
         model: .tflite.
         grammar: .stg.
         image: the firmware.
+        followed: arguments of EmulatedBoard.trace.
     Raises:
         BoardError, DeviceError: the board fails.
     """
@@ -100,6 +106,7 @@ def hear(audio: np.ndarray, model: Path, grammar: Path, image: Image) -> Heard:
             prompt = board.prompt()
             prompt.run(_LOAD, _TIMEOUT_S)
             board.sample(image.elf, WANTED)
+            board.trace(image.elf, **followed)
             before = board.clock()
             found: dict[str, Any] = json.loads(prompt.run(_HEAR, _TIMEOUT_S))
             return Heard(
@@ -109,4 +116,5 @@ def hear(audio: np.ndarray, model: Path, grammar: Path, image: Image) -> Heard:
                 cycles=(board.clock() - before).cycles,
                 boot_ms=board.boot_nanoseconds() / 1e6,
                 profile=profile(board.samples(), found["steps"], CLOCK_MHZ),
+                fetched_per_cycle=board.traced().fetched_per_cycle,
             )
