@@ -265,7 +265,7 @@ static void position(const st_memory_t *memory, const st_record_conv_t *op, cons
     }
 }
 
-void st_op_invoke_conv(const st_memory_t *memory, const st_record_t *record) {
+ST_HOT void st_op_invoke_conv(const st_memory_t *memory, const st_record_t *record) {
     const st_record_conv_t *op = (const st_record_conv_t *)record;
     const int8_t *x = st_read_at(memory, op->x);
     int8_t *y = st_write_at(memory, op->y);

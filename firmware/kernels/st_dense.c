@@ -141,7 +141,7 @@ void st_dense_finish_naive(st_dense_channel_t *channel, const int32_t *sums, uin
 
 #if defined(__ARM_ARCH_6M__)
 
-void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint32_t count, const st_record_conv_t *op,
+ST_HOT void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint32_t count, const st_record_conv_t *op,
                           int8_t *y) {
     if (channel->bias == NULL || ((uint32_t)(uintptr_t)channel->bias & 3u) != 0 || channel->step != 1 || count == 0) {
         st_dense_finish_naive(channel, sums, count, op, y);
@@ -158,7 +158,7 @@ void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint
 
 #else
 
-void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint32_t count, const st_record_conv_t *op,
+ST_HOT void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint32_t count, const st_record_conv_t *op,
                           int8_t *y) {
     st_dense_finish_naive(channel, sums, count, op, y);
 }

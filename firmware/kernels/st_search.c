@@ -107,7 +107,7 @@ ST_HOT static void expand_token(st_token_table_t *table, const st_graph_t *graph
 }
 
 /* Expand every token that shares a context, from index on. Returns 0 when the scorer failed. */
-static int expand_context(st_token_table_t *table, const st_graph_t *graph, uint32_t from, uint32_t context,
+ST_HOT static int expand_context(st_token_table_t *table, const st_graph_t *graph, uint32_t from, uint32_t context,
                           st_scorer_t score, void *scorer) {
     const st_search_t *search = table->search;
     const int16_t *log_probs = score(scorer, context);
@@ -157,7 +157,7 @@ static uint32_t find_best(const st_search_t *search) {
     return best;
 }
 
-st_status_t st_search_step(st_search_t *search, const st_graph_t *graph, st_scorer_t score, void *scorer) {
+ST_HOT st_status_t st_search_step(st_search_t *search, const st_graph_t *graph, st_scorer_t score, void *scorer) {
     st_token_table_t table;
     int32_t evaluations = 0;
     if (search->graph_crc != graph->crc) {
@@ -183,7 +183,7 @@ st_status_t st_search_step(st_search_t *search, const st_graph_t *graph, st_scor
     return 0;
 }
 
-void st_search_status(const st_search_t *search, const st_graph_t *graph, int32_t *status) {
+ST_HOT void st_search_status(const st_search_t *search, const st_graph_t *graph, int32_t *status) {
     const st_token_t *best = st_search_token(search, search->best);
     status[ST_STATUS_INDEX_STEPS] = search->steps;
     status[ST_STATUS_INDEX_ACTIVE_TOKENS] = search->token_count;

@@ -62,7 +62,7 @@ st_zero_skip_t st_zero_skip_open(const uint8_t *header, uint32_t rows, uint32_t 
     return packed;
 }
 
-const uint8_t *st_zero_skip_sums(const uint8_t *header, uint32_t rows, uint32_t depth, const uint8_t *x,
+ST_HOT const uint8_t *st_zero_skip_sums(const uint8_t *header, uint32_t rows, uint32_t depth, const uint8_t *x,
                                  uint32_t *sums, const uint8_t *bias) {
     st_zero_skip_t packed = st_zero_skip_open(header, rows, depth);
 #ifdef ST_FETCH

@@ -94,7 +94,7 @@ ST_HOT static void fetch_counts(st_fetch_t *fetch, const uint8_t *counts, uint32
     st_fetch_wait();
 }
 
-int st_zero_skip_fetched(const st_zero_skip_t *packed, uint32_t bits, const uint8_t *x, uint32_t *sums,
+ST_HOT int st_zero_skip_fetched(const st_zero_skip_t *packed, uint32_t bits, const uint8_t *x, uint32_t *sums,
                          const uint8_t **bias, uint32_t bias_bytes) {
     uint32_t group_bytes = st_zero_skip_group_bytes(bits);
     uint32_t count_bytes = 2 * packed->segments * packed->blocks;

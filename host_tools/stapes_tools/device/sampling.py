@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 INTERVAL_NANOSECONDS = 16_024  # 2003 cycles at 125 MHz: a prime, so that no loop keeps step with it
-_STACK_WORDS = 128
+_STACK_WORDS = 192
 _RAM = 0x2000_0000
 _RAM_BYTES = 264 * 1024
 _SP, _PC, _LR = 13, 15, 14
