@@ -182,6 +182,9 @@ ST_HOT void st_dense_rows(const st_memory_t *memory, const st_record_conv_t *op,
             st_dense_finish_rows(&channel, sums, count, op, y);
             y += count;
         }
+        if (y == end) {
+            return;
+        }
         st_dense_end(column, depth);
     }
     for (; y != end; y++) {

@@ -3,7 +3,10 @@
 
 #ifdef ST_FETCH
 
-#define FIRST_CHUNK (512) /* bytes: nothing can be done while it comes */
+/* Bytes: nothing can be done while the first chunk comes. Copying takes five sixths of the time that the work takes, so
+ * the next ones may be larger by a fifth and a bit each. */
+#define FIRST_CHUNK (512)
+#define LARGER(limit) ST_MIN((limit) + (limit) / 4, ST_FETCH_CHUNK)
 
 /* A matrix on its way. */
 typedef struct {
@@ -55,12 +58,14 @@ ST_HOT static chunk_t begin_chunk(source_t *source, uint32_t *to, uint32_t limit
 ST_HOT static const uint8_t *run(st_fetch_t *fetch, source_t *source, const uint8_t *x, uint32_t *sums,
                                  const uint8_t *bias, uint32_t bias_bytes) {
     uint32_t k = 0;
-    chunk_t now = begin_chunk(source, fetch->chunk[0], FIRST_CHUNK);
+    uint32_t limit = FIRST_CHUNK;
+    chunk_t now = begin_chunk(source, fetch->chunk[0], limit);
     if (now.bytes > 0) {
         st_fetch_wait();
     }
     for (;;) {
-        chunk_t next = begin_chunk(source, fetch->chunk[k ^ 1u], ST_FETCH_CHUNK);
+        limit = LARGER(limit);
+        chunk_t next = begin_chunk(source, fetch->chunk[k ^ 1u], limit);
         uint32_t coming = next.bytes;
         if (next.blocks == 0 && bias_bytes > 0) {
             coming = bias_bytes;
