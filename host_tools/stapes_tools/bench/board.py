@@ -22,7 +22,7 @@ from .profile import WANTED, Profile, link_profile
 # A quad flash at the usual 62.5 MHz, read in one go.
 FLASH_BYTES_PER_S = 31_000_000
 # The cache's fetches are counted in part of the time: from time to time, begun with an empty cache that is filled first.
-_FOLLOWED = {"every_ns": 150_000_000, "warm_cycles": 500_000, "cycles": 1_500_000}
+_FOLLOWED = {"every_ns": 200_000_000, "warm_cycles": 2_000_000, "cycles": 2_000_000}
 _FOLLOWED_ON_A_LINK = {"every_ns": 100_000_000, "warm_cycles": 200_000, "cycles": 300_000}  # the host will not wait long
 CLOCKS_HZ = (125_000_000, 133_000_000)  # as MicroPython sets it; the RP2040's rated speed
 

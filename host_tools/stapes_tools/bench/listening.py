@@ -49,12 +49,18 @@ def hear():
     listener.finish()
     while listener.waiting:
         yield listener.take()
-found = {'bytes': ear.memory_bytes}
-for event in hear():
-    if event.lattice:
-        found['lattice'] = bytes(event.lattice.data).hex()
-    if event.statistics:
-        found['statistics'] = event.statistics
+def listen():
+    span[0] = time.ticks_us()
+    for event in hear():
+        if event.lattice:
+            found['lattice'] = event.lattice
+        if event.statistics:
+            found['statistics'] = event.statistics
+    span[1] = time.ticks_us()
+found, span = {'bytes': ear.memory_bytes}, array('I', [0, 0])
+listen()
+found['lattice'] = bytes(found['lattice'].data).hex()
+found['span'] = list(span)
 found['steps'] = [(b, e) for b, e in zip(begins, ends) if e]
 print(json.dumps(found))
 """
@@ -107,14 +113,14 @@ def hear(audio: np.ndarray, model: Path, grammar: Path, image: Image, followed: 
             prompt.run(_LOAD, _TIMEOUT_S)
             board.sample(image.elf, WANTED)
             board.trace(image.elf, **followed)
-            before = board.clock()
             found: dict[str, Any] = json.loads(prompt.run(_HEAR, _TIMEOUT_S))
+            began, ended = found["span"]
             return Heard(
                 text=parse(bytes.fromhex(found["lattice"]), path="emulator").text,
                 statistics=found["statistics"],
                 state_bytes=found["bytes"],
-                cycles=(board.clock() - before).cycles,
+                cycles=CLOCK_MHZ * (ended - began),
                 boot_ms=board.boot_nanoseconds() / 1e6,
-                profile=profile(board.samples(), found["steps"], CLOCK_MHZ),
+                profile=profile(board.samples(), (began, ended), found["steps"], CLOCK_MHZ),
                 fetched_per_cycle=board.traced().fetched_per_cycle,
             )

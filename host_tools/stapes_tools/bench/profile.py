@@ -35,6 +35,10 @@ _OPERATORS = {
     "st_zero_skip_sums4": "matrices",
     "st_zero_skip_sums8": "matrices",
     "st_zero_skip_lift": "matrices",
+    "begin_chunk": "matrices",
+    "st_fetch_start": "flash",
+    "st_fetch_wait": "flash",
+    "set_up": "flash",
     "st_dense_rows": "matrices",
     "st_dense_int4_rows": "matrices",
     "st_dense_finish_rows": "requantisation",
@@ -103,16 +107,19 @@ def link_profile(samples: Samples) -> Profile:
     )
 
 
-def profile(samples: Samples, steps: Sequence[tuple[int, int]], clock_mhz: int) -> Profile:
+def profile(
+    samples: Samples, span: tuple[int, int], steps: Sequence[tuple[int, int]], clock_mhz: int
+) -> Profile:
     """Sum samples by stage.
 
     Args:
         samples: of an utterance.
+        span: its begin and end by the board's time, in microseconds.
         steps: begin and end of each step by the board's time, in microseconds.
         clock_mhz: of the core.
     """
     return Profile(
-        _stages(samples, range(len(samples.us))),
+        _stages(samples, _between(samples.us, *span)),
         [clock_mhz * (end - begin) for begin, end in steps],
         [_stages(samples, _between(samples.us, *span)) for span in steps],
     )
