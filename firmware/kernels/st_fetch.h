@@ -15,6 +15,7 @@
 typedef struct {
     uint32_t counts[ST_FETCH_COUNTS / 4];
     uint32_t chunk[2][ST_FETCH_CHUNK / 4];
+    const void *held; /* where what the chunks hold was copied from, until the next copy begins; NULL: of no use */
 } st_fetch_t;
 
 static inline int st_fetch_fits(const void *from, uint32_t bytes, uint32_t capacity) {
@@ -26,7 +27,7 @@ static inline int st_fetch_fits(const void *from, uint32_t bytes, uint32_t capac
 /* NULL: from where the data lies nothing can be copied now, read it there. */
 st_fetch_t *st_fetch_open(const void *from);
 
-/* Begin to copy bytes, rounded up to words, at least one; from is aligned to 4. */
+/* Begin to copy bytes, rounded up to words, at least one; from is aligned to 4. Nothing is held any more. */
 void st_fetch_start(uint32_t *to, const void *from, uint32_t bytes);
 
 /* Until it is done. */

@@ -143,13 +143,15 @@ class Listener:
             self._retract()
 
     def _words_changed(self):
-        count = self._recognizer.partial_count()
-        if count != len(self._shown):
+        count, shown = self._recognizer.partial_count(), self._shown
+        if count != len(shown):
             return True
         words = self._recognizer.words
-        for k in range(count):
-            if words[k] != self._shown[k]:
+        k = 0
+        for word in shown:
+            if words[k] != word:
                 return True
+            k += 1
         return False
 
     def _speculate(self):

@@ -12,6 +12,9 @@ from stapes.listening import Listening
 from stapes.model import Model
 
 _CHUNK = spec.FRONTEND_STEP_SAMPLES  # so many samples complete at most one step
+_LIGHT = spec.BRANCH_LIGHT
+_BRANCH = spec.STATUS_INDEX_BRANCH
+_LIGHT_STEPS = spec.STATUS_INDEX_LIGHT_STEPS
 _MAX_WORDS = 64  # of a partial result
 
 
@@ -177,12 +180,18 @@ class Recognizer:
         Returns:
             int: new steps, 0 or 1.
         """
-        model, kernels = self.model, self._kernels
-        if check(kernels.frontend_apply(self._frontend, samples, model.features)) == 0:
-            return 0
-        branch = check(model.encode(self._effort_percent), model.where)
-        check(kernels.decoder_step(self._decoder, model.state, model.data, self.grammar.data))
-        if branch == spec.BRANCH_LIGHT:
+        # Every call and every name looked up costs a board time in each step: errors alone take the long way.
+        model, kernels, state, data = self.model, self._kernels, self.model.state, self.model.data
+        steps = kernels.frontend_apply(self._frontend, samples, model.features)
+        if steps <= 0:
+            return check(steps)
+        branch = kernels.encoder_step(state, data, self._effort_percent)
+        if branch < 0:
+            check(branch, model.where)
+        done = kernels.decoder_step(self._decoder, state, data, self.grammar.data)
+        if done < 0:
+            check(done)
+        if branch == _LIGHT:
             self._light_steps += 1
         self._update_status(branch)
         return 1
@@ -200,7 +209,10 @@ class Recognizer:
 
     def partial_count(self):
         """Bring self.words up to date and return how many words they are. Allocates nothing."""
-        return min(check(self._kernels.decoder_partial(self._decoder, self.grammar.data, self._words)), _MAX_WORDS)
+        count = self._kernels.decoder_partial(self._decoder, self.grammar.data, self._words)
+        if count < 0:
+            check(count)
+        return count if count < _MAX_WORDS else _MAX_WORDS
 
     def partial_words(self):
         """Return the best hypothesis so far, a list of str."""
@@ -220,6 +232,9 @@ class Recognizer:
         return Lattice(bytes(memoryview(self._lattice)[: check(size, self.grammar.where)]), checked=True)
 
     def _update_status(self, branch):
-        check(self._kernels.decoder_status(self._decoder, self.grammar.data, self._status))
-        self._status[spec.STATUS_INDEX_BRANCH] = branch
-        self._status[spec.STATUS_INDEX_LIGHT_STEPS] = self._light_steps
+        status = self._status
+        done = self._kernels.decoder_status(self._decoder, self.grammar.data, status)
+        if done < 0:
+            check(done)
+        status[_BRANCH] = branch
+        status[_LIGHT_STEPS] = self._light_steps

@@ -11,6 +11,7 @@ from decoder_runner import DecoderRunner, features, with_units
 from graph_builder import build_graph, random_graph
 from model_runner import Runner
 from search_runner import ReadLattice, TwinSearch, make_config
+from stapes.lattice import Lattice, slot_values
 from stapes_tools.convert import write
 from stapes_tools.convert.flatbuffer import serialise
 from stapes_tools.convert.graph import Model
@@ -50,6 +51,10 @@ def test_native_equals_twin(native, reference, context_size, seed):
         lattices = [one.lattice(utterance, 3) for one in both]
         assert lattices[0] == lattices[1]
         ReadLattice(lattices[0])
+        checked, trusted = Lattice(lattices[0]), Lattice(lattices[0], checked=True)
+        assert checked.best_words() == trusted.best_words() and checked.text == trusted.text
+        assert checked.text == " ".join(text for text, _, _ in checked.best_words())
+        assert checked.slots == trusted.slots == slot_values(checked.best_words())
         for one in both:
             one.restart()
 

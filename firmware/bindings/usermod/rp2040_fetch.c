@@ -61,6 +61,7 @@ ST_HOT void st_fetch_start(uint32_t *to, const void *from, uint32_t bytes) {
     uint32_t words = (bytes + 3u) >> 2;
     dma_channel_hw_t *dma = &dma_hw->ch[fetch.channel];
     fetch.interrupts = save_and_disable_interrupts();
+    fetch.buffers.held = NULL;
     fetch.to = to;
     fetch.from = from;
     fetch.words = words;

@@ -11,8 +11,8 @@ from ..convert.branches import ARBITRATOR, HEAVY, LIGHT
 from ..convert.inspect import describe, totals
 from ..device.board_model import model_for_board
 from ..device.emulator import EmulatedBoard
-from ..device.flash_cache import WORD_CYCLES
 from ..device.firmware import build_firmware
+from ..device.flash_cache import WORD_CYCLES
 from ..device.opening import EMULATED_BOARD, open_session
 from ..device.session import Progress, Session
 from ..transcript import Transcript, transcribe
@@ -21,9 +21,13 @@ from .profile import WANTED, Profile, link_profile
 
 # A quad flash at the usual 62.5 MHz, read in one go.
 FLASH_BYTES_PER_S = 31_000_000
-# The cache's fetches are counted in part of the time: from time to time, begun with an empty cache that is filled first.
+# The cache's fetches are counted in part of the time, each time from an empty cache on that is filled first.
 _FOLLOWED = {"every_ns": 200_000_000, "warm_cycles": 2_000_000, "cycles": 2_000_000}
-_FOLLOWED_ON_A_LINK = {"every_ns": 100_000_000, "warm_cycles": 200_000, "cycles": 300_000}  # the host will not wait long
+_FOLLOWED_ON_A_LINK = {
+    "every_ns": 100_000_000,
+    "warm_cycles": 200_000,
+    "cycles": 300_000,
+}  # the host will not wait long
 CLOCKS_HZ = (125_000_000, 133_000_000)  # as MicroPython sets it; the RP2040's rated speed
 
 
@@ -36,7 +40,7 @@ class BoardCost:
         steps: of 30 ms.
         cycles: of the core, awake, from the first sample to the last event; the link's included, if there was one.
         state_bytes: RAM of the recogniser: front end, model, search, lattice.
-        flash_bytes_per_step: weights and biases read, mean over the steps; most of them in one go, while the core works.
+        flash_bytes_per_step: weights and biases read, mean over the steps; most in one go, while the core works.
         fetched_per_cycle: words that the flash cache has to fetch, per cycle: the core stands still for each.
         joint_evaluations: of the whole utterance.
         boot_ms: from power-up to the USB serial port.

@@ -107,9 +107,7 @@ def link_profile(samples: Samples) -> Profile:
     )
 
 
-def profile(
-    samples: Samples, span: tuple[int, int], steps: Sequence[tuple[int, int]], clock_mhz: int
-) -> Profile:
+def profile(samples: Samples, span: tuple[int, int], steps: Sequence[tuple[int, int]], clock_mhz: int) -> Profile:
     """Sum samples by stage.
 
     Args:
@@ -154,7 +152,7 @@ def stage_of(place: Sequence[str]) -> str:
 
 
 def step_spans(sent: Sequence[tuple[int, bytes]]) -> list[tuple[int, int]]:
-    """Begin and end of each step in cycles, by the board's acknowledgements: of audio, which it acknowledges once it has recognised it.
+    """Begin and end of each step in cycles, by the board's acknowledgements: of audio that it has recognised.
 
     A command's comes with its reply, and no step ends there. The recording's last samples may be less than a step, and
     count as one.

@@ -54,7 +54,7 @@ def board(  # noqa: PLR0917
     stages = per_second(cost.profile.stages, cost.audio_ms)
     if plot:
         _write(plot, lambda: draw_stages(stages, recording.name, plot))
-    worst = _worst_step(cost)
+    worst = worst_step(cost)
     if as_object:
         click.echo(json.dumps({"text": text, **figures, "stages": stages, "worst_step": worst}))
         return
@@ -72,7 +72,7 @@ def _print_stages(title: str, stages: Mapping[str, int]) -> None:
         console.print(f"  {name:28}{cycles:>14,}{cycles / sum(stages.values()):>7.1%}")
 
 
-def _worst_step(cost: BoardCost) -> dict[str, Any]:
+def worst_step(cost: BoardCost) -> dict[str, Any]:
     """Which step was the most expensive, from 1, when it ended, and what is in it; {} without steps."""
     profile = cost.profile
     step = profile.worst + 1

@@ -1,7 +1,7 @@
-"""Reads of many words by the serial flash interface, which the emulator lacks: firmware/bindings/usermod/rp2040_fetch.c.
+"""Reads of many words by the serial flash interface, for which the emulator has nothing: see rp2040_fetch.c.
 
-With the frames wanted in CTRLR1 and DMA requests enabled, a word written to the data register is a flash address and the
-mode bits. What follows takes 24 core cycles for address, mode and waiting and 16 for each word, of which each is
+With the frames wanted in CTRLR1 and DMA requests enabled, a word written to the data register is a flash address and
+the mode bits. What follows takes 24 core cycles for address, mode and waiting and 16 for each word, of which each is
 requested from the DMA by DREQ 39, its first byte on top. Here all of them are delivered at the end of that time.
 Reference: RP2040 datasheet, 4.10 (SSI), 2.5 (DMA).
 """
