@@ -30,6 +30,7 @@ ST_METHOD(graph_check, "rw")
 
 ST_METHOD(decoder_size, "rrrr")
 ST_METHOD(decoder_init, "wrrrr")
+ST_METHOD(decoder_restart, "wr")
 ST_METHOD(decoder_step, "wwrr")
 ST_METHOD(decoder_status, "rrw")
 ST_METHOD(decoder_partial, "rrw")

@@ -16,7 +16,7 @@ typedef struct {
     uint32_t edges;
 } need_t;
 
-static need_t count_needs(const st_search_t *search) {
+ST_HOT static need_t count_needs(const st_search_t *search) {
     need_t need = {0, 0};
     for (uint32_t i = 0; i < search->token_count; i++) {
         const st_token_t *token = st_search_token(search, i);
@@ -37,7 +37,7 @@ static int has_room(const st_search_t *search, need_t need, int spare) {
     return nodes <= search->max_nodes && edges <= search->max_edges;
 }
 
-void st_lattice_drop_entries(st_search_t *search, int32_t beam) {
+ST_HOT void st_lattice_drop_entries(st_search_t *search, int32_t beam) {
     for (uint32_t i = 0; i < search->token_count; i++) {
         st_token_t *token = st_search_token(search, i);
         const st_entry_t *entries = st_token_entries(token);
@@ -47,7 +47,7 @@ void st_lattice_drop_entries(st_search_t *search, int32_t beam) {
     }
 }
 
-void st_lattice_drop_tokens(st_search_t *search, int32_t floor) {
+ST_HOT void st_lattice_drop_tokens(st_search_t *search, int32_t floor) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < search->token_count; i++) {
         const st_token_t *token = st_search_token(search, i);
@@ -250,7 +250,7 @@ static void resolve(st_search_t *search, st_token_t *token) {
     }
 }
 
-void st_lattice_advance(st_search_t *search, int32_t best) {
+ST_HOT void st_lattice_advance(st_search_t *search, int32_t best) {
     make_room(search, best);
     for (uint32_t i = 0; i < search->token_count; i++) {
         resolve(search, st_search_token(search, i));

@@ -92,7 +92,7 @@ def render_header() -> str:
         "mel_weight": "Weight of the rising band, Q16, from bin st_mel_first_bin[0] on.",
         "log2": "log2(1 + i / 32), Q15.",
     }
-    lines = [f"/* {NOTE} */", "#ifndef ST_TABLES_H", "#define ST_TABLES_H", "", "#include <stdint.h>", ""]
+    lines = [f"/* {NOTE} */", "#ifndef ST_TABLES_H", "#define ST_TABLES_H", "", '#include "st_common.h"', ""]
     for name, kind, _, values in tables():
         lines += [f"/* {meanings[name]} */", f"extern const {kind} st_{name}_table[{len(values)}];"]
     return "\n".join([*lines, "", "#endif", ""])
@@ -102,7 +102,7 @@ def render_source() -> str:
     """Return st_tables.c."""
     lines = [f"/* {NOTE} */", '#include "st_tables.h"']
     for name, kind, _, values in tables():
-        lines += ["", f"const {kind} st_{name}_table[{len(values)}] = {{"]
+        lines += ["", f"ST_HOT_TABLE const {kind} st_{name}_table[{len(values)}] = {{"]
         lines += [*_wrapped([str(value) for value in values], "    "), "};"]
     return "\n".join([*lines, ""])
 

@@ -12,12 +12,11 @@ from stapes.listening import Listening
 from stapes.model import Model
 
 _CHUNK = spec.FRONTEND_STEP_SAMPLES  # so many samples complete at most one step
-_MAX_WORDS = 64  # of a partial result
-_MOST_BEAM = 32  # nats
-
 _LIGHT = spec.BRANCH_LIGHT
 _BRANCH = spec.STATUS_INDEX_BRANCH
 _LIGHT_STEPS = spec.STATUS_INDEX_LIGHT_STEPS
+_MAX_WORDS = 64  # of a partial result
+_MOST_BEAM = 32  # nats
 
 
 class Recognizer:
@@ -49,6 +48,8 @@ class Recognizer:
             self._allocate()
         except MemoryError:
             raise StapesError(spec.ERROR_MODEL_MEMORY, self.model.where)
+        model, graph = self.model, self.grammar
+        check(self._kernels.decoder_init(self._decoder, model.state, model.data, graph.data, self._config), graph.where)
         self.reset()
 
     def _search_config(self):
@@ -177,11 +178,7 @@ class Recognizer:
         self._utterance += 1
         self._light_steps = 0
         self.model.reset()
-        model = self.model
-        check(
-            self._kernels.decoder_init(self._decoder, model.state, model.data, self.grammar.data, self._config),
-            self.grammar.where,
-        )
+        check(self._kernels.decoder_restart(self._decoder, self.grammar.data), self.grammar.where)
         self._update_status(spec.BRANCH_HEAVY)
 
     def accept_waveform(self, samples):
@@ -213,16 +210,17 @@ class Recognizer:
         Returns:
             int: new steps, 0 or 1.
         """
-        model = self.model
-        found = self._kernels.frontend_apply(self._frontend, samples, model.features)
-        if found <= 0:
-            return check(found)
-        branch = model.encode(self._effort_percent)
+        # Every call and every name looked up costs a board time in each step: errors alone take the long way.
+        model, kernels, state, data = self.model, self._kernels, self.model.state, self.model.data
+        steps = kernels.frontend_apply(self._frontend, samples, model.features)
+        if steps <= 0:
+            return check(steps)
+        branch = kernels.encoder_step(state, data, self._effort_percent)
         if branch < 0:
             check(branch, model.where)
-        found = self._kernels.decoder_step(self._decoder, model.state, model.data, self.grammar.data)
-        if found < 0:
-            check(found)
+        done = kernels.decoder_step(self._decoder, state, data, self.grammar.data)
+        if done < 0:
+            check(done)
         if branch == _LIGHT:
             self._light_steps += 1
         self._update_status(branch)
@@ -241,7 +239,10 @@ class Recognizer:
 
     def partial_count(self):
         """Bring self.words up to date and return how many words they are. Allocates nothing."""
-        return min(check(self._kernels.decoder_partial(self._decoder, self.grammar.data, self._words)), _MAX_WORDS)
+        count = self._kernels.decoder_partial(self._decoder, self.grammar.data, self._words)
+        if count < 0:
+            check(count)
+        return count if count < _MAX_WORDS else _MAX_WORDS
 
     def partial_words(self):
         """Return the best hypothesis so far, a list of str."""
@@ -260,10 +261,12 @@ class Recognizer:
         size = self._kernels.decoder_lattice(
             self._decoder, self.grammar.data, self._lattice, self._utterance, revision, self._lattice_budget
         )
-        return Lattice(bytes(memoryview(self._lattice)[: check(size, self.grammar.where)]))
+        return Lattice(bytes(memoryview(self._lattice)[: check(size, self.grammar.where)]), checked=True)
 
     def _update_status(self, branch):
         status = self._status
-        check(self._kernels.decoder_status(self._decoder, self.grammar.data, status))
+        done = self._kernels.decoder_status(self._decoder, self.grammar.data, status)
+        if done < 0:
+            check(done)
         status[_BRANCH] = branch
         status[_LIGHT_STEPS] = self._light_steps

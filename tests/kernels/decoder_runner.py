@@ -29,13 +29,14 @@ class DecoderRunner:
         size = kernels.decoder_size(self.encoder.state, model, graph, self.config)
         assert size > 0, size
         self.state = bytearray(size)
-        self.restart()
+        one = self.encoder
+        assert kernels.decoder_init(self.state, one.state, one.model, graph, self.config) == 0
+        assert kernels.model_reset(one.state, one.model) == 0
 
     def restart(self):
-        """Start an utterance."""
-        one = self.encoder
-        assert self.kernels.model_reset(one.state, one.model) == 0
-        assert self.kernels.decoder_init(self.state, one.state, one.model, self.graph, self.config) == 0
+        """Start another utterance."""
+        assert self.kernels.model_reset(self.encoder.state, self.encoder.model) == 0
+        assert self.kernels.decoder_restart(self.state, self.graph) == 0
 
     def step(self, row):
         """Encode one row of features and search on."""

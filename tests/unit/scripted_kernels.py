@@ -76,6 +76,10 @@ class ScriptedKernels:
         self.steps = 0
         return 0
 
+    def decoder_restart(self, state, graph):
+        self.steps = 0
+        return 0
+
     def decoder_step(self, state, model_state, model, graph):
         self.steps += 1
         return -spec.ERROR_BUFFER_SMALL if self.steps == self.failing_step else 0

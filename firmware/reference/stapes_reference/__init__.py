@@ -4,7 +4,15 @@ Same methods, arguments and results as firmware/bindings/st_methods.h, bit for b
 bytes, bytearray, memoryview or array; unlike the native code it allocates.
 """
 
-from .decoder import decoder_init, decoder_lattice, decoder_partial, decoder_size, decoder_status, decoder_step
+from .decoder import (
+    decoder_init,
+    decoder_lattice,
+    decoder_partial,
+    decoder_restart,
+    decoder_size,
+    decoder_status,
+    decoder_step,
+)
 from .endpoint import endpoint_init, endpoint_size, endpoint_status, endpoint_step
 from .frame import frame_seal, frame_take
 from .frontend import frontend_apply, frontend_init, frontend_logmel, frontend_size, frontend_steps
@@ -25,6 +33,7 @@ __all__ = [
     "decoder_init",
     "decoder_lattice",
     "decoder_partial",
+    "decoder_restart",
     "decoder_size",
     "decoder_status",
     "decoder_step",

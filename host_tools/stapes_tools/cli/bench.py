@@ -1,10 +1,12 @@
 """`stapes bench`: what recognition costs."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
+import stapes_spec as spec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -53,15 +55,31 @@ def board(  # noqa: PLR0917
     stages = per_second(cost.profile.stages, cost.audio_ms)
     if plot:
         _write(plot, lambda: draw_stages(stages, recording.name, plot))
+    worst = worst_step(cost)
     if as_object:
-        click.echo(json.dumps({"text": text, **figures, "stages": stages}))
+        click.echo(json.dumps({"text": text, **figures, "stages": stages, "worst_step": worst}))
         return
     console.print(f"{recording.name}: {text or '(no words)'}")
     for name, value in figures.items():
         console.print(f"  {name:28}{value:>14,}")
-    console.print("cycles per second of audio")
+    _print_stages("cycles per second of audio", stages)
+    if worst:
+        _print_stages(f"cycles of the worst step, number {worst['step']}, {worst['time_ms']} ms", worst["stages"])
+
+
+def _print_stages(title: str, stages: Mapping[str, int]) -> None:
+    console.print(title)
     for name, cycles in stages.items():
         console.print(f"  {name:28}{cycles:>14,}{cycles / sum(stages.values()):>7.1%}")
+
+
+def worst_step(cost: BoardCost) -> dict[str, Any]:
+    """Which step was the most expensive, from 1, when it ended, and what is in it; {} without steps."""
+    profile = cost.profile
+    step = profile.worst + 1
+    if step == 0:
+        return {}
+    return {"step": step, "time_ms": step * spec.FRONTEND_STEP_MS, "stages": profile.parts[profile.worst]}
 
 
 def _cost(recording: Path, model: Path, grammar: Path, source: str, quiet: bool) -> tuple[BoardCost, str]:
@@ -166,6 +184,7 @@ def figures_of(cost: BoardCost) -> dict[str, float]:
         "cycles_per_audio_second": round(cost.cycles / cost.audio_ms * 1000),
         "joint_evaluations_per_step": round(cost.joint_evaluations / cost.steps, 1),
         "flash_bytes_per_step": round(cost.flash_bytes_per_step),
+        "cache_fetches_per_step": round(cost.fetched_per_cycle * cost.cycles_per_step),
         "ram_bytes": cost.state_bytes,
         "boot_ms": round(cost.boot_ms, 1),
     }

@@ -3,7 +3,9 @@
 Started by emulator.py as `python -m stapes_tools.device.emulated UF2 STREAM_FD CONTROL_FD [UART UART_FD]`.
 STREAM carries the board's serial bytes. On CONTROL each line is JSON and is answered by a line of it: "clock" by
 {"nanoseconds", "cycles", "connected_nanoseconds"}; ["sample", ELF file, functions] begins to sample (sampling.py) and
-to note what the board sends, "samples" ends that: {"spent": [[place, cycles] …], "sent": [[cycles, bytes in hex] …]}.
+to note what the board sends, "samples" ends that: Sampler.end's columns and {"sent": [[cycles, bytes in hex] …]}.
+["trace", ELF file, every_ns, warm_cycles, cycles] follows the core from time to time (flash_cache.py), "traced" ends
+that: Tracer.end's counts.
 The end of either socket ends the process.
 """
 
@@ -25,6 +27,8 @@ from rp2040py.usb.cdc import USBCDC
 from rp2040py.utils.logging import ConsoleLogger, LogLevel
 
 from .emulated_uart import UartWire
+from .flash_burst import install
+from .flash_cache import Tracer
 from .sampling import Sampler
 
 # A waiting board jumps from one timer to the next in no time at all: a minute's patience with its
@@ -40,6 +44,7 @@ class EmulatedChip:
     def __init__(self, uf2: Path, stream: socket.socket, control: socket.socket):
         self.simulator = Simulator(rp2040=RP2040())
         self.chip = self.simulator.rp2040
+        install(self.chip)
         self.chip.load_bootrom(BOOTROM_B1)
         self.chip.logger = ConsoleLogger(LogLevel.ERROR)
         load_uf2(uf2, self.chip)
@@ -53,6 +58,7 @@ class EmulatedChip:
         self.incoming = bytearray()
         self.asked = b""
         self.sampler: Sampler | None = None
+        self.tracer: Tracer | None = None
         self.sent: list[tuple[int, str]] = []
         self.connected_nanoseconds = 0.0
         self.usb.on_device_connected = self._connected
@@ -69,6 +75,8 @@ class EmulatedChip:
         while not self.simulator.stopped:
             # At most 5 ms of wall time, but for what _pace waits.
             self.simulator._execute_batch()
+            if self.tracer and self.tracer.due:
+                self.tracer.follow()
             self._exchange(0)
 
     def _pace(self) -> None:
@@ -144,10 +152,15 @@ class EmulatedChip:
 
     def _do(self, order: Any) -> dict[str, Any]:
         if order == "samples":
-            spent, self.sampler = (self.sampler.end() if self.sampler else {}), None
+            found, self.sampler = (self.sampler.end() if self.sampler else {}), None
             sent, self.sent = self.sent, []
-            return {"spent": list(spent.items()), "sent": sent}
-        if order != "clock":
+            return {**found, "sent": sent}
+        if order == "traced":
+            found, self.tracer = (self.tracer.end() if self.tracer else {}), None
+            return found
+        if order[0] == "trace":
+            self.tracer = Tracer(self.chip, Path(order[1]), *order[2:])
+        elif order != "clock":
             self.sampler = Sampler(self.chip, Path(order[1]), set(order[2]))
         return {
             "nanoseconds": int(self.chip.clock.nanos),

@@ -18,7 +18,7 @@ from .errors import BoardError, DeviceError
 from .stream import RawPrompt, tail
 
 BOOT_TIMEOUT_S = 60.0
-CONTROL_TIMEOUT_S = 10.0
+CONTROL_TIMEOUT_S = 60.0  # following the core instruction by instruction takes seconds
 CLOSE_TIMEOUT_S = 3.0
 WRITE_TIMEOUT_S = 60.0
 
@@ -36,15 +36,44 @@ class Clock:
 
 @dataclass(frozen=True)
 class Samples:
-    """Where cycles went.
+    """Where cycles went, sample by sample.
 
     Attributes:
-        spent: cycles by place: the function, then the callers that were looked for, innermost first.
+        places: the function, then the callers that were looked for, innermost first.
+        place: of each sample, an index of places.
+        cycles: of each sample, since the one before.
+        us: of each sample, the board's time.ticks_us().
+        began: the core's cycles when sampling began.
         sent: what the board sent, and when, in core cycles.
     """
 
-    spent: dict[tuple[str, ...], int]
+    places: list[tuple[str, ...]]
+    place: list[int]
+    cycles: list[int]
+    us: list[int]
+    began: int
     sent: list[tuple[int, bytes]]
+
+
+@dataclass(frozen=True)
+class Fetches:
+    """What the flash cache has to fetch.
+
+    Attributes:
+        cycles: that were followed.
+        code, data: words, by the function that ran.
+        forbidden: reads of flash while the board read it for the DMA, which a chip would not survive.
+    """
+
+    cycles: int
+    code: dict[str, int]
+    data: dict[str, int]
+    forbidden: int
+
+    @property
+    def fetched_per_cycle(self) -> float:
+        """Words per cycle; 0 when nothing was followed."""
+        return (sum(self.code.values()) + sum(self.data.values())) / self.cycles if self.cycles else 0.0
 
 
 class EmulatedBoard:
@@ -146,8 +175,17 @@ class EmulatedBoard:
     def samples(self) -> Samples:
         """End it and return what was found."""
         answer = self._ask("samples")
-        spent = {tuple(place): cycles for place, cycles in answer["spent"]}
-        return Samples(spent, [(cycles, bytes.fromhex(data)) for cycles, data in answer["sent"]])
+        places = [tuple(place) for place in answer["places"]]
+        sent = [(cycles, bytes.fromhex(data)) for cycles, data in answer["sent"]]
+        return Samples(places, answer["place"], answer["cycles"], answer["us"], answer["began"], sent)
+
+    def trace(self, elf: Path, every_ns: int, warm_cycles: int, cycles: int) -> None:
+        """Begin to count what the flash cache fetches: see flash_cache.Tracer."""
+        self._ask(["trace", str(elf.absolute()), every_ns, warm_cycles, cycles])
+
+    def traced(self) -> Fetches:
+        """End it and return what was counted."""
+        return Fetches(**self._ask("traced"))
 
     def _ask(self, order: object) -> dict[str, Any]:
         try:
