@@ -114,7 +114,12 @@ over = time.ticks_us()
 """
 
 _REPORT = """
-print(json.dumps({'steps': [(b, e) for b, e in zip(microphone.begins, microphone.ends) if e], 'end': over, 'bytes': ear.memory_bytes, 'state': station.server.state()}))
+print(json.dumps({
+    'steps': [(b, e) for b, e in zip(microphone.begins, microphone.ends) if e],
+    'end': over,
+    'bytes': ear.memory_bytes,
+    'state': station.server.state(),
+}))
 """
 
 
