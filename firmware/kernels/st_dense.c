@@ -206,10 +206,7 @@ ST_HOT void st_dense_rows(const st_memory_t *memory, const st_record_conv_t *op,
             st_dense_finish_rows(&channel, sums, count, op, y);
             y += count;
         }
-        if (y == end) {
-            return;
-        }
-        st_dense_end(column, depth);
+        st_dense_end(column, depth); /* even where nothing is left: scratch is the same on all targets */
     }
     for (; y != end; y++) {
         *y = st_dense_finish(&channel, st_dense_dot(weights, column, depth), op);
