@@ -85,6 +85,7 @@ class Panel:
         """Press the button at RUN and let it go."""
         self._on_reset()
         self._chip.set_run_pin(low=True)
+        self._chip.watchdog.reset()  # why the chip was last reset is forgotten, and so are the scratch registers
         self._chip.set_run_pin(low=False)
         return {}
 
