@@ -17,7 +17,7 @@ VOICES := espeak-ng flite festival festvox-us-slt-hts festvox-kallpc16k festvox-
 
 include firmware/build.mk
 
-.PHONY: help demo test bench fuzz lint format train-tools train-general train-coffee ablations clean
+.PHONY: help demo test bench hil soak fuzz lint format train-tools train-general train-coffee ablations clean
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 20
@@ -64,6 +64,14 @@ bench: $(VENV)/.installed-bench firmware  ## what a recording and each kernel co
 	@command -v valgrind >/dev/null || scripts/apt_install valgrind
 	@$(BIN)/stapes bench board
 	@$(BIN)/stapes bench kernels --plot build/bench_kernels.png
+
+ON ?= emulator
+MINUTES ?= 30
+hil: $(VENV)/.installed-dev unix-module firmware  ## the checks of a device, with a report: ON=emulator, unix or a board's port
+	$(BIN)/pytest tests/hil --board $(ON) --hil-report build/hil.md
+
+soak: $(VENV)/.installed-dev unix-module firmware  ## MINUTES of listening without a leak: ON=emulator (hours), unix or a port
+	$(BIN)/python tests/hil/soak.py --on $(ON) --minutes $(MINUTES) --report build/soak.md
 
 RUNS ?= 1000000
 JOBS ?= 2

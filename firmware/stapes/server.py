@@ -55,6 +55,19 @@ def firmware_hash():
     return _hash("|".join((spec.PROJECT_VERSION, sys.version, sys.platform, kernels.NAME)).encode())
 
 
+def identity():
+    """Return what a board says of itself, whatever it hears with."""
+    return {
+        "board": sys.platform,
+        "id": board_id(),
+        "firmware": spec.PROJECT_VERSION,
+        "firmware_hash": firmware_hash(),
+        "protocol": spec.VERSION_PROTOCOL,
+        "kernels": kernels.NAME,
+        "clock_hz": clock_hz(),
+    }
+
+
 class Server:
     """Moves bytes between a transport and a BoardLink, and does what a host asks for.
 
@@ -106,21 +119,18 @@ class Server:
 
     def _describe(self):
         recognizer = self.recognizer
-        return {
-            "board": sys.platform,
-            "id": board_id(),
-            "firmware": spec.PROJECT_VERSION,
-            "firmware_hash": firmware_hash(),
-            "protocol": spec.VERSION_PROTOCOL,
-            "model": recognizer.model.where,
-            "model_hash": _hash(recognizer.model.data),
-            "grammar": recognizer.grammar.where,
-            "grammar_hash": _hash(recognizer.grammar.data),
-            "kernels": kernels.NAME,
-            "bytes": recognizer.memory_bytes,
-            "branches": recognizer.model.branches,
-            "clock_hz": clock_hz(),
-        }
+        about = identity()
+        about.update(
+            {
+                "model": recognizer.model.where,
+                "model_hash": _hash(recognizer.model.data),
+                "grammar": recognizer.grammar.where,
+                "grammar_hash": _hash(recognizer.grammar.data),
+                "bytes": recognizer.memory_bytes,
+                "branches": recognizer.model.branches,
+            }
+        )
+        return about
 
     def poll(self, wait_ms=0):
         """Take in what has come, answer, and send what is due.

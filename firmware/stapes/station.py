@@ -41,7 +41,7 @@ class Station(Events):
         self._endpointer = endpointer
         self.link = BoardLink(self._about, key, log=log, strict=transport.strict)
         self.link.seals = not getattr(transport, "secure", False)
-        self.server = Server(self.link, transport, lambda: recognizer)
+        self.server = Server(self.link, transport, self._hearing)
         self._listener = None
         self._chunk = array("h", [0] * spec.FRONTEND_STEP_SAMPLES)
         self._lost = 0
@@ -49,6 +49,10 @@ class Station(Events):
 
     def _about(self):
         return self.server.about()
+
+    def _hearing(self):
+        """Return the recogniser that hosts are served with."""
+        return self._recognizer
 
     def _take(self):
         if self._listener is None or not self._listener.waiting:

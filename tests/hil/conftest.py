@@ -6,11 +6,95 @@ import sys
 from pathlib import Path
 
 import pytest
+import report
+from driver import open_device
 from stapes_tools.device.firmware import build_firmware
 from stapes_tools.device.natmod import host_arch, install_natmod
 
 _GOLDEN = Path(__file__).parents[1] / "golden"
 _MICROPYTHON = Path(sys.executable).with_name("micropython")
+
+_BOTH = ("unix", "emulator")
+_PROPERTY, _ABOUT = "hil", "hil about"
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("hardware in the loop")
+    group.addoption("--board", help='"unix", "emulator" or the serial port of a real board; default: both of the first')
+    group.addoption("--speaker", action="store_true", help="play recordings to the board's microphone")
+    group.addoption("--hil-report", metavar="FILE", type=Path, help="write what came out, with figures, as Markdown")
+
+
+def _option(config, name):
+    return config.getoption(name, default=None)
+
+
+def pytest_generate_tests(metafunc):
+    """One set of tests, on each device."""
+    if "device" in metafunc.fixturenames:
+        chosen = _option(metafunc.config, "--board")
+        marks = {
+            "unix": [pytest.mark.unix],
+            "emulator": [pytest.mark.emulator, pytest.mark.xdist_group("hil-emulator")],
+        }
+        kinds = [pytest.param(kind, marks=marks.get(kind, [])) for kind in ([chosen] if chosen else _BOTH)]
+        metafunc.parametrize("device", kinds, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config, items):
+    """With --board only what runs on a device is left."""
+    if _option(config, "--board"):
+        left = [item for item in items if "device" in item.fixturenames]
+        config.hook.pytest_deselected(items=[item for item in items if item not in left])
+        items[:] = left
+
+
+@pytest.fixture(scope="session")
+def device(request):
+    """The device under test; how it was left by the test before is not known."""
+    found = open_device(request.param)
+    yield found
+    found.close()
+
+
+@pytest.fixture(autouse=True)
+def _figures(request):
+    """What runs on a device, or asks for figures, is a check of the report."""
+    if {"device", "figure"} & set(request.fixturenames):
+        figures = []
+        request.node.user_properties.append((_PROPERTY, figures))
+        return figures
+    return None
+
+
+@pytest.fixture
+def figure(_figures):
+    """A function (title, value, unit) that notes a figure for the report."""
+    return lambda title, value, unit="": _figures.append((title, value, unit))
+
+
+@pytest.fixture
+def note_about(request):
+    """A function that notes what the device says of itself."""
+    return lambda about: request.node.user_properties.append((_ABOUT, about))
+
+
+_checks, _about = [], {}
+
+
+def pytest_runtest_logreport(report):
+    """Collect the checks as they end, wherever they ran."""
+    properties = dict(report.user_properties)
+    if _PROPERTY in properties and (report.when == "call" or report.outcome != "passed"):
+        _checks.append((report.nodeid.partition("/hil/")[2], report.outcome, properties[_PROPERTY]))
+        _about.update(properties.get(_ABOUT, {}))
+
+
+def pytest_sessionfinish(session):
+    """Write the report."""
+    path = _option(session.config, "--hil-report")
+    if path and not hasattr(session.config, "workerinput"):
+        path.write_text(report.markdown(_option(session.config, "--board") or "unix, emulator", _about, _checks))
 
 
 @pytest.fixture(scope="session")
@@ -25,12 +109,6 @@ def golden_files():
     files = {path.name: path.read_bytes() for path in sorted((_GOLDEN / "vectors").glob("*.trace"))}
     assert len(files) > 5
     return {"run_golden.py": (_GOLDEN / "run_golden.py").read_bytes(), **files}
-
-
-@pytest.fixture(scope="session")
-def golden_folder():
-    """Where the golden vectors and their script lie on this computer."""
-    return _GOLDEN
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from stapes_tools.device import sources
 from stapes_tools.device.boards import load_board
 from stapes_tools.device.emulator import EmulatedBoard
 from stapes_tools.device.errors import BoardError, BuildError, DeviceError
-from stapes_tools.device.firmware import Image, build_firmware, check_flash, memory_table, memory_use
+from stapes_tools.device.firmware import build_firmware
+from stapes_tools.device.memory_map import FLASH, RAM, check, memory_map, table
 from stapes_tools.device.packages import require
 from stapes_tools.device.romfs import parse_romfs
 from stapes_tools.device.uf2 import read_uf2, write_uf2
@@ -46,7 +47,7 @@ def make_firmware(*arguments):
 def test_unknown_board_is_the_users_mistake(name, tmp_path):
     done = make_firmware("firmware", name, str(tmp_path / "out"), "model.tflite", "grammar.yaml")
     assert done.returncode == 2
-    assert done.stderr == f"stapes: there is no board {name!r}; BOARD is one of: rp2040_pico\n"
+    assert done.stderr == f"stapes: there is no board {name!r}; BOARD is one of: rp2040_pico, rp2350_pico2\n"
     assert not (tmp_path / "out").exists()
 
 
@@ -59,7 +60,7 @@ def test_board_file_without_a_field_is_named(tmp_path, monkeypatch):
     from stapes_tools.device import boards
 
     (tmp_path / "half").mkdir()
-    (tmp_path / "half" / "board.toml").write_text('name = "half"\n[flash]\nbase = 0\n')
+    (tmp_path / "half" / "board.toml").write_text('name = "half"\n[flash]\nbase = 0\n[ram]\n')
     monkeypatch.setattr(boards, "_BOARDS", tmp_path)
     with pytest.raises(DeviceError, match=r"boards/half/board\.toml: KeyError\('title'\)"):
         load_board("half")
@@ -108,16 +109,30 @@ def test_image_uf2_and_partitions_do_not_overlap(image):
 def test_overlap_stops_the_build_with_numbers(image):
     greedy = replace(image.board, romfs_bytes=image.board.flash_bytes - image.board.storage_bytes - 4096)
     with pytest.raises(BuildError, match=r"flash overlaps: the image takes \d+ bytes, but ROMFS .* leave 4096 of"):
-        check_flash(Image(greedy, image.folder))
+        check(memory_map(greedy, image.elf, image.map))
 
 
 @pytest.mark.emulator
-def test_memory_table_adds_up(image):
-    use = memory_use(image)
-    assert use.ram_static_bytes + use.heap_bytes <= 262144
-    assert 0 < use.ram_kernel_bytes < use.ram_static_bytes
-    table = memory_table(image)
-    assert f"{use.image_bytes} bytes" in table and f"{use.ram_kernel_bytes} of them hot kernels" in table
+def test_too_little_ram_stops_the_build_with_numbers(image):
+    hungry = replace(image.board, budget_bytes=200_000)
+    with pytest.raises(BuildError, match=r"RAM overflows: Python heap has \d+ .* 251200 are needed: .*budget 200000"):
+        check(memory_map(hungry, image.elf, image.map))
+    small = replace(image.board, ram_bytes=131072)
+    with pytest.raises(BuildError, match=r"Python heap \(0x2000.* to 0x20040000\) leaves the RAM"):
+        check(memory_map(small, image.elf, image.map))
+
+
+@pytest.mark.emulator
+def test_memory_map_adds_up(image):
+    memory = memory_map(image.board, image.elf, image.map, {"m": 1000, "": 24}, 90_000)
+    check(memory)
+    for kind, size in ((FLASH, image.board.flash_bytes), (RAM, image.board.ram_bytes)):
+        assert sum(region.size for region in memory.regions if region.memory == kind) == size
+    static = memory.region(RAM, "static")
+    assert 0 < memory.hot_bytes < static.size
+    assert memory.region(FLASH, "ROMFS").used == 1024
+    shown = table(memory)
+    assert f"{memory.hot_bytes} of them hot kernels" in shown and "recogniser's needs 90000" in shown
 
 
 @pytest.mark.emulator

@@ -276,6 +276,12 @@ ERROR_LINK_COMMAND = const(47)
 ERROR_LINK_PIN = const(48)
 ERROR_WIFI = const(49)
 ERROR_SETTINGS = const(50)
+ERROR_ROMFS_MISSING = const(60)
+ERROR_ROMFS_DAMAGED = const(61)
+ERROR_STORAGE_FULL = const(62)
+ERROR_STORAGE = const(63)
+ERROR_WATCHDOG = const(64)
+ERROR_RESTARTS = const(65)
 
 METADATA_STRUCT = "<4sHHIIHHBBBBhhHHI"
 METADATA_BYTES = const(36)
@@ -682,5 +688,41 @@ ERRORS = {
         "user",
         "the settings file lacks something, or is damaged",
         "see docs/link.md for its fields",
+    ),
+    60: (
+        "romfs_missing",
+        "user",
+        "the board's flash holds no model: its ROMFS is empty",
+        "flash stapes.uf2, which `make firmware` writes",
+    ),
+    61: (
+        "romfs_damaged",
+        "user",
+        "the board's ROMFS is damaged",
+        "flash stapes.uf2 again, which `make firmware` writes",
+    ),
+    62: (
+        "storage_full",
+        "user",
+        "the board's file system is full",
+        "delete files there, for instance: mpremote rm :FILE",
+    ),
+    63: (
+        "storage",
+        "board",
+        "a file could not be written on the board",
+        "save the board's files, then flash it again",
+    ),
+    64: (
+        "watchdog",
+        "board",
+        "the board's program hung, and the watchdog restarted the board",
+        "report it, with the detail",
+    ),
+    65: (
+        "restarts",
+        "board",
+        "the watchdog restarted the board several times in a row; it does not listen now",
+        "unplug the board and plug it in again; if that does not help, flash it again",
     ),
 }

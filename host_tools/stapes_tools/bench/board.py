@@ -14,8 +14,10 @@ from ..device.emulator import EmulatedBoard
 from ..device.firmware import build_firmware
 from ..device.flash_cache import WORD_CYCLES
 from ..device.opening import EMULATED_BOARD, open_session
+from ..device.program import GRAMMAR_ON_BOARD, MODEL_ON_BOARD
 from ..device.session import Progress, Session
 from ..transcript import Transcript, transcribe
+from .boot import boot_ms
 from .emulated import CLOCK_MHZ
 from .listening import hear, hear_and_tell
 from .profile import WANTED, Profile, link_profile
@@ -44,7 +46,7 @@ class BoardCost:
         flash_bytes_per_step: weights and biases read, mean over the steps; most in one go, while the core works.
         fetched_per_cycle: words that the flash cache has to fetch, per cycle: the core stands still for each.
         joint_evaluations: of the whole utterance.
-        boot_ms: from power-up to the USB serial port.
+        boot_ms: from power-up until the board listens.
         profile: where the cycles went.
         final_to_wire_us: microseconds of the board's clock from the final end-pointer's decision, or from the order
             to finish, to the last byte of the lattice on its way to the host; None: nobody was told.
@@ -121,11 +123,19 @@ def measure_listening(recording: Path, model: Path, grammar: Path, told: bool = 
         flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), heard.statistics),
         fetched_per_cycle=heard.fetched_per_cycle,
         joint_evaluations=joints,
-        boot_ms=heard.boot_ms,
+        boot_ms=_boot_ms(model, grammar),
         profile=heard.profile,
         final_to_wire_us=heard.final_to_wire_us,
     )
     return cost, heard.text
+
+
+def _boot_ms(model: Path, grammar: Path) -> float:
+    files: dict[str, Path | bytes] = {
+        Path(MODEL_ON_BOARD).name: model_for_board(model),
+        Path(GRAMMAR_ON_BOARD).name: grammar,
+    }
+    return boot_ms(build_firmware(EMULATED_BOARD), files)
 
 
 def measure(
@@ -154,7 +164,6 @@ def measure(
         spent = board.clock() - before
         profile = link_profile(board.samples())
         fetched = board.traced().fetched_per_cycle
-        boot_ms = board.boot_nanoseconds() / 1e6
         final_to_wire_us = session.state()["final_to_wire_us"]
     statistics = transcript.statistics
     steps, joints = statistics["steps"], statistics["joint_evaluations"]
@@ -166,7 +175,7 @@ def measure(
         flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), statistics),
         fetched_per_cycle=fetched,
         joint_evaluations=joints,
-        boot_ms=boot_ms,
+        boot_ms=_boot_ms(model, grammar),
         profile=profile,
         final_to_wire_us=final_to_wire_us,
     )

@@ -132,7 +132,6 @@ class Heard:
         statistics: of the utterance.
         state_bytes: RAM of the recogniser.
         cycles: from the first sample to the last event.
-        boot_ms: from power-up to the USB serial port.
         profile: where the cycles went.
         fetched_per_cycle: words that the flash cache has to fetch.
         final_to_wire_us: see Server; None: nobody was told.
@@ -142,7 +141,6 @@ class Heard:
     statistics: dict[str, int]
     state_bytes: int
     cycles: int
-    boot_ms: float
     profile: Profile
     fetched_per_cycle: float
     final_to_wire_us: int | None = None
@@ -172,7 +170,6 @@ def hear(audio: np.ndarray, model: Path, grammar: Path, image: Image, followed: 
             statistics=found["statistics"],
             state_bytes=found["bytes"],
             cycles=CLOCK_MHZ * (ended - began),
-            boot_ms=board.boot_nanoseconds() / 1e6,
             profile=profile(board.samples(), (began, ended), found["steps"], CLOCK_MHZ),
             fetched_per_cycle=board.traced().fetched_per_cycle,
         )
@@ -217,7 +214,6 @@ def hear_and_tell(audio: np.ndarray, model: Path, grammar: Path, image: Image, f
             statistics={name: sum(one[name] for one in sums) for name in (sums[0] if sums else {})},
             state_bytes=found["bytes"],
             cycles=CLOCK_MHZ * (ended - began),
-            boot_ms=board.boot_nanoseconds() / 1e6,
             profile=profile(samples, (began, ended), found["steps"], CLOCK_MHZ),
             fetched_per_cycle=traced.fetched_per_cycle,
             final_to_wire_us=found["state"]["final_to_wire_us"],

@@ -49,12 +49,12 @@ def board(  # noqa: PLR0917
 ) -> None:
     """Run FILE, by default a sample order, through the firmware on an emulated RP2040."""
     if plot:
-        _check_plot(plot)
+        check_plot(plot)
     cost, text = _cost(recording, model or default_model(grammar), compiled(grammar, not as_object), source, as_object)
     figures = figures_of(cost)
     stages = per_second(cost.profile.stages, cost.audio_ms)
     if plot:
-        _write(plot, lambda: draw_stages(stages, recording.name, plot))
+        write_plot(plot, lambda: draw_stages(stages, recording.name, plot))
     worst = worst_step(cost)
     if as_object:
         click.echo(json.dumps({"text": text, **figures, "stages": stages, "worst_step": worst}))
@@ -104,14 +104,14 @@ def kernels_(target: str | None, as_list: bool, plot: Path | None) -> None:
     instructions of the portable kernels on this computer, counted by valgrind.
     """
     if plot:
-        _check_plot(plot)
+        check_plot(plot)
     rows = _measured(target)
     if as_list:
         click.echo(json.dumps([row.figures() for row in rows], indent=1))
     else:
         console.print(kernel_table(rows))
     if plot:
-        _write(plot, lambda: draw(rows, plot))
+        write_plot(plot, lambda: draw(rows, plot))
 
 
 def _measured(target: str | None) -> list[Row]:
@@ -158,7 +158,7 @@ def kernel_table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _check_plot(path: Path) -> None:
+def check_plot(path: Path) -> None:
     """Refuse before the measurement what can be refused then."""
     try:
         import matplotlib  # noqa: F401
@@ -168,7 +168,7 @@ def _check_plot(path: Path) -> None:
         raise UserError("cannot be written: no such folder", path, "choose another place")
 
 
-def _write(path: Path, drawing: Callable[[], None]) -> None:
+def write_plot(path: Path, drawing: Callable[[], None]) -> None:
     """Call what draws a figure into a file."""
     try:
         drawing()

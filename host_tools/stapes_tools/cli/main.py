@@ -24,6 +24,7 @@ from .keys import keys
 from .lattice import lattice
 from .monitor import monitor
 from .pack import densify, pack
+from .size import size
 from .sparsify import sparsify
 from .train import train
 from .transcribe import transcribe
@@ -35,7 +36,7 @@ _DEBUG = "--debug"
 
 _GROUPS = {
     "Recognise": ("transcribe", "demo", "monitor"),
-    "Boards on the network": ("keys",),
+    "Boards": ("size", "keys"),
     "Look into files": ("inspect", "grammar", "lattice"),
     "Make models small": ("convert", "sparsify", "pack", "densify"),
     "Train": ("corpus", "train", "adapt", "endpoint"),
@@ -73,7 +74,7 @@ def stapes(debug: bool) -> None:
 
 
 _VERBS = (transcribe, demo, inspect, grammar, lattice, convert, sparsify, pack, densify, corpus, train, adapt)
-for _verb in (*_VERBS, endpoint, evaluation, bench, monitor, keys):
+for _verb in (*_VERBS, endpoint, evaluation, bench, monitor, keys, size):
     stapes.add_command(_verb)
 stapes.add_command(inspect, "model")  # its name before it took any model
 

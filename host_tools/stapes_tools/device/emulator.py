@@ -20,7 +20,8 @@ from .stream import RawPrompt, tail
 BOOT_TIMEOUT_S = 60.0
 CONTROL_TIMEOUT_S = 60.0  # following the core instruction by instruction takes seconds
 CLOSE_TIMEOUT_S = 3.0
-WRITE_TIMEOUT_S = 60.0
+WRITE_TIMEOUT_S = 300.0
+_SAFE_MODE_PIN = 22  # of boards/rp2040_pico/board.toml
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class EmulatedBoard:
     """A running emulated RP2040. Use it in a `with` statement, or call close().
 
     Args:
-        uf2: the whole flash image: firmware, and ROMFS if any.
+        uf2: the whole flash image: firmware, and ROMFS if any; or what keep_flash() has written.
         uart: number of the UART to connect, None: none. Its other end is uart_stream().
     Raises:
         DeviceError: the emulator is not installed, or there is no such image.
@@ -163,6 +164,39 @@ class EmulatedBoard:
         """From power-up to the USB serial port's appearance; 0 before that."""
         return self._ask("clock")["connected_nanoseconds"]
 
+    def led(self) -> list[tuple[int, int]]:
+        """The LED's changes since this was last called: (nanoseconds since power-up, 1 for on)."""
+        return [(at, on) for at, on in self._ask(["led"])["edges"]]
+
+    def press_reset(self) -> None:
+        """Press the reset button: the board starts again, its flash as it is, its memory as good as lost."""
+        self._ask(["reset"])
+
+    def hold_bootsel(self, pressed: bool) -> None:
+        """Press the button BOOTSEL, or let it go."""
+        self._ask(["bootsel", pressed])
+
+    def hold_pin(self, number: int, level: int | None) -> None:
+        """Hold a pin at a level from outside; None lets it go."""
+        self._ask(["pin", number, level])
+
+    def cut_power(self, writes: int = 0) -> None:
+        """Take the power away in the middle of a write to the flash: 1 is the next; 0: at once."""
+        self._ask(["cut", writes])
+
+    def has_power(self) -> bool:
+        """Whether the power is still there."""
+        return self._ask(["power"])["on"]
+
+    def flash_writes(self) -> int:
+        """How often the flash was written since power-up: pages programmed, sectors erased."""
+        return self._ask(["power"])["writes"]
+
+    def keep_flash(self, path: Path) -> Path:
+        """Write the flash as it is now to a file; another EmulatedBoard starts from it."""
+        self._ask(["flash", str(path.absolute())])
+        return path
+
     def sample(self, elf: Path, functions: Sequence[str]) -> None:
         """Begin to sample where the board spends its cycles.
 
@@ -208,8 +242,15 @@ class EmulatedBoard:
         return UartStream(self, self._uart)
 
     def prompt(self, timeout_s: float = BOOT_TIMEOUT_S) -> RawPrompt:
-        """Wait for MicroPython to come up and take its raw prompt."""
-        return RawPrompt(self, timeout_s)
+        """Wait for MicroPython to come up and take its raw prompt.
+
+        A board that is still starting is kept from listening first by the pin of its safe mode.
+        """
+        self.hold_pin(_SAFE_MODE_PIN, 0)
+        try:
+            return RawPrompt(self, timeout_s)
+        finally:
+            self.hold_pin(_SAFE_MODE_PIN, None)
 
     def _ended(self) -> BoardError:
         with contextlib.suppress(subprocess.TimeoutExpired):

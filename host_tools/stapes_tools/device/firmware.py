@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .board_module import write_manifest
 from .boards import Board, load_board
 from .cache import REPO, cache_dir, cached, content_hash, lock
 from .errors import BuildError, DeviceError
+from .memory_map import check, memory_map
 from .natmod import kernel_inputs
 from .packages import ARM_PACKAGES, CMAKE_PACKAGES, require
 from .sources import rp2_tree, source_identity
@@ -20,6 +22,7 @@ from .uf2 import write_uf2
 _FIRMWARE = REPO / "firmware"
 _PRODUCTS = ("firmware.uf2", "firmware.elf", "firmware.elf.map")
 _BUILD_TIMEOUT_S = 1800
+_COMPLAINT = re.compile(r"^FAILED|\b[Ee]rror\b(?!s)[ :]")
 
 
 @dataclass(frozen=True)
@@ -42,16 +45,6 @@ class Image:
         return self.folder / "firmware.elf.map"
 
 
-@dataclass(frozen=True)
-class MemoryUse:
-    """Bytes, read from the image's ELF and map files."""
-
-    image_bytes: int
-    ram_static_bytes: int
-    ram_kernel_bytes: int
-    heap_bytes: int
-
-
 def build_firmware(name: str, install: Path | None = None, extra: Sequence[Path] = ()) -> Image:
     """The image for a board; at once if nothing that goes into it has changed.
 
@@ -61,7 +54,7 @@ def build_firmware(name: str, install: Path | None = None, extra: Sequence[Path]
         extra: more C files to link.
     Raises:
         DeviceError: no such board, no compiler, no sources.
-        BuildError: a tool failed, or image, ROMFS and file system overlap in flash.
+        BuildError: a tool failed, or what must be in flash or RAM does not fit.
     """
     board = load_board(name)
     if board.port != "rp2":
@@ -90,7 +83,8 @@ def _inputs(board: Board) -> list[Path]:
     }
     found = [path for folder, pattern in patterns.items() for path in folder.glob(pattern) if path.is_file()]
     module = _FIRMWARE / "bindings" / "module_usermod.c"
-    return [*kernel_inputs(), module, *found, Path(__file__)]
+    here = Path(__file__)
+    return [*kernel_inputs(), module, *found, here, here.with_name("board_module.py")]
 
 
 def mpy_cross() -> Path:
@@ -123,11 +117,14 @@ def _build(board: Board, tree: Path, target: Path, extra: Sequence[Path]) -> Non
         for product in _PRODUCTS[1:]:
             shutil.copyfile(work / product, target / product)
         # The SDK leaves UF2 to a tool of its own that Debian does not have.
-        write_uf2(target / _PRODUCTS[0], {board.flash_base: (work / "firmware.bin").read_bytes()})
-    check_flash(Image(board, target))
+        parts = {board.flash_base: (work / "firmware.bin").read_bytes()}
+        write_uf2(target / _PRODUCTS[0], parts, board.uf2_family)
+    image = Image(board, target)
+    check(memory_map(board, image.elf, image.map))
 
 
 def _compile(board: Board, tree: Path, work: Path, extra: Sequence[Path]) -> None:
+    manifest = _FIRMWARE / "images" / board.image / "manifest.py"
     settings = {
         "PICO_NO_PICOTOOL": "1",
         "PICO_CLIB": "newlib",
@@ -135,7 +132,7 @@ def _compile(board: Board, tree: Path, work: Path, extra: Sequence[Path]) -> Non
         "Python3_EXECUTABLE": sys.executable,
         "MICROPY_BOARD": board.name,
         "MICROPY_BOARD_DIR": str(board.folder),
-        "MICROPY_FROZEN_MANIFEST": str(_FIRMWARE / "images" / board.image / "manifest.py"),
+        "MICROPY_FROZEN_MANIFEST": str(write_manifest(board, manifest, work.with_name(work.name + "-frozen"))),
         "USER_C_MODULES": str(_FIRMWARE / "bindings" / "usermod" / "micropython.cmake"),
         "STAPES_ROMFS_BYTES": str(board.romfs_bytes),
         "STAPES_STORAGE_BYTES": str(board.storage_bytes),
@@ -158,72 +155,6 @@ def run_tool(command: list[str], environment: dict[str, str] | None = None) -> s
         raise BuildError(f"{command[0]} took over {_BUILD_TIMEOUT_S} s and was stopped") from None
     if done.returncode:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if len(line) < 1000]
-        first = next((i for i, line in enumerate(lines) if "FAILED" in line or "rror" in line), len(lines) - 15)
+        first = next((i for i, line in enumerate(lines) if _COMPLAINT.search(line)), len(lines) - 15)
         raise BuildError(f"{command[0]} failed:\n" + "\n".join(lines[max(first, 0) : first + 15]))
     return done.stdout
-
-
-# --- what it takes ----------------------------------------------------------------------------
-
-
-def _symbols(elf: Path) -> dict[str, int]:
-    try:
-        from elftools.elf.elffile import ELFFile
-        from elftools.elf.sections import SymbolTableSection
-    except ImportError:
-        raise DeviceError("pyelftools is missing; run: pip install 'stapes-tools[emulator]'") from None
-    with open(elf, "rb") as file:
-        table = ELFFile(file).get_section_by_name(".symtab")
-        if not isinstance(table, SymbolTableSection):
-            raise BuildError(f"{elf} has no symbol table; build it again")
-        return {symbol.name: symbol["st_value"] for symbol in table.iter_symbols()}
-
-
-def memory_use(image: Image) -> MemoryUse:
-    """What the image takes of flash and RAM before the first line of Python runs."""
-    symbols = _symbols(image.elf)
-    return MemoryUse(
-        image_bytes=symbols["__flash_binary_end"] - image.board.flash_base,
-        ram_static_bytes=symbols["__bss_end__"] - 0x20000000,
-        ram_kernel_bytes=_map_bytes(image.map, ".time_critical.stapes"),
-        heap_bytes=symbols["__GcHeapEnd"] - symbols["__GcHeapStart"],
-    )
-
-
-def _map_bytes(path: Path, section: str) -> int:
-    """Bytes that the linker placed from input sections of one name."""
-    pattern = re.compile(rf"^ {re.escape(section)}\s+0x[0-9a-f]+\s+(0x[0-9a-f]+) ", re.MULTILINE)
-    return sum(int(size, 16) for size in pattern.findall(path.read_text()))
-
-
-def check_flash(image: Image) -> None:
-    """Stop an image that would be overwritten by its own ROMFS.
-
-    Raises:
-        BuildError: with the numbers.
-    """
-    board = image.board
-    room = board.romfs_address - board.flash_base
-    used = memory_use(image).image_bytes
-    if used > room:
-        raise BuildError(
-            f"{board.name}: flash overlaps: the image takes {used} bytes, but ROMFS ({board.romfs_bytes} bytes) and "
-            f"file system ({board.storage_bytes} bytes) leave {room} of {board.flash_bytes}; "
-            f"shrink one of them in boards/{board.name}/board.toml"
-        )
-
-
-def memory_table(image: Image) -> str:
-    """Flash and RAM map of an image, as text."""
-    board, use = image.board, memory_use(image)
-    room = board.romfs_address - board.flash_base
-    rows = [
-        ("flash", "image", board.flash_base, use.image_bytes, f"{room - use.image_bytes} free below ROMFS"),
-        ("flash", "ROMFS", board.romfs_address, board.romfs_bytes, "models and grammars"),
-        ("flash", "file system", board.storage_address, board.storage_bytes, "main.py and settings"),
-        ("RAM", "static", 0x20000000, use.ram_static_bytes, f"{use.ram_kernel_bytes} of them hot kernels"),
-        ("RAM", "Python heap", 0x20000000 + use.ram_static_bytes, use.heap_bytes, ""),
-    ]
-    lines = [f"{board.title}"]
-    lines += [f"  {kind:6}{what:12} 0x{address:08x} {size:9} bytes  {note}" for kind, what, address, size, note in rows]
-    return "\n".join(line.rstrip() for line in lines)

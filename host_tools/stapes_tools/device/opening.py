@@ -90,7 +90,8 @@ def _start(
 def _prompt(stream: ByteStream, program: str, slowness: float) -> bytes:
     """Start a program at a board's prompt; return what it has said already."""
     try:
-        prompt = RawPrompt(stream, 10.0 * slowness)
+        timeout_s = 10.0 * slowness
+        prompt = stream.prompt(timeout_s) if isinstance(stream, EmulatedBoard) else RawPrompt(stream, timeout_s)
         prompt.start(program)
     except BaseException:
         stream.close()

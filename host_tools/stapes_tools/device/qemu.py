@@ -104,7 +104,7 @@ class QemuBoard:
 
     def prompt(self, timeout_s: float = BOOT_TIMEOUT_S) -> RawPrompt:
         """Take the raw prompt and mount /rom."""
-        prompt = RawPrompt(self, timeout_s)
+        prompt = RawPrompt(self, timeout_s, fresh=False)
         prompt.run(self._mount, timeout_s)
         return prompt
 

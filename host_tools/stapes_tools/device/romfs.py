@@ -125,7 +125,7 @@ def firmware_with_romfs(uf2: Path, files: Mapping[str, Path | bytes], target: Pa
     Returns:
         Path: target.
     Raises:
-        DeviceError: the files do not fit into the partition, or one cannot be read.
+        DeviceError: the files do not fit into the partition, one cannot be read, or the firmware is for another chip.
     """
     layout = load_board(board)
     try:
@@ -139,7 +139,7 @@ def firmware_with_romfs(uf2: Path, files: Mapping[str, Path | bytes], target: Pa
             f"{board}: the files take {len(image)} bytes, its ROMFS holds {layout.romfs_bytes} ({sizes}); "
             "use a smaller model"
         )
-    parts = read_uf2(uf2)
+    parts = read_uf2(uf2, layout.uf2_family)
     parts[layout.romfs_address] = image
-    write_uf2(target, parts)
+    write_uf2(target, parts, layout.uf2_family)
     return target

@@ -1,0 +1,12 @@
+# Raspberry Pi Pico 2. Build with `make firmware BOARD=rp2350_pico2`, which reads board.toml.
+set(PICO_BOARD "pico2")
+set(PICO_PLATFORM "rp2350")
+
+if(NOT STAPES_ROMFS_BYTES OR NOT STAPES_STORAGE_BYTES)
+    message(FATAL_ERROR "STAPES_ROMFS_BYTES and STAPES_STORAGE_BYTES are missing: run make firmware BOARD=rp2350_pico2")
+endif()
+
+list(APPEND MICROPY_DEF_BOARD
+    MICROPY_HW_ROMFS_BYTES=${STAPES_ROMFS_BYTES}
+    MICROPY_HW_FLASH_STORAGE_BYTES=${STAPES_STORAGE_BYTES}
+)
