@@ -14,6 +14,14 @@ ST_METHOD(frontend_steps, "ri")
 ST_METHOD(frontend_apply, "wrw")
 ST_METHOD(frontend_logmel, "rw")
 
+ST_METHOD(audio_size, "")
+ST_METHOD(audio_init, "wr")
+ST_METHOD(audio_apply, "wrw")
+ST_METHOD(audio_levels, "ww")
+ST_METHOD(pdm_size, "")
+ST_METHOD(pdm_init, "w")
+ST_METHOD(pdm_apply, "wrw")
+
 ST_METHOD(log_softmax_table, "iw")
 ST_METHOD(log_softmax, "rrw")
 

@@ -14,5 +14,7 @@ extern const uint8_t st_mel_first_bin_table[42];
 extern const uint16_t st_mel_weight_table[242];
 /* log2(1 + i / 32), Q15. */
 extern const uint16_t st_log2_table[33];
+/* First half of a PDM microphone's FIR filter, Q15. */
+extern const int16_t st_pdm_table[32];
 
 #endif

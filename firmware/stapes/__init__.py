@@ -29,8 +29,9 @@ from stapes.event import (
     Event,
 )
 from stapes.lattice import Lattice
-from stapes.microphone import Microphone, WavMicrophone
+from stapes.microphone import Microphone
 from stapes.recognizer import Recognizer
+from stapes.wav_microphone import WavMicrophone
 
 __version__ = _spec.PROJECT_VERSION
 

@@ -4,7 +4,7 @@ Attributes:
     LED: dict, pin: what machine.Pin takes; active_low: 1 where it lights at 0.
     WATCHDOG: dict, timeout_ms, and base: the address of its registers.
     SAFE_MODE: dict, pin: pulled to ground it keeps main.py from running; bootsel: 1 where the button ends listening.
-    MICROPHONE: dict, its pins.
+    MICROPHONE: dict, see docs/microphones.md.
     JOURNAL: str, the file that faults are kept in.
     Each is empty on a board that is not ours.
 """

@@ -108,6 +108,14 @@ class Listener:
         self._samples += lost
         self._tell(kinds.OVERRUN, lost=lost)
 
+    def fault(self, error):
+        """Report what is wrong with the sound; the utterance goes on.
+
+        Args:
+            error: StapesError.
+        """
+        self._tell(kinds.ERROR, error=error)
+
     def finish(self):
         """Say that there will be no more samples: ends the utterance if there is one."""
         if self.over:

@@ -62,7 +62,8 @@ class Listening(Events):
     Args:
         recognizer: Recognizer.
         microphone: has readinto(array int16 [n]) -> samples, 0 at the end; optionally
-            `async readinto_async` of the same kind, and `lost`, samples lost so far.
+            `async readinto_async` of the same kind, `lost`, samples lost so far, and take_fault() -> the
+            StapesError found in what was read, or None.
         endpointer: see Listener.
     """
 
@@ -84,7 +85,7 @@ class Listening(Events):
         return self._accept(await self._microphone.readinto_async(self._chunk))
 
     def _accept(self, count):
-        hear(self._listener, self._chunk, count, self._new_loss())
+        hear(self._listener, self._chunk, count, self._new_loss(), fault_of(self._microphone))
         return True
 
     def _new_loss(self):
@@ -92,14 +93,23 @@ class Listening(Events):
         return self._lost - before
 
 
-def hear(listener, chunk, count, lost):
+def fault_of(microphone):
+    """Return the StapesError that a microphone has found in what it hears, or None."""
+    take = getattr(microphone, "take_fault", None)
+    return take() if take else None
+
+
+def hear(listener, chunk, count, lost, fault=None):
     """Pass on what a microphone delivered.
 
     Args:
         listener: Listener.
         chunk: array int16; count of its samples are new, 0 at the end of the sound.
         lost: int, samples lost before them.
+        fault: StapesError, what is wrong with the sound; it is heard all the same.
     """
+    if fault:
+        listener.fault(fault)
     if lost:
         listener.overrun(lost)
     if count == 0:

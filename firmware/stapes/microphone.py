@@ -1,98 +1,79 @@
-"""Where sound comes from: a recording, or the board's microphone."""
+"""Where sound comes from: the board's microphone, or a recording."""
 
 import os
-import struct
 
 import stapes_spec as spec
 
+from stapes import board
 from stapes.errors import StapesError
+from stapes.wav_microphone import WavMicrophone
 
 _VARIABLE = "STAPES_MICROPHONE"
-_PCM = 1
-_EXTENSIBLE = 0xFFFE
-
-
-class WavMicrophone:
-    """A WAV file that is heard as if it were spoken: 16 kHz, mono, 16-bit PCM.
-
-    Args:
-        path: str.
-    Raises:
-        StapesError: the file is missing, is no such recording, or holds no samples.
-    """
-
-    def __init__(self, path):
-        self._where = path
-        try:
-            self._file = open(path, "rb")
-        except OSError as error:
-            raise StapesError(spec.ERROR_FILE, path, str(error))
-        self._left = self._read_header()
-        if self._left == 0:
-            raise StapesError(spec.ERROR_AUDIO_EMPTY, path)
-
-    def readinto(self, samples):
-        """Fill samples with what was heard next.
-
-        Args:
-            samples: array int16 [n], mono PCM at 16 kHz.
-        Returns:
-            int: samples written, 0 at the end of the recording.
-        """
-        read = self._file.readinto(samples) // 2
-        count = min(read, self._left)
-        self._left -= count
-        return count
-
-    def close(self):
-        """Close the file."""
-        self._file.close()
-
-    def _read_header(self):
-        """Skip to the samples of a RIFF file and return how many there are."""
-        riff = self._file.read(12)
-        if len(riff) < 12 or riff[:4] != b"RIFF" or riff[8:] != b"WAVE":
-            raise StapesError(spec.ERROR_AUDIO_FORMAT, self._where)
-        known = False
-        while True:
-            head = self._file.read(8)
-            if len(head) < 8:
-                raise StapesError(spec.ERROR_AUDIO_FORMAT, self._where, "it has no samples")
-            name, size = struct.unpack("<4sI", head)
-            if name == b"data" and known:
-                return size // 2
-            body = self._file.read(size + size % 2) if size < 4096 else b""
-            if len(body) < size:
-                raise StapesError(spec.ERROR_AUDIO_FORMAT, self._where, "its header is damaged")
-            if name == b"fmt ":
-                self._check_format(body)
-                known = True
-
-    def _check_format(self, body):
-        if len(body) < 16:
-            raise StapesError(spec.ERROR_AUDIO_FORMAT, self._where, "its header is damaged")
-        code, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", body, 0)
-        if code not in (_PCM, _EXTENSIBLE) or bits != 16:
-            raise StapesError(spec.ERROR_AUDIO_FORMAT, self._where, "not 16-bit PCM")
-        if rate != spec.AUDIO_SAMPLE_RATE_HZ:
-            raise StapesError(spec.ERROR_AUDIO_RATE, self._where, "%d Hz" % rate)
-        if channels != 1:
-            raise StapesError(spec.ERROR_AUDIO_CHANNELS, self._where, "%d channels" % channels)
 
 
 class Microphone:
-    """The microphone of the board the program runs on."""
+    """Makes microphones: objects with readinto(samples), see listening.Listening.
+
+    None of them starts before it is first read. Settings are those of [microphone] in board.toml,
+    docs/microphones.md; what is left out is as there, or usual.
+    """
 
     @staticmethod
     def from_board():
-        """Return the board's microphone: an object with readinto(samples).
+        """Return the board's microphone, as its board.toml has it.
 
         On a PC it is virtual: the WAV file that the environment variable STAPES_MICROPHONE names.
 
         Raises:
-            StapesError: there is none, or the WAV file is not a 16 kHz mono recording.
+            StapesError: there is none, or its settings are wrong, or the WAV file is not a 16 kHz mono recording.
         """
+        if board.MICROPHONE:
+            return _digital(board.MICROPHONE)
         path = os.getenv(_VARIABLE) if hasattr(os, "getenv") else None
         if not path:
             raise StapesError(spec.ERROR_MICROPHONE)
         return WavMicrophone(path)
+
+    @staticmethod
+    def i2s(kind, sck, ws, sd, **settings):
+        """Return an I2S microphone.
+
+        Args:
+            kind: str, "INMP441", "ICS-43434" or "SPH0645".
+            sck, ws, sd: int, GPIO numbers; on an RP2040 ws is sck + 1.
+            settings: channel, "left" or "right"; gain_db; others of [microphone].
+        Raises:
+            StapesError: a setting is wrong.
+        """
+        return _digital(dict(settings, kind=kind, sck=sck, ws=ws, sd=sd))
+
+    @staticmethod
+    def pdm(clock, data, **settings):
+        """Return a PDM microphone.
+
+        Args:
+            clock, data: int, GPIO numbers.
+            settings: channel, "left" or "right"; gain_db; others of [microphone].
+        Raises:
+            StapesError: a setting is wrong.
+        """
+        return _digital(dict(settings, kind="PDM", clock=clock, data=data))
+
+    @staticmethod
+    def adc(pin, **settings):
+        """Return an analog microphone at an ADC's pin.
+
+        Args:
+            pin: int, GPIO number; on an RP2040 26 to 28.
+            settings: gain_db; others of [microphone].
+        Raises:
+            StapesError: a setting is wrong.
+        """
+        return _digital(dict(settings, kind="ADC", pin=pin))
+
+
+def _digital(table):
+    from stapes.digital_microphone import DigitalMicrophone  # takes memory: not where a recording is heard
+    from stapes.microphone_settings import Settings
+
+    return DigitalMicrophone(Settings(table))

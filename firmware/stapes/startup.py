@@ -16,6 +16,7 @@ from stapes.event import Event
 from stapes.journal import Journal
 from stapes.led import Led, board_led, pattern_of
 from stapes.link.clock import elapsed
+from stapes.listening import fault_of
 from stapes.microphone import Microphone
 from stapes.romfs import diagnose
 from stapes.server import identity, ticks_ms
@@ -183,6 +184,10 @@ class Staged:
     def lost(self):
         """int: samples lost so far."""
         return getattr(self._microphone, "lost", 0)
+
+    def take_fault(self):
+        """As the microphone's."""
+        return fault_of(self._microphone)
 
     def readinto(self, samples):
         """As the microphone's."""

@@ -8,7 +8,7 @@ from stapes import event as kinds
 from stapes.link.board_end import BoardLink
 from stapes.link.clock import elapsed
 from stapes.listener import Listener
-from stapes.listening import Events, hear
+from stapes.listening import Events, fault_of, hear
 from stapes.server import Server, ticks_ms
 from stapes.settings import PATH, Settings
 
@@ -81,7 +81,7 @@ class Station(Events):
             self._listener = Listener(self._recognizer, endpointer=self._endpointer)
         count = self._microphone.readinto(self._chunk)
         before, self._lost = self._lost, getattr(self._microphone, "lost", 0)
-        hear(self._listener, self._chunk, count, self._lost - before)
+        hear(self._listener, self._chunk, count, self._lost - before, fault_of(self._microphone))
         if count == 0:
             self._ended_ms = ticks_ms()
 

@@ -93,4 +93,8 @@ def event_as_json(event: Event) -> dict:
         shown.update(intent=event.intent, slots=event.slots)
     elif event.kind == kinds.STATISTICS:
         shown.update(event.statistics)
+    elif event.kind == kinds.ERROR:
+        shown.update(code=event.error.code, name=event.error.name, text=str(event.error))
+    elif event.kind == kinds.OVERRUN:
+        shown["lost"] = event.lost
     return shown

@@ -81,5 +81,5 @@ def test_the_board_microphone_is_the_file_that_the_environment_names(microphone,
 
 def test_without_a_microphone_the_error_says_what_to_do(monkeypatch):
     monkeypatch.delenv("STAPES_MICROPHONE", raising=False)
-    with pytest.raises(stapes.StapesError, match=r"STAPES_MICROPHONE.*stapes\.WavMicrophone"):
+    with pytest.raises(stapes.StapesError, match=r"STAPES_MICROPHONE.*docs/microphones\.md"):
         stapes.Microphone.from_board()

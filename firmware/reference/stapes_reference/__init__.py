@@ -4,6 +4,7 @@ Same methods, arguments and results as firmware/bindings/st_methods.h, bit for b
 bytes, bytearray, memoryview or array; unlike the native code it allocates.
 """
 
+from .audio import audio_apply, audio_init, audio_levels, audio_size
 from .decoder import (
     decoder_init,
     decoder_lattice,
@@ -28,8 +29,13 @@ from .model import (
     model_tensor,
     model_tensor_size,
 )
+from .pdm import pdm_apply, pdm_init, pdm_size
 
 __all__ = [
+    "audio_apply",
+    "audio_init",
+    "audio_levels",
+    "audio_size",
     "decoder_init",
     "decoder_lattice",
     "decoder_partial",
@@ -59,4 +65,7 @@ __all__ = [
     "model_subgraph",
     "model_tensor",
     "model_tensor_size",
+    "pdm_apply",
+    "pdm_init",
+    "pdm_size",
 ]

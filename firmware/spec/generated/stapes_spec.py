@@ -235,6 +235,26 @@ INFO_INDEX_SUBGRAPH = const(0)
 INFO_INDEX_OPERATOR = const(1)
 INFO_INDEX_DETAIL = const(2)
 INFO_INDEX_COUNT = const(4)
+AUDIO_CONFIG_INDEX_SHIFT = const(0)
+AUDIO_CONFIG_INDEX_BITS = const(1)
+AUDIO_CONFIG_INDEX_OFFSET_BINARY = const(2)
+AUDIO_CONFIG_INDEX_GAIN = const(3)
+AUDIO_CONFIG_INDEX_POLE = const(4)
+AUDIO_CONFIG_INDEX_COUNT = const(5)
+AUDIO_LEVEL_INDEX_SAMPLES = const(0)
+AUDIO_LEVEL_INDEX_MAGNITUDE = const(1)
+AUDIO_LEVEL_INDEX_PEAK = const(2)
+AUDIO_LEVEL_INDEX_CLIPPED = const(3)
+AUDIO_LEVEL_INDEX_CHANGES = const(4)
+AUDIO_LEVEL_INDEX_ZEROS = const(5)
+AUDIO_LEVEL_INDEX_OFFSET = const(6)
+AUDIO_LEVEL_INDEX_COUNT = const(7)
+AUDIO_WINDOW_SAMPLES = const(65535)
+PDM_ORDER = const(4)
+PDM_RATE = const(16)
+PDM_TAPS = const(64)
+PDM_DECIMATION = const(4)
+PDM_SAMPLE_WORDS = const(2)
 ERROR_ARGUMENT = const(1)
 ERROR_BUFFER_SMALL = const(2)
 ERROR_STATE = const(3)
@@ -282,6 +302,11 @@ ERROR_STORAGE_FULL = const(62)
 ERROR_STORAGE = const(63)
 ERROR_WATCHDOG = const(64)
 ERROR_RESTARTS = const(65)
+ERROR_MICROPHONE_SILENT = const(70)
+ERROR_MICROPHONE_STUCK = const(71)
+ERROR_MICROPHONE_CLIPPED = const(72)
+ERROR_MICROPHONE_SETTINGS = const(73)
+ERROR_MICROPHONE_BUSY = const(74)
 
 METADATA_STRUCT = "<4sHHIIHHBBBBhhHHI"
 METADATA_BYTES = const(36)
@@ -651,7 +676,7 @@ ERRORS = {
         "microphone",
         "user",
         "no microphone is set up",
-        "on a PC name a WAV file in STAPES_MICROPHONE; on a board use stapes.WavMicrophone(path)",
+        "on a PC name a WAV file in STAPES_MICROPHONE; on a board give its pins, see docs/microphones.md",
     ),
     45: (
         "link_key",
@@ -724,5 +749,35 @@ ERRORS = {
         "board",
         "the watchdog restarted the board several times in a row; it does not listen now",
         "unplug the board and plug it in again; if that does not help, flash it again",
+    ),
+    70: (
+        "microphone_silent",
+        "user",
+        "the microphone delivers nothing but zeros",
+        "check its power, its data wire, and that its L/R pin fits `channel` in [microphone] of board.toml",
+    ),
+    71: (
+        "microphone_stuck",
+        "user",
+        "the microphone's data line does not move",
+        "check its clock and data wires, and that no other pin drives the data wire",
+    ),
+    72: (
+        "microphone_clipped",
+        "user",
+        "the sound is at full scale: the microphone is overdriven",
+        "lower `gain` in [microphone] of board.toml, or speak from further away",
+    ),
+    73: (
+        "microphone_settings",
+        "user",
+        "the microphone's settings are wrong",
+        "see docs/microphones.md; they are in [microphone] of board.toml",
+    ),
+    74: (
+        "microphone_busy",
+        "board",
+        "the microphone could not be started",
+        "free the PIO and DMA that another program holds: reset the board",
     ),
 }

@@ -12,8 +12,10 @@ from click.core import ParameterSource
 
 from ..audio import read_recording
 from ..convert.work import Work, work_of
-from ..device.opening import check_target, is_port, open_session
-from ..device.session import PLAIN, Order
+from ..device.host import HostSession
+from ..device.microphone_session import open_microphone
+from ..device.opening import EMULATED_BOARD, check_target, is_port, open_session
+from ..device.session import PLAIN, Order, Session
 from ..errors import TRAIN_TOOLS, UserError
 from ..grammars import compiled
 from ..lattice.formats import as_json, form_of, write_lattice
@@ -64,6 +66,11 @@ MODEL_HELP = "Acoustic model (.tflite); default: models/coffee for coffee gramma
 @click.option(
     "--trace-plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw log-mel, branch and cost."
 )
+@click.option(
+    "--microphone",
+    is_flag=True,
+    help="Play FILE to the microphone of an emulated board (--on emulator), or through its audio path (--on host).",
+)
 @click.option("--nbest", type=click.IntRange(0), default=0, metavar="N", help="Show the N best hypotheses.")
 @click.pass_context
 def transcribe(
@@ -78,6 +85,7 @@ def transcribe(
     effort: int | None,
     trace: str | None,
     trace_plot: Path | None,
+    microphone: bool,
     nbest: int,
 ) -> None:
     """Recognise FILE, a 16 kHz mono WAV, FLAC or Ogg Opus recording of one utterance.
@@ -92,7 +100,9 @@ def transcribe(
     _check_trace(trace, trace_plot)
     model = model or default_model(grammar)
     order = Order(effort, trace is not None or trace_plot is not None)
-    heard = recognise(recording, on, model=model, grammar=grammar, show=not as_object, order=order)
+    heard = recognise(
+        recording, on, model=model, grammar=grammar, show=not as_object, order=order, microphone=microphone
+    )
     if lattice:
         write_lattice(heard.transcript.lattice, lattice)
     steps = heard.trace(recording, _work(on, model), effort) if order.trace else None
@@ -174,8 +184,9 @@ def recognise(
     show: bool,
     speed: float | None = None,
     order: Order = PLAIN,
+    microphone: bool = False,
 ) -> Heard:
-    """Run one recording, live on the terminal if show.
+    """Run one recording, live on the terminal if show; with microphone it is played to the board's.
 
     Raises:
         UserError, BoardError, DeviceError: anything that is wrong.
@@ -184,13 +195,21 @@ def recognise(
     check_target(on)
     graph = compiled(grammar, show)
     names = {str(graph): str(grammar)}
-    with waiting(f"starting {on}", show), open_session(on, model, graph, speed, names) as session:
+    with waiting(f"starting {on}", show), _open(on, model, graph, speed, names, microphone) as session:
         about = session.connect()
         if show and about["kernels"] != "stapes_kernels":
             messages.print("The kernels run in plain Python, some 300 times slower: build them with make unix-module")
         view = LiveView(len(samples), show)
         with view:
             return Heard(run(samples, session, [view.event], view.progress, order), samples, about)
+
+
+def _open(
+    on: str, model: Path, graph: Path, speed: float | None, names: dict[str, str], microphone: bool
+) -> Session | HostSession:
+    if microphone:
+        return open_microphone(on, EMULATED_BOARD, model, graph, names)
+    return open_session(on, model, graph, speed, names)
 
 
 def as_object_of(transcript: Transcript, nbest: int = 0) -> dict:

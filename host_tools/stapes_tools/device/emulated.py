@@ -5,7 +5,9 @@ STREAM carries the board's serial bytes. On CONTROL each line is JSON and is ans
 {"nanoseconds", "cycles", "connected_nanoseconds"}; ["sample", ELF file, functions] begins to sample (sampling.py) and
 to note what the board sends, "samples" ends that: Sampler.end's columns and {"sent": [[cycles, bytes in hex] …]}.
 ["trace", ELF file, every_ns, warm_cycles, cycles] follows the core from time to time (flash_cache.py), "traced" ends
-that: Tracer.end's counts. What panel.py lists is a JSON list, too: the order, then its arguments.
+that: Tracer.end's counts. ["microphone", order] solders a microphone on (emulated_microphone.py), ["speak", file] gives
+it other words, "position" asks how many it has begun: {"words"}. What panel.py lists is a JSON list, too: the order, then
+its arguments.
 The end of either socket ends the process.
 """
 
@@ -25,6 +27,7 @@ from rp2040py.simulator import Simulator
 from rp2040py.usb.cdc import USBCDC
 from rp2040py.utils.logging import ConsoleLogger, LogLevel
 
+from .emulated_microphone import attach, read_words
 from .emulated_uart import UartWire
 from .flash_burst import install
 from .flash_cache import Tracer
@@ -69,6 +72,7 @@ class EmulatedChip:
         self._pacer = self.chip.clock.create_alarm(self._pace)
         self._paced_cycles = 0
         self.chip.usb_ctrl.on_endpoint_read = self._endpoint_read
+        self.microphone: Any = None
         self.panel = Panel(self.chip, _LED, self._waiting_reads.clear)
 
     def run(self) -> None:
@@ -159,6 +163,14 @@ class EmulatedChip:
     def _do(self, order: Any) -> dict[str, Any]:
         if self.panel.obeys(order):
             return self.panel.do(order)
+        if order == "position":
+            return {"words": self.microphone.position}
+        if order[0] == "speak":
+            self.microphone.say(read_words(order[1]))
+            return {}
+        if order[0] == "microphone":
+            self.microphone = attach(self.chip, order[1])
+            return {}
         if order == "samples":
             found, self.sampler = (self.sampler.end() if self.sampler else {}), None
             sent, self.sent = self.sent, []

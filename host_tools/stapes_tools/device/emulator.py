@@ -164,6 +164,26 @@ class EmulatedBoard:
         """From power-up to the USB serial port's appearance; 0 before that."""
         return self._ask("clock")["connected_nanoseconds"]
 
+    def attach_microphone(self, order: dict[str, Any]) -> None:
+        """Solder a microphone on, before the board has come up.
+
+        Args:
+            order: see emulated_microphone.attach.
+        """
+        self._ask(["microphone", order])
+
+    def speak(self, file: Path) -> None:
+        """Give the microphone other words to say, before the board has started it.
+
+        Args:
+            file: uint32, little endian, see microphone_sound.Sound.
+        """
+        self._ask(["speak", str(file)])
+
+    def microphone_words(self) -> int:
+        """Words that the microphone has begun to say."""
+        return self._ask("position")["words"]
+
     def led(self) -> list[tuple[int, int]]:
         """The LED's changes since this was last called: (nanoseconds since power-up, 1 for on)."""
         return [(at, on) for at, on in self._ask(["led"])["edges"]]

@@ -32,3 +32,12 @@ def service_program(model: str, grammar: str, idle_ms: int | None = None) -> str
     """
     arguments = [json.dumps(model), json.dumps(grammar), *([] if idle_ms is None else [str(idle_ms)])]
     return f"from stapes.service import main; main({', '.join(arguments)})"
+
+
+def microphone_program(model: str, grammar: str) -> str:
+    """Return MicroPython source that serves standard input and output, and hears the board's microphone when told to.
+
+    Args:
+        model, grammar: paths on the board.
+    """
+    return f"from stapes.microphone_service import main; main({json.dumps(model)}, {json.dumps(grammar)})"

@@ -1,0 +1,93 @@
+"""From a microphone's words to samples, and what is wrong with them."""
+
+from array import array
+
+import stapes_spec as spec
+
+from stapes.errors import StapesError
+
+_WINDOW_STEPS = 32  # about a second
+_CLIPPED_PARTS = 50  # of a window: so much at full scale is too loud
+
+
+class AudioPath:
+    """Makes samples of words, and looks once a second whether they can be sound.
+
+    Allocates nothing but where something is wrong.
+
+    Args:
+        settings: microphone_settings.Settings.
+        kernels: the kernel module.
+    """
+
+    def __init__(self, settings, kernels):
+        self._kernels = kernels
+        self._state = bytearray(kernels.audio_size())
+        kernels.audio_init(self._state, array("i", settings.config))
+        self._pdm = None
+        if settings.bus == "pdm":
+            self._pdm = bytearray(kernels.pdm_size())
+            kernels.pdm_init(self._pdm)
+            self._words = array("I", [0] * spec.FRONTEND_STEP_SAMPLES)
+        self._where = settings.kind
+        self._levels = array("i", [0] * spec.AUDIO_LEVEL_INDEX_COUNT)
+        self._samples = 0
+        self._wrong = 0  # code that was told last, while it lasts
+        self._fault = None
+
+    def convert(self, words, samples):
+        """Make samples.
+
+        Args:
+            words: array uint32 [n], of PDM [2 n].
+            samples: array int16 [n], n at most FRONTEND_STEP_SAMPLES for PDM.
+        """
+        if self._pdm is not None:
+            count = self._kernels.pdm_apply(self._pdm, words, self._words)
+            words = self._words if count == len(self._words) else self._words[:count]
+        self._samples += self._kernels.audio_apply(self._state, words, samples)
+        if self._samples >= _WINDOW_STEPS * spec.FRONTEND_STEP_SAMPLES:
+            self._samples = 0
+            self._look()
+
+    def begin(self):
+        """Forget how loud it has been, not the offset."""
+        self._kernels.audio_levels(self._state, self._levels)
+        self._samples = 0
+        self._wrong = 0
+        self._fault = None
+
+    def take_fault(self):
+        """Return the StapesError that was found since this was last asked, or None."""
+        fault, self._fault = self._fault, None
+        return fault
+
+    @property
+    def levels(self):
+        """array int32: of the last whole window, see audio_level_index in the spec."""
+        return self._levels
+
+    def _look(self):
+        levels = self._levels
+        self._kernels.audio_levels(self._state, levels)
+        wrong = 0
+        if levels[spec.AUDIO_LEVEL_INDEX_ZEROS] == levels[spec.AUDIO_LEVEL_INDEX_SAMPLES]:
+            wrong = spec.ERROR_MICROPHONE_SILENT
+        elif levels[spec.AUDIO_LEVEL_INDEX_CHANGES] <= 1:
+            wrong = spec.ERROR_MICROPHONE_STUCK
+        elif levels[spec.AUDIO_LEVEL_INDEX_CLIPPED] * _CLIPPED_PARTS > levels[spec.AUDIO_LEVEL_INDEX_SAMPLES]:
+            wrong = spec.ERROR_MICROPHONE_CLIPPED
+        if wrong and wrong != self._wrong:
+            self._fault = StapesError(wrong, self._where, self._evidence(wrong))
+        self._wrong = wrong
+
+    def _evidence(self, wrong):
+        levels = self._levels
+        if wrong == spec.ERROR_MICROPHONE_STUCK:
+            return "every word is the same"
+        if wrong == spec.ERROR_MICROPHONE_CLIPPED:
+            return "%d of %d samples" % (
+                levels[spec.AUDIO_LEVEL_INDEX_CLIPPED],
+                levels[spec.AUDIO_LEVEL_INDEX_SAMPLES],
+            )
+        return ""
