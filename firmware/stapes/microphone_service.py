@@ -13,9 +13,11 @@ def main(model, grammar):
         model, grammar: str, paths on the board.
     """
     transport = StandardTransport()
-    station = Station(Recognizer(model, grammar=grammar), Microphone.from_board(), transport)
+    microphone = Microphone.from_board()
+    station = Station(Recognizer(model, grammar=grammar), microphone, transport)
     station.server.wanted = False
     try:
         station.run()
     finally:
+        microphone.close()
         transport.close()

@@ -15,6 +15,9 @@ _WRITE_ADDR_TRIG = 0x2C
 _GUARD = 32  # words that DMA may write while the oldest are being read
 
 
+_running = []  # the ring that DMA writes to: it must not be collected, and a second one not fight with it
+
+
 class Ring:
     """Two DMA channels: one fills the ring, then sets off the other, which sends it back to the ring's beginning.
 
@@ -30,6 +33,8 @@ class Ring:
     """
 
     def __init__(self, clocked, steps):
+        while _running:
+            _running[0].close()
         self.lost = 0
         self._clocked = clocked
         self._words = clocked.words
@@ -45,6 +50,7 @@ class Ring:
         self._fill = 0
         self._fills, self._returns = rp2.DMA(), rp2.DMA()
         self._arm()
+        _running.append(self)
         clocked.start()
         self._seen_us = ticks_us()
 
@@ -128,6 +134,9 @@ class Ring:
 
     def close(self):
         """Stop, and give DMA and PIO back."""
+        if self not in _running:
+            return
+        _running.remove(self)
         self._clocked.stop()
         # Without its chain the first channel cannot set off the second while both are ended.
         self._fills.ctrl = self._fills.pack_ctrl(enable=0)

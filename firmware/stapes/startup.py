@@ -166,8 +166,14 @@ class Ear(Station):
             self._deafen(StapesError(spec.ERROR_MICROPHONE, "", str(error)))
         return True
 
+    def close(self):
+        """Stop the microphone: nothing may write into memory when the program has gone."""
+        if self._microphone is not None:
+            self._microphone.close()
+
     def _deafen(self, error):
         """The microphone has failed: go on for the host alone."""
+        self.close()
         self._microphone = self._listener = None
         self.fail(error)
 
@@ -184,6 +190,11 @@ class Staged:
     def lost(self):
         """int: samples lost so far."""
         return getattr(self._microphone, "lost", 0)
+
+    def close(self):
+        """As the microphone's, if it has any."""
+        if hasattr(self._microphone, "close"):
+            self._microphone.close()
 
     def take_fault(self):
         """As the microphone's."""
@@ -231,6 +242,14 @@ def _listen(outside, transport, functions, model, grammar, microphone, effort):
     ear = Ear(outside, recognizer, microphone or _caught(Microphone.from_board), transport)
     if watchdog.hung and watchdog.hangs < MOST_HANGS:
         ear.fail(StapesError(spec.ERROR_WATCHDOG, "", watchdog.hung))
+    try:
+        _run(ear, functions)
+    finally:
+        ear.close()
+
+
+def _run(ear, functions):
+    """Go on until somebody ends it, whatever the functions do."""
     while True:
         try:
             ear.run(*functions)

@@ -13,13 +13,15 @@ REFUSED += ((0, 24, 0, -1, 8), (0, 24, 0, 0, 3), (0, 24, 0, 0, 13))
 
 
 def packed(words):
-    return struct.pack("<%dI" % len(words), *[word & 0xFFFFFFFF for word in words])
+    return struct.pack(f"<{len(words)}I", *[word & 0xFFFFFFFF for word in words])
 
 
 def speech(count):
     """A microphone with an offset: a soft triangle, hiss, and something in the bits that are no sound."""
     source = random.Random(3)
-    return [((abs(i % 80 - 40) * 3000 - 30000 + source.randint(-90, 90)) << 8) | source.getrandbits(8) for i in range(count)]
+    return [
+        ((abs(i % 80 - 40) * 3000 - 30000 + source.randint(-90, 90)) << 8) | source.getrandbits(8) for i in range(count)
+    ]
 
 
 def rails(count):

@@ -102,7 +102,9 @@ def test_bits_that_are_no_sound_do_not_count(native):
     clean, dirty = slots(values), slots(values) | RANDOM.integers(0, 256, 300).astype(np.uint32)
     assert (apply(native, started(native, config()), clean) == apply(native, started(native, config()), dirty)).all()
     late = (clean >> 1) | (RANDOM.integers(0, 2, 300) << 31).astype(np.uint32)
-    assert (apply(native, started(native, config(shift=1)), late) == apply(native, started(native, config()), clean)).all()
+    assert (
+        apply(native, started(native, config(shift=1)), late) == apply(native, started(native, config()), clean)
+    ).all()
 
 
 def test_readings_of_an_adc(native):

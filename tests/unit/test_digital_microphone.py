@@ -125,7 +125,7 @@ def test_quiet_noise_and_a_crack_now_and_then_are_sound(value):
 
 
 def test_a_fault_that_comes_back_is_told_again():
-    found, sources = microphone(lambda k: 0 if k // (64 * STEP) % 2 else noise(k))
+    found, _ = microphone(lambda k: 0 if k // (64 * STEP) % 2 else noise(k))
     told = 0
     for _ in range(400):
         heard(found, 1)
@@ -139,8 +139,7 @@ class Recognizer:
     utterance = 0
     status = array("i", [0] * spec.STATUS_INDEX_COUNT)
 
-    class model:
-        has_endpointer = False
+    model = type("Model", (), {"has_endpointer": False})
 
     def accept_chunk(self, samples):
         return 0

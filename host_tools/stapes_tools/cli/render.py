@@ -104,6 +104,10 @@ def describe_event(event: Event) -> Text | None:
         return Text(event.text or "…")
     if event.kind == kinds.ENDPOINT:
         return Text("end-point", style="bold")
+    return _describe_trouble(event)
+
+
+def _describe_trouble(event: Event) -> Text | None:
     if event.kind == kinds.OVERRUN:
         return Text(f"{event.lost} samples were lost: the board was too slow", style="red")
     if event.kind == kinds.ERROR:

@@ -195,7 +195,10 @@ def recognise(
     check_target(on)
     graph = compiled(grammar, show)
     names = {str(graph): str(grammar)}
-    with waiting(f"starting {on}", show), _open(on, model, graph, speed, names, microphone) as session:
+    with (
+        waiting(f"starting {on}", show),
+        _open(on, model, graph, speed=speed, names=names, microphone=microphone) as session,
+    ):
         about = session.connect()
         if show and about["kernels"] != "stapes_kernels":
             messages.print("The kernels run in plain Python, some 300 times slower: build them with make unix-module")
@@ -205,7 +208,7 @@ def recognise(
 
 
 def _open(
-    on: str, model: Path, graph: Path, speed: float | None, names: dict[str, str], microphone: bool
+    on: str, model: Path, graph: Path, *, speed: float | None, names: dict[str, str], microphone: bool
 ) -> Session | HostSession:
     if microphone:
         return open_microphone(on, EMULATED_BOARD, model, graph, names)

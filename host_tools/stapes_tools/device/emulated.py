@@ -27,7 +27,7 @@ from rp2040py.simulator import Simulator
 from rp2040py.usb.cdc import USBCDC
 from rp2040py.utils.logging import ConsoleLogger, LogLevel
 
-from .emulated_microphone import attach, read_words
+from .emulated_microphone import attach, read_words, wire
 from .emulated_uart import UartWire
 from .flash_burst import install
 from .flash_cache import Tracer
@@ -73,6 +73,7 @@ class EmulatedChip:
         self._paced_cycles = 0
         self.chip.usb_ctrl.on_endpoint_read = self._endpoint_read
         self.microphone: Any = None
+        self.blocks = wire(self.chip)
         self.panel = Panel(self.chip, _LED, self._waiting_reads.clear)
 
     def run(self) -> None:
@@ -169,7 +170,7 @@ class EmulatedChip:
             self.microphone.say(read_words(order[1]))
             return {}
         if order[0] == "microphone":
-            self.microphone = attach(self.chip, order[1])
+            self.microphone = attach(self.chip, self.blocks, order[1])
             return {}
         if order == "samples":
             found, self.sampler = (self.sampler.end() if self.sampler else {}), None

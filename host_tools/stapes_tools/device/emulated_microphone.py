@@ -12,7 +12,7 @@ from typing import Any
 from rp2040py.gpio_pin import GPIOPinState
 
 from .pio_lane import Lane
-from .pio_pace import pace
+from .pio_pace import PacedPIO, pace
 
 _WORD_BITS = 24
 _DRIVEN = (GPIOPinState.HIGH, GPIOPinState.LOW)
@@ -204,26 +204,42 @@ def read_words(path: str) -> array:
     return words
 
 
-def attach(chip: Any, order: dict[str, Any]) -> I2SMicrophone | PDMMicrophone | AnalogMicrophone | Lane:
+NOBODY = {"bus": "i2s", "pins": [31, 31, 31], "right": False, "late": False, "idle": 0}
+
+
+def wire(chip: Any) -> list[PacedPIO]:
+    """Prepare a chip that has not run yet: what its PIO clocks answers with zeros until attach solders something on."""
+    inputs = _Inputs(chip)
+    blocks = pace(chip)
+    for block in blocks:
+        block.lane = Lane(NOBODY, array("I"))
+        for machine in block.machines:
+            machine.rp2040 = inputs  # type: ignore[assignment]
+    return blocks
+
+
+def attach(
+    chip: Any, blocks: list[PacedPIO], order: dict[str, Any]
+) -> I2SMicrophone | PDMMicrophone | AnalogMicrophone | Lane:
     """Solder a microphone to a chip that has not run yet.
 
     Args:
         chip: rp2040py's RP2040.
+        blocks: its PIO, as wire has made it.
         order: bus, "i2s", "pdm" or "adc"; pins; right, bool; late, bool; idle, 0 or 1; file of words, uint32;
             slow, true for the microphones of this module, else those of pio_lane.c, which are the same.
     """
     words = read_words(order["file"])
     if order["bus"] == "adc":
         return AnalogMicrophone(chip, order["pins"][0], words)
-    inputs = _Inputs(chip)
-    blocks = pace(chip)
     for block in blocks:
-        for machine in block.machines:
-            machine.rp2040 = inputs
+        block.lane = None
     if not order.get("slow"):
         lane = Lane(order, words)
-        blocks[0].lane = lane
+        for block in blocks:
+            block.lane = lane
         return lane
+    inputs: Any = blocks[0].machines[0].rp2040
     if order["bus"] == "pdm":
         return PDMMicrophone(chip, inputs, order["pins"], right=order["right"], words=words)
     return I2SMicrophone(

@@ -72,6 +72,7 @@ class MicrophoneSession(Session):
         grammar: Path,
         board_name: str,
         names: Mapping[str, str] | None = None,
+        *,
         offset: int = 0,
         sound: Sound | None = None,
     ) -> None:
@@ -183,4 +184,3 @@ def open_microphone(
         return MicrophoneSession(model, grammar, board_name, names)
     advice = "use --on emulator, or --on host for the same samples; `stapes monitor` shows what a board hears"
     raise UserError("a microphone can be played to only where it is emulated", on, advice)
-

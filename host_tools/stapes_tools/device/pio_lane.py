@@ -63,6 +63,7 @@ class Lane:
         lane.clock, lane.data = 1 << pins[0], 1 << pins[-1]
         lane.select_pin = 1 << pins[1] if len(pins) > 2 else 0
         lane.right, lane.late, lane.idle = order["right"], order["late"], order["idle"]
+        self._block: Any = None
         self._machine: Any = None
         self.say(words)
 
@@ -85,19 +86,21 @@ class Lane:
         """Execute what is due; False if more than one machine runs, or nothing that is ours.
 
         Raises:
-            RuntimeError: the program has an instruction that is not known here.
+            RuntimeError: the program has an instruction that is not known here, and a microphone has something to say.
         """
-        machine = self._machine or self._learn(block)
+        machine = self._machine if block is self._block and self._machine else self._learn(block)
         if machine is None or machine.waiting:
             return False
         lane = self._lane
         self._load(machine, block)
         status = self._library.lane_run(lane, now_fp)
-        if status == _REFUSED:
+        if status == _REFUSED and lane.word_count:
             raise RuntimeError(f"an emulated microphone's clock runs {lane.code[lane.pc]:#06x}: see pio_lane.c")
         self._store(machine, block)
+        if status == _REFUSED:
+            return False
         if status == _NO_ROOM:
-            type(block).__base__.advance(block, max(machine.next_due_fp - block.cycle_fp + 255, 0) >> 8)
+            block.step_slowly()
             self._library.lane_see(lane, block.pin_values)
             return block.next_due_fp > now_fp
         return True
@@ -117,7 +120,7 @@ class Lane:
         lane.push_threshold = shift >> 20 & 31 or 32
         lane.step = machine.div_fp
         self._library.lane_see(lane, block.pin_values)
-        self._machine = machine
+        self._block, self._machine = block, machine
         return machine
 
     def _load(self, machine: Any, block: Any) -> None:

@@ -1,9 +1,9 @@
 """The emulator's PIO blocks, stepped in bursts.
 
 The emulator itself calls a PIO block after every instruction of the core, and lets it fall behind while the core
-sleeps. Here each block has an alarm on the emulated clock instead. When it rings, every PIO instruction that has become
-due since is executed, one by one, at its own pace: pins, FIFOs and interrupts change in the same order, at most
-a burst of PIO instructions later than on the chip, and time in which the core sleeps is kept. Whoever touches a register
+sleeps. Here each block has an alarm on the emulated clock instead. When it rings, every PIO instruction that is due
+by then is executed, one by one, at its own pace: pins, FIFOs and interrupts change in the same order, at most a burst
+of PIO instructions later than on the chip, and time in which the core sleeps is kept. Whoever touches a register
 of the block finds it up to date.
 """
 
@@ -64,11 +64,14 @@ class PacedPIO(RPPIO):  # type: ignore[misc, valid-type]
         self._busy = True
         now_fp = int(self._clock.nanos * _CYCLES_PER_NANOSECOND) << 8
         if self.next_due_fp <= now_fp and not (self.lane and self.lane.run(self, now_fp)):
-            advance = super().advance
-            while (due_fp := self.next_due_fp) <= now_fp:
-                advance((due_fp - self.cycle_fp + 255) >> 8)
+            while self.next_due_fp <= now_fp:
+                self.step_slowly()
         self.cycle_fp = max(self.cycle_fp, now_fp)
         self._busy = False
+
+    def step_slowly(self) -> None:
+        """Let the emulator execute what is due next."""
+        super().advance(max(self.next_due_fp - self.cycle_fp + 255, 0) >> 8)
 
     def _arm(self) -> None:
         if self._armed or self._busy or self.next_due_fp >= _NEVER:

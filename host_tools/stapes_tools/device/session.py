@@ -23,6 +23,16 @@ _POLL_S = 0.02
 _CHUNK = spec.FRAME_AUDIO_SAMPLES
 _AHEAD = spec.LINK_WINDOW_FRAMES
 
+# What is wrong with a board's own microphone.
+MICROPHONE_ERRORS = (
+    spec.ERROR_MICROPHONE,
+    spec.ERROR_MICROPHONE_SILENT,
+    spec.ERROR_MICROPHONE_STUCK,
+    spec.ERROR_MICROPHONE_CLIPPED,
+    spec.ERROR_MICROPHONE_SETTINGS,
+    spec.ERROR_MICROPHONE_BUSY,
+)
+
 Progress = Callable[[int], None]
 
 
@@ -161,6 +171,8 @@ class Session:
                 finished = True
             for event in self._events():
                 if event.kind == kinds.ERROR:
+                    if event.error.code in MICROPHONE_ERRORS:
+                        continue  # of the board's own, which is not asked
                     raise self._fault(event.error)
                 if event.utterance != number:
                     continue  # of a recording that was broken off
