@@ -28,6 +28,7 @@ from .model import (
     model_tensor,
     model_tensor_size,
 )
+from .recognizer import recognizer_step
 
 __all__ = [
     "decoder_init",
@@ -59,4 +60,5 @@ __all__ = [
     "model_subgraph",
     "model_tensor",
     "model_tensor_size",
+    "recognizer_step",
 ]
