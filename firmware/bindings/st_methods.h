@@ -49,5 +49,7 @@ ST_METHOD(endpoint_init, "wrrr")
 ST_METHOD(endpoint_step, "wrwrr")
 ST_METHOD(endpoint_status, "rw")
 
+ST_METHOD(recognizer_step, "wrwrwrwwwi")
+
 ST_METHOD(frame_take, "ww")
 ST_METHOD(frame_seal, "wwri")

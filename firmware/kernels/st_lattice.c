@@ -257,7 +257,17 @@ ST_HOT void st_lattice_advance(st_search_t *search, int32_t best) {
     }
 }
 
-st_status_t st_lattice_partial(const st_search_t *search, uint16_t *words, uint32_t capacity) {
+/* Write a word where there is room for it. Returns whether it is another than the one before. */
+static int put_word(uint16_t *words, uint32_t capacity, uint32_t at, uint16_t word) {
+    if (at >= capacity || words[at] == word) {
+        return 0;
+    }
+    words[at] = word;
+    return 1;
+}
+
+/* Walk the best token's path twice: to count its words, then to write them, from the last on. */
+static uint32_t write_words(const st_search_t *search, uint16_t *words, uint32_t capacity, int *changed) {
     const st_node_t *nodes = st_search_nodes(search);
     const st_edge_t *edges = st_search_edges(search);
     uint32_t count = 0;
@@ -269,12 +279,23 @@ st_status_t st_lattice_partial(const st_search_t *search, uint16_t *words, uint3
                 continue;
             }
             node = edges[e].from;
-            if (!write) {
+            if (write) {
+                *changed |= put_word(words, capacity, --at, edges[e].word);
+            } else {
                 count++;
-            } else if (--at < capacity) {
-                words[at] = edges[e].word;
             }
         }
     }
-    return (st_status_t)count;
+    return count;
+}
+
+st_status_t st_lattice_partial(const st_search_t *search, uint16_t *words, uint32_t capacity) {
+    int changed = 0;
+    return (st_status_t)write_words(search, words, capacity, &changed);
+}
+
+int st_lattice_renew(const st_search_t *search, uint16_t *words, uint32_t capacity) {
+    int changed = 0;
+    uint32_t count = write_words(search, words, capacity, &changed);
+    return put_word(words, capacity, count, ST_LIMITS_NONE16) || changed;
 }

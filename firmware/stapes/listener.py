@@ -5,18 +5,22 @@ from array import array
 import stapes_spec as spec
 
 from stapes import event as kinds
-from stapes.endpoint import Endpointer, Endpointers
+from stapes.endpoint import NOBODY, Endpointer, Endpointers
 from stapes.errors import StapesError
 from stapes.event import Event
 from stapes.link.clock import ticks_us
 
 _SAMPLES_PER_MS = spec.AUDIO_SAMPLE_RATE_HZ // 1000
+_MADE = spec.STEP_MADE
+_WORDS = spec.STEP_WORDS
+_VERDICT = spec.STEP_VERDICT
 
 
 class FinalOnly:
     """An end-pointer that never speculates, made from one that only knows the end.
 
-    It shows what Listener asks of an end-pointer: speech(status), verdict(status, word_count), reset().
+    It shows what Listener asks of an end-pointer: speech(status), verdict(status, word_count), reset(). One on the
+    kernels has `state` besides, which Recognizer.step takes: it is then not asked for a verdict.
 
     Args:
         endpointer: has speech(status) and detected(status, word_count).
@@ -62,11 +66,13 @@ class Listener:
         self._recognizer = recognizer
         self._single = single
         self._endpointer = endpointer or _usual(recognizer)
+        self._state = getattr(self._endpointer, "state", NOBODY)
         self._samples = 0
         self._events = []
         self._shown = array("H", recognizer.words)
         self._shown_count = 0
         self._speech = False
+        self._news = False  # the best hypothesis may have other words than those shown
         self._revision = 0
         self._decided_us = None
         self._started = None  # words, intent and slots of the lattice that downstream works with
@@ -94,8 +100,10 @@ class Listener:
             return
         self._samples += count
         try:
-            if self._recognizer.accept_chunk(samples):
-                self._look()
+            step = self._recognizer.step(samples, self._state)
+            # Most steps of speech end here: no other words, no verdict.
+            if step and (step != _MADE or not self._speech or not self._state):
+                self._look(step)
         except StapesError as error:
             self._fail(error)
 
@@ -123,7 +131,7 @@ class Listener:
         try:
             self._recognizer.input_finished()
             self._decided_us = ticks_us()
-            self._look(endpointing=False)
+            self._see(_WORDS)  # of all the steps that the silence made
             if self._speech or self._single:
                 self._end()
         except StapesError as error:
@@ -134,16 +142,27 @@ class Listener:
         utterance = self._recognizer.utterance
         self._events.append(Event(kind, self._samples // _SAMPLES_PER_MS, utterance=utterance, **details))
 
-    def _look(self, endpointing=True):
-        """See what the last step changed."""
-        status = self._recognizer.status
-        if not self._speech and self._endpointer.speech(status):
+    def _look(self, step):
+        """See what a step changed, and do what the end-pointer says."""
+        self._see(step)
+        if self._state:
+            verdict = step // _VERDICT
+        else:
+            verdict = self._endpointer.verdict(self._recognizer.status, self._shown_count)
+        if verdict:
+            self._obey(verdict)
+
+    def _see(self, step):
+        """Tell of speech that begins, and of words that are others than those shown."""
+        if step & _WORDS:
+            self._news = True
+        if not self._speech and self._endpointer.speech(self._recognizer.status):
             self._speech = True
             self._tell(kinds.SPEECH_START)
-        if self._speech and self._words_changed():
-            self._tell(kinds.PARTIAL, words=self._recognizer.partial_words())
-        if endpointing:
-            self._obey(self._endpointer.verdict(status, self._shown_count))
+        if self._speech and self._news:
+            self._news = False
+            if self._words_changed():
+                self._tell(kinds.PARTIAL, words=self._recognizer.partial_words())
 
     def _obey(self, verdict):
         """Do what the end-pointer's verdict asks for."""
@@ -159,9 +178,6 @@ class Listener:
     def _words_changed(self):
         count = self._recognizer.partial_count()
         words = self._recognizer.words
-        # The whole arrays agree but for what earlier hypotheses left behind: one comparison, nearly always.
-        if count == self._shown_count and words == self._shown:
-            return False
         changed = count != self._shown_count or words[:count] != self._shown[:count]
         self._shown[:] = words
         self._shown_count = count
@@ -216,6 +232,7 @@ class Listener:
     def _restart(self):
         self.over = self._single
         self._speech = False
+        self._news = False
         self._shown_count = 0
         self._revision = 0
         self._started = None

@@ -5,6 +5,7 @@ from array import array
 import stapes_spec as spec
 
 from stapes import kernels as board_kernels
+from stapes.endpoint import NOBODY
 from stapes.errors import StapesError, check
 from stapes.grammar import Grammar
 from stapes.lattice import Lattice
@@ -12,9 +13,6 @@ from stapes.listening import Listening
 from stapes.model import Model
 
 _CHUNK = spec.FRONTEND_STEP_SAMPLES  # so many samples complete at most one step
-_LIGHT = spec.BRANCH_LIGHT
-_BRANCH = spec.STATUS_INDEX_BRANCH
-_LIGHT_STEPS = spec.STATUS_INDEX_LIGHT_STEPS
 _MAX_WORDS = 64  # of a partial result
 _MOST_BEAM = 32  # nats
 
@@ -73,6 +71,9 @@ class Recognizer:
         self._status = array("i", [0] * spec.STATUS_INDEX_COUNT)
         self._words = array("H", [0] * _MAX_WORDS)
         self._silence = array("h", [0] * _CHUNK)
+        # Every name looked up costs a board time in each step.
+        self._make_step = kernels.recognizer_step
+        self._state, self._data, self._graph = model.state, model.data, grammar.data
 
     @property
     def effort(self):
@@ -176,10 +177,12 @@ class Recognizer:
     def next_utterance(self):
         """Start another utterance of the same stream; the front end keeps its running mean."""
         self._utterance += 1
-        self._light_steps = 0
         self.model.reset()
         check(self._kernels.decoder_restart(self._decoder, self.grammar.data), self.grammar.where)
-        self._update_status(spec.BRANCH_HEAVY)
+        check(self._kernels.decoder_status(self._decoder, self.grammar.data, self._status))
+        self._status[spec.STATUS_INDEX_BRANCH] = spec.BRANCH_HEAVY
+        self._status[spec.STATUS_INDEX_LIGHT_STEPS] = 0
+        self._words[0] = spec.LIMITS_NONE16
 
     def accept_waveform(self, samples):
         """Decode every whole step in samples.
@@ -210,21 +213,40 @@ class Recognizer:
         Returns:
             int: new steps, 0 or 1.
         """
-        # Every call and every name looked up costs a board time in each step: errors alone take the long way.
-        model, kernels, state, data = self.model, self._kernels, self.model.state, self.model.data
-        steps = kernels.frontend_apply(self._frontend, samples, model.features)
-        if steps <= 0:
-            return check(steps)
-        branch = kernels.encoder_step(state, data, self._effort_percent)
-        if branch < 0:
-            check(branch, model.where)
-        done = kernels.decoder_step(self._decoder, state, data, self.grammar.data)
-        if done < 0:
-            check(done)
-        if branch == _LIGHT:
-            self._light_steps += 1
-        self._update_status(branch)
-        return 1
+        return 1 if self.step(samples) else 0
+
+    def step(self, samples, endpointer=NOBODY):
+        """The same, and ask an end-pointer, in one call of the kernels. Allocates nothing.
+
+        Args:
+            samples: as accept_chunk's.
+            endpointer: bytearray, the state of an end-pointer (Endpointers.state); empty: nobody is asked.
+        Returns:
+            int: 0 while the samples complete no step, else spec.STEP_MADE, with spec.STEP_WORDS where the best
+            hypothesis has other words than before, and spec.STEP_VERDICT times the verdict.
+        Raises:
+            StapesError: a kernel failed.
+        """
+        result = self._make_step(
+            self._frontend,
+            samples,
+            self._state,
+            self._data,
+            self._decoder,
+            self._graph,
+            self._status,
+            self._words,
+            endpointer,
+            self._effort_percent,
+        )
+        if result < 0:
+            self._refuse(result)
+        return result
+
+    def _refuse(self, error):
+        who = self._status[spec.STATUS_INDEX_BRANCH]
+        of_the_model = who in (spec.REFUSAL_ENCODER, spec.REFUSAL_END_POINTER)
+        check(error, self.model.where if of_the_model else "")
 
     def input_finished(self):
         """Feed the silence that brings out the last words; call it after the last sample.
@@ -262,11 +284,3 @@ class Recognizer:
             self._decoder, self.grammar.data, self._lattice, self._utterance, revision, self._lattice_budget
         )
         return Lattice(bytes(memoryview(self._lattice)[: check(size, self.grammar.where)]), checked=True)
-
-    def _update_status(self, branch):
-        status = self._status
-        done = self._kernels.decoder_status(self._decoder, self.grammar.data, status)
-        if done < 0:
-            check(done)
-        status[_BRANCH] = branch
-        status[_LIGHT_STEPS] = self._light_steps

@@ -95,6 +95,21 @@ class ScriptedKernels:
         status[spec.STATUS_INDEX_BEST_IS_FINAL] = final
         return 0
 
+    def recognizer_step(self, frontend, samples, state, model, decoder, graph, status, words, endpoint, effort):
+        if not self.frontend_apply(frontend, samples, None):
+            return 0
+        branch = self.encoder_step(state, model, effort)
+        error = self.decoder_step(decoder, state, model, graph)
+        if error < 0:
+            status[spec.STATUS_INDEX_BRANCH] = spec.REFUSAL_SEARCH
+            return error
+        self.decoder_status(decoder, graph, status)
+        status[spec.STATUS_INDEX_BRANCH] = branch
+        status[spec.STATUS_INDEX_LIGHT_STEPS] += branch == spec.BRANCH_LIGHT
+        before = list(words)
+        words[self.decoder_partial(decoder, graph, words)] = spec.LIMITS_NONE16
+        return spec.STEP_MADE + (spec.STEP_WORDS if before != list(words) else 0)
+
     def decoder_partial(self, state, graph, words):
         found = self._now()[3]
         for k, word in enumerate(found):

@@ -30,6 +30,7 @@ from .model import (
     model_tensor_size,
 )
 from .pdm import pdm_apply, pdm_init, pdm_size
+from .recognizer import recognizer_step
 
 __all__ = [
     "audio_apply",
@@ -68,4 +69,5 @@ __all__ = [
     "pdm_apply",
     "pdm_init",
     "pdm_size",
+    "recognizer_step",
 ]

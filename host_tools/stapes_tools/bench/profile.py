@@ -20,6 +20,7 @@ _METHODS = {
     "stk_decoder_step": "search",
     "stk_decoder_status": "status, partial words",
     "stk_decoder_partial": "status, partial words",
+    "stk_recognizer_step": "status, partial words",  # but for what it calls of the above
     "stk_decoder_lattice": "lattice",
     "stk_endpoint_step": "end-pointers",
     "stk_endpoint_init": "start of an utterance",

@@ -6,8 +6,8 @@ STREAM carries the board's serial bytes. On CONTROL each line is JSON and is ans
 to note what the board sends, "samples" ends that: Sampler.end's columns and {"sent": [[cycles, bytes in hex] …]}.
 ["trace", ELF file, every_ns, warm_cycles, cycles] follows the core from time to time (flash_cache.py), "traced" ends
 that: Tracer.end's counts. ["microphone", order] solders a microphone on (emulated_microphone.py), ["speak", file] gives
-it other words, "position" asks how many it has begun: {"words"}. What panel.py lists is a JSON list, too: the order, then
-its arguments.
+it other words, "position" asks how many it has begun: {"words"}. What panel.py lists is a JSON list, too: the order,
+then its arguments.
 The end of either socket ends the process.
 """
 
@@ -164,30 +164,44 @@ class EmulatedChip:
     def _do(self, order: Any) -> dict[str, Any]:
         if self.panel.obeys(order):
             return self.panel.do(order)
-        if order == "position":
-            return {"words": self.microphone.position}
-        if order[0] == "speak":
-            self.microphone.say(read_words(order[1]))
-            return {}
-        if order[0] == "microphone":
-            self.microphone = attach(self.chip, self.blocks, order[1])
-            return {}
-        if order == "samples":
-            found, self.sampler = (self.sampler.end() if self.sampler else {}), None
-            sent, self.sent = self.sent, []
-            return {**found, "sent": sent}
-        if order == "traced":
-            found, self.tracer = (self.tracer.end() if self.tracer else {}), None
-            return found
-        if order[0] == "trace":
-            self.tracer = Tracer(self.chip, Path(order[1]), *order[2:])
-        elif order != "clock":
-            self.sampler = Sampler(self.chip, Path(order[1]), set(order[2]))
+        name, *given = [order] if isinstance(order, str) else order
+        found: dict[str, Any] = getattr(self, f"_do_{name}")(*given)
+        return found
+
+    def _do_clock(self) -> dict[str, Any]:
         return {
             "nanoseconds": int(self.chip.clock.nanos),
             "cycles": int(self.chip.core.cycles),
             "connected_nanoseconds": int(self.connected_nanoseconds),
         }
+
+    def _do_sample(self, elf: str, functions: list[str]) -> dict[str, Any]:
+        self.sampler = Sampler(self.chip, Path(elf), set(functions))
+        return {}
+
+    def _do_samples(self) -> dict[str, Any]:
+        found, self.sampler = (self.sampler.end() if self.sampler else {}), None
+        sent, self.sent = self.sent, []
+        return {**found, "sent": sent}
+
+    def _do_trace(self, elf: str, *when: int) -> dict[str, Any]:
+        self.tracer = Tracer(self.chip, Path(elf), *when)
+        return {}
+
+    def _do_traced(self) -> dict[str, Any]:
+        found, self.tracer = (self.tracer.end() if self.tracer else {}), None
+        return found
+
+    def _do_microphone(self, how: Any) -> dict[str, Any]:
+        self.microphone = attach(self.chip, self.blocks, how)
+        return {}
+
+    def _do_speak(self, path: str) -> dict[str, Any]:
+        self.microphone.say(read_words(path))
+        return {}
+
+    def _do_position(self) -> dict[str, Any]:
+        return {"words": self.microphone.position}
 
 
 def _no_endpoint(endpoint: int, size: int) -> None:
@@ -199,11 +213,11 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     stream, control = (socket.socket(fileno=int(number)) for number in arguments[1:3])
     emulated = EmulatedChip(Path(arguments[0]), stream, control)
-    wire = None
+    uart = None
     if arguments[3:]:
-        wire = UartWire(emulated.chip, int(arguments[3]), socket.socket(fileno=int(arguments[4])))
+        uart = UartWire(emulated.chip, int(arguments[3]), socket.socket(fileno=int(arguments[4])))
     emulated.run()
-    del wire
+    del uart
     return 0
 
 
