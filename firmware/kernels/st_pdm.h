@@ -16,7 +16,8 @@ typedef struct {
     uint32_t magic;
     uint32_t integrators[ST_PDM_ORDER];
     uint32_t combs[ST_PDM_ORDER];
-    int16_t values[ST_PDM_TAPS]; /* oldest first */
+    uint32_t end;                    /* of what is valid in values */
+    int16_t values[2 * ST_PDM_TAPS]; /* oldest first; moved when full, not for each sample */
 } st_pdm_t;
 
 /* Start from silence that was never on. */

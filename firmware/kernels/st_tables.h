@@ -16,5 +16,7 @@ extern const uint16_t st_mel_weight_table[242];
 extern const uint16_t st_log2_table[33];
 /* First half of a PDM microphone's FIR filter, Q15. */
 extern const int16_t st_pdm_table[32];
+/* What a byte adds to the four integrators of a CIC filter: 4, 6, 7 and 9 bits, from the lowest on. */
+extern const uint32_t st_pdm_byte_table[256];
 
 #endif

@@ -23,6 +23,7 @@ RATE = SPEC["audio"]["sample_rate_hz"]
 FRONTEND = SPEC["frontend"]
 PDM = SPEC["pdm"]
 LOG2_INTERVALS = 32
+SHORTCUTS = ("pdm_byte",)  # the reference goes the long way
 PDM_CUTOFF_HZ = 7600.0
 PDM_BETA = 5.0  # of the Kaiser window: side lobes 50 dB down
 
@@ -96,6 +97,22 @@ def pdm() -> list[int]:
     return [round(32768 * value / (2 * sum(half))) for value in half]
 
 
+def pdm_byte() -> list[int]:
+    """What eight bits add to the integrators of a CIC filter that were at zero, for each byte, the earliest bit on top.
+
+    The first integrator's is in bits 0 to 3, the second's in 4 to 9, the third's in 10 to 16, the fourth's above.
+    """
+    sums = []
+    for byte in range(256):
+        integrators = [0] * PDM["order"]
+        for bit in range(7, -1, -1):
+            carry = byte >> bit & 1
+            for k in range(PDM["order"]):
+                carry = integrators[k] = integrators[k] + carry
+        sums.append(sum(value << at for value, at in zip(integrators, (0, 4, 10, 17), strict=True)))
+    return sums
+
+
 def tables() -> list[tuple[str, str, str, list[int]]]:
     """Return (name, C type, array typecode, values) of each table."""
     first, weights = mel_bank()
@@ -106,6 +123,7 @@ def tables() -> list[tuple[str, str, str, list[int]]]:
         ("mel_weight", "uint16_t", "H", weights),
         ("log2", "uint16_t", "H", log2()),
         ("pdm", "int16_t", "h", pdm()),
+        ("pdm_byte", "uint32_t", "I", pdm_byte()),
     ]
 
 
@@ -128,6 +146,7 @@ def render_header() -> str:
         "mel_weight": "Weight of the rising band, Q16, from bin st_mel_first_bin[0] on.",
         "log2": "log2(1 + i / 32), Q15.",
         "pdm": "First half of a PDM microphone's FIR filter, Q15.",
+        "pdm_byte": "What a byte adds to the four integrators of a CIC filter: 4, 6, 7 and 9 bits, from the lowest on.",
     }
     lines = [f"/* {NOTE} */", "#ifndef ST_TABLES_H", "#define ST_TABLES_H", "", '#include "st_common.h"', ""]
     for name, kind, _, values in tables():
@@ -148,6 +167,8 @@ def render_python() -> str:
     """Return stapes_reference/tables.py."""
     lines = [f'"""{NOTE}"""', "", "from array import array"]
     for name, _, code, values in tables():
+        if name in SHORTCUTS:
+            continue
         lines += ["", f'{name.upper()} = array("{code}", (']
         lines += [*_wrapped([str(value) for value in values], "    "), "))"]
     return "\n".join(["# fmt: off", *lines, ""])
