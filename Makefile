@@ -90,12 +90,13 @@ train-tools: $(VENV)/.installed-train  ## what `stapes train` and `stapes adapt`
 train-general: train-tools  ## train models/general again (about two hours)
 	$(BIN)/stapes train models/general/recipe.toml
 
+ORDERS := ../shared/data/barista_dev
 train-coffee: train-tools  ## adapt models/general to coffee orders again, then its branches (about two hours)
 	$(BIN)/stapes train models/coffee/recipe.toml --threads 2
 	$(BIN)/stapes train models/coffee/branches.toml
+	$(BIN)/stapes endpoint tune models/coffee/model.tflite --grammar $(ORDERS)/coffee_maker.yaml --early 1.2 --revised 14
 
 # Scored on real orders where they are at hand.
-ORDERS := ../shared/data/barista_dev
 KITCHEN := ../shared/data/noise/kitchen.flac
 ablations: train-tools  ## what each method of models/coffee is worth (two hours; goes on where it was stopped)
 	$(BIN)/python -m stapes_tools.train.ablate models/coffee/ablations.toml build/ablations \

@@ -69,6 +69,16 @@ int32_t stk_decoder_init(const st_arg_t *args) {
                            (const int32_t *)args[4].data);
 }
 
+int32_t stk_decoder_restart(const st_arg_t *args) {
+    st_graph_t graph;
+    st_search_t *search;
+    int32_t status = st_api_get_search(&args[0], &args[1], &search, &graph);
+    if (status == 0) {
+        st_search_start(search, &graph);
+    }
+    return status;
+}
+
 int32_t stk_decoder_step(const st_arg_t *args) {
     st_decoder_model_t model;
     st_graph_t graph;
@@ -110,6 +120,7 @@ int32_t stk_decoder_lattice(const st_arg_t *args) {
     if (status < 0) {
         return status;
     }
+    ST_REQUIRE(args[5].value >= 0, ARGUMENT);
     return st_lattice_write(search, &graph, args[2].data, args[2].length, (uint32_t)args[3].value,
-                            (uint32_t)args[4].value);
+                            (uint32_t)args[4].value, (uint32_t)args[5].value);
 }

@@ -4,7 +4,7 @@
 
 #include "st_common.h"
 
-#define ST_MAX_ARGS (6)
+#define ST_MAX_ARGS (10)
 
 /* One argument: a buffer (data, length in bytes) or an integer (value). */
 typedef struct {

@@ -20,11 +20,15 @@ static void st_append(char *text, size_t *length, const char *more) {
 /* Raise TypeError("NAME: argument K must be KIND"), K counted from 1. */
 static void st_raise_argument(const char *name, size_t index, const char *kind) {
     char text[ST_MESSAGE_BYTES];
-    char digit[2] = {(char)('1' + index), 0};
+    char number[3] = {(char)('1' + index), 0, 0};
     size_t length = 0;
     st_append(text, &length, name);
     st_append(text, &length, ": argument ");
-    st_append(text, &length, digit);
+    if (index == 9) { /* the last one that ST_MAX_ARGS admits */
+        number[0] = '1';
+        number[1] = '0';
+    }
+    st_append(text, &length, number);
     st_append(text, &length, " must be ");
     st_append(text, &length, kind);
     mp_raise_type_arg(&mp_type_TypeError, mp_obj_new_str(text, length));

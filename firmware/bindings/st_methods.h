@@ -38,12 +38,18 @@ ST_METHOD(graph_check, "rw")
 
 ST_METHOD(decoder_size, "rrrr")
 ST_METHOD(decoder_init, "wrrrr")
+ST_METHOD(decoder_restart, "wr")
 ST_METHOD(decoder_step, "wwrr")
 ST_METHOD(decoder_status, "rrw")
 ST_METHOD(decoder_partial, "rrw")
-ST_METHOD(decoder_lattice, "wrwii")
+ST_METHOD(decoder_lattice, "wrwiii")
 
 ST_METHOD(endpoint_size, "")
 ST_METHOD(endpoint_init, "wrrr")
 ST_METHOD(endpoint_step, "wrwrr")
 ST_METHOD(endpoint_status, "rw")
+
+ST_METHOD(recognizer_step, "wrwrwrwwwi")
+
+ST_METHOD(frame_take, "ww")
+ST_METHOD(frame_seal, "wwri")

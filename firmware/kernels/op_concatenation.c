@@ -76,7 +76,7 @@ st_status_t st_op_prepare_concatenation(st_plan_t *plan) {
     return st_op_close(plan, status, at, &record.head, sizeof(record));
 }
 
-void st_op_invoke_concatenation(const st_memory_t *memory, const st_record_t *record) {
+ST_HOT void st_op_invoke_concatenation(const st_memory_t *memory, const st_record_t *record) {
     const record_concatenation_t *op = (const record_concatenation_t *)record;
     uint8_t *y = st_write_at(memory, op->y);
     for (uint32_t row = 0; row < op->rows; row++) {

@@ -145,8 +145,8 @@ static void packed_position(const st_memory_t *memory, const st_record_conv_t *o
     uint32_t *sums = st_write_at(memory, op->scratch);
     uint8_t *column = (uint8_t *)sums + st_zero_skip_sum_bytes(rows);
     gather_bytes(op, x, top, left, column);
-    st_zero_skip_sums(memory->file + op->weights, rows, depth, column, sums);
     st_dense_channel_t channel = st_dense_channels(memory, op);
+    channel.bias = st_zero_skip_sums(memory->file + op->weights, rows, depth, column, sums, channel.bias);
     st_dense_finish_rows(&channel, (const int32_t *)sums, rows, op, y);
 }
 
@@ -174,13 +174,45 @@ static int is_one_row(const st_record_conv_t *op, int32_t top, int32_t left) {
            left + op->kernel_width <= op->x_width;
 }
 
+#ifdef ST_FETCH
+/* The sums from a copy of the weights in RAM, the bias copied meanwhile. */
+ST_HOT static void fetched_depthwise(st_fetch_t *fetch, st_depthwise_t *taps, st_dense_channel_t *channel) {
+    st_fetch_start(fetch->chunk[0], taps->weights, taps->taps * taps->depth);
+    st_fetch_wait();
+    st_fetch_start(fetch->chunk[1], channel->bias, 4 * taps->depth);
+    taps->weights = (const int8_t *)fetch->chunk[0];
+    channel->bias = (const uint8_t *)fetch->chunk[1];
+    st_depthwise_sums(taps);
+    st_fetch_wait();
+}
+
+static int fetch_depthwise(st_depthwise_t *taps, st_dense_channel_t *channel) {
+    st_fetch_t *fetch = st_fetch_open(taps->weights);
+    if (fetch == NULL || channel->bias == NULL || taps->depth < 32 || /* few: not worth it */
+        !st_fetch_fits(taps->weights, taps->taps * taps->depth, ST_FETCH_CHUNK) ||
+        !st_fetch_fits(channel->bias, 4 * taps->depth, ST_FETCH_CHUNK)) {
+        return 0;
+    }
+    fetched_depthwise(fetch, taps, channel);
+    return 1;
+}
+#else
+static int fetch_depthwise(st_depthwise_t *taps, st_dense_channel_t *channel) {
+    (void)taps;
+    (void)channel;
+    return 0;
+}
+#endif
+
 static void depthwise_row(const st_memory_t *memory, const st_record_conv_t *op, const int8_t *row, int8_t *y) {
     uint32_t depth = (uint32_t)op->y_depth;
     uint32_t *sums = st_write_at(memory, op->scratch);
     st_depthwise_t taps = {row, (const int8_t *)memory->file + op->weights, sums, depth, (uint32_t)op->kernel_width,
                            op->x_zero};
     st_dense_channel_t channel = st_dense_channels(memory, op);
-    st_depthwise_sums(&taps);
+    if (!fetch_depthwise(&taps, &channel)) {
+        st_depthwise_sums(&taps);
+    }
     st_dense_finish_rows(&channel, (const int32_t *)sums, depth, op, y);
 }
 
@@ -233,7 +265,7 @@ static void position(const st_memory_t *memory, const st_record_conv_t *op, cons
     }
 }
 
-void st_op_invoke_conv(const st_memory_t *memory, const st_record_t *record) {
+ST_HOT void st_op_invoke_conv(const st_memory_t *memory, const st_record_t *record) {
     const st_record_conv_t *op = (const st_record_conv_t *)record;
     const int8_t *x = st_read_at(memory, op->x);
     int8_t *y = st_write_at(memory, op->y);

@@ -146,7 +146,7 @@ static void run(const record_elementwise_t *op, const st_add_t *add, const int8_
     }
 }
 
-void st_op_invoke_elementwise(const st_memory_t *memory, const st_record_t *record) {
+ST_HOT void st_op_invoke_elementwise(const st_memory_t *memory, const st_record_t *record) {
     const record_elementwise_t *op = (const record_elementwise_t *)record;
     const int8_t *a = st_read_at(memory, op->a);
     const int8_t *b = st_read_at(memory, op->b);

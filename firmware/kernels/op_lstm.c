@@ -282,8 +282,8 @@ static void packed_gate(const st_memory_t *memory, const record_lstm_t *op, cons
     uint32_t *x_sums = st_write_at(memory, op->gate_scratch);
     uint32_t *h_sums = x_sums + st_zero_skip_sum_bytes(cells) / 4;
     const uint8_t *file = memory->file;
-    st_zero_skip_sums(file + gate->weights, cells, (uint32_t)op->inputs, st_read_at(memory, op->x_column), x_sums);
-    st_zero_skip_sums(file + gate->recurrent, cells, cells, st_read_at(memory, op->h_column), h_sums);
+    st_zero_skip_sums(file + gate->weights, cells, (uint32_t)op->inputs, st_read_at(memory, op->x_column), x_sums, NULL);
+    st_zero_skip_sums(file + gate->recurrent, cells, cells, st_read_at(memory, op->h_column), h_sums, NULL);
     for (uint32_t i = 0; i < cells; i++) {
         uint32_t h_bias = gate->recurrent_bias ? st_read_u32(file + gate->recurrent_bias + 4 * i) : 0;
         inputs[i] = (int16_t)join_sums(gate, x_sums[i] + st_read_u32(file + gate->bias + 4 * i), h_sums[i] + h_bias);

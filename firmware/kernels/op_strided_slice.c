@@ -129,7 +129,7 @@ static uint8_t *copy_run(const record_slice_t *op, const uint8_t *x, uint8_t *y)
     return y;
 }
 
-void st_op_invoke_strided_slice(const st_memory_t *memory, const st_record_t *record) {
+ST_HOT void st_op_invoke_strided_slice(const st_memory_t *memory, const st_record_t *record) {
     const record_slice_t *op = (const record_slice_t *)record;
     const uint8_t *x = (const uint8_t *)st_read_at(memory, op->x) + op->start;
     uint8_t *y = st_write_at(memory, op->y);

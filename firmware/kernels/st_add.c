@@ -21,7 +21,7 @@ static int32_t factor(st_multiplier_t scale, st_multiplier_t y_scale) {
     return right < 31 ? product >> right : 0;
 }
 
-void st_add_prepare(st_add_t *add) {
+ST_HOT void st_add_prepare(st_add_t *add) {
     int32_t a = factor(add->a_scale, add->y_scale);
     int32_t b = factor(add->b_scale, add->y_scale);
     add->is_quick = a >= 0 && b >= 0 && -add->y_scale.shift >= LEAST_SHIFT;

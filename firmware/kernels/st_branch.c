@@ -161,7 +161,7 @@ static st_status_t arbitrate(uint8_t *state, st_model_file_t file, int heavy) {
     return status < 0 ? status : (int8_t)state[st_model_tensor(state, file, arbitrator, 1, 0)] - INT8_MIN;
 }
 
-st_status_t st_branch_step(uint8_t *state, st_model_file_t file, int32_t effort) {
+ST_HOT st_status_t st_branch_step(uint8_t *state, st_model_file_t file, int32_t effort) {
     if (effort < 0 || effort > FULL_EFFORT) {
         return -ST_ERROR_ARGUMENT;
     }

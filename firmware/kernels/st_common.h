@@ -16,6 +16,10 @@ typedef int32_t st_status_t;
 #ifndef ST_HOT
 #define ST_HOT
 #endif
+/* Constants that they read: the same. */
+#ifndef ST_HOT_TABLE
+#define ST_HOT_TABLE
+#endif
 
 #define ST_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define ST_MAX(a, b) ((a) > (b) ? (a) : (b))

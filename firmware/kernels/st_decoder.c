@@ -147,7 +147,7 @@ static void *model_tensor(const st_decoder_model_t *model, int subgraph, int out
 }
 
 /* The predictor's output after a context, computed unless a row holds it. */
-static const uint8_t *predict(scorer_t *scorer, uint32_t context) {
+ST_HOT static const uint8_t *predict(scorer_t *scorer, uint32_t context) {
     const st_decoder_t *decoder = scorer->decoder;
     const st_decoder_model_t *model = scorer->model;
     uint32_t row = decoder->context_size == 1 ? context : (context ^ (context >> 5)) & (ST_DECODER_ROWS - 1);
@@ -169,7 +169,7 @@ static const uint8_t *predict(scorer_t *scorer, uint32_t context) {
     return predicted;
 }
 
-static const int16_t *score(void *opaque, uint32_t context) {
+ST_HOT static const int16_t *score(void *opaque, uint32_t context) {
     scorer_t *scorer = opaque;
     const st_decoder_t *decoder = scorer->decoder;
     const st_decoder_model_t *model = scorer->model;
@@ -190,7 +190,7 @@ static const int16_t *score(void *opaque, uint32_t context) {
     return log_probs;
 }
 
-st_status_t st_decoder_step(st_decoder_t *decoder, const st_decoder_model_t *model, const st_graph_t *graph) {
+ST_HOT st_status_t st_decoder_step(st_decoder_t *decoder, const st_decoder_model_t *model, const st_graph_t *graph) {
     scorer_t scorer = {decoder, model, 0};
     if (st_model_subgraph(model->state, model->file, "encoder", 7) != decoder->encoder) {
         return -ST_ERROR_STATE;

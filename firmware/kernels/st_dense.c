@@ -1,6 +1,9 @@
 #include "st_dense.h"
 
+#include "st_fetch.h"
 #include "st_fixed.h"
+
+#define LEAST_FETCHED (256) /* bytes: fewer are not worth it */
 
 ST_HOT void st_dense_widen(const int8_t *x, uint32_t count, int32_t zero, int32_t *column) {
     for (uint32_t i = 0; i < count; i++) {
@@ -141,7 +144,7 @@ void st_dense_finish_naive(st_dense_channel_t *channel, const int32_t *sums, uin
 
 #if defined(__ARM_ARCH_6M__)
 
-void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint32_t count, const st_record_conv_t *op,
+ST_HOT void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint32_t count, const st_record_conv_t *op,
                           int8_t *y) {
     if (channel->bias == NULL || ((uint32_t)(uintptr_t)channel->bias & 3u) != 0 || channel->step != 1 || count == 0) {
         st_dense_finish_naive(channel, sums, count, op, y);
@@ -158,16 +161,37 @@ void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint
 
 #else
 
-void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint32_t count, const st_record_conv_t *op,
+ST_HOT void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint32_t count, const st_record_conv_t *op,
                           int8_t *y) {
     st_dense_finish_naive(channel, sums, count, op, y);
 }
 
 #endif
 
+#ifdef ST_FETCH
+/* Small layers are copied whole. The joint, which runs several times in a step, finds its weights where it left them. */
+ST_HOT static const int8_t *fetched(const int8_t *weights, uint32_t bytes) {
+    st_fetch_t *fetch = st_fetch_open(weights);
+    if (fetch == NULL || !st_fetch_fits(weights, bytes, sizeof(fetch->chunk)) || bytes < LEAST_FETCHED) {
+        return weights;
+    }
+    if (fetch->held != weights) {
+        st_fetch_start(fetch->chunk[0], weights, bytes);
+        st_fetch_wait();
+        fetch->held = weights;
+    }
+    return (const int8_t *)fetch->chunk[0];
+}
+#else
+static inline const int8_t *fetched(const int8_t *weights, uint32_t bytes) {
+    (void)bytes;
+    return weights;
+}
+#endif
+
 ST_HOT void st_dense_rows(const st_memory_t *memory, const st_record_conv_t *op, int32_t *column, uint32_t depth,
                           int8_t *y) {
-    const int8_t *weights = (const int8_t *)memory->file + op->weights;
+    const int8_t *weights = fetched((const int8_t *)memory->file + op->weights, (uint32_t)op->y_depth * depth);
     st_dense_channel_t channel = st_dense_channels(memory, op);
     int8_t *end = y + op->y_depth;
     if (is_wordwise(weights, depth) && op->y_depth >= 2) {
@@ -182,7 +206,7 @@ ST_HOT void st_dense_rows(const st_memory_t *memory, const st_record_conv_t *op,
             st_dense_finish_rows(&channel, sums, count, op, y);
             y += count;
         }
-        st_dense_end(column, depth);
+        st_dense_end(column, depth); /* even where nothing is left: scratch is the same on all targets */
     }
     for (; y != end; y++) {
         *y = st_dense_finish(&channel, st_dense_dot(weights, column, depth), op);

@@ -23,6 +23,22 @@ static inline uint32_t st_fft_slot(uint32_t n) {
  * result is in natural order. Radix 4, decimation in time. */
 void st_fft_complex(int32_t *data);
 
+typedef struct {
+    int32_t re, im;
+} st_complex_t;
+
+/* A point of the unit circle, Q14. */
+typedef struct {
+    int32_t cosine, sine;
+} st_twiddle_t;
+
+/* Of one stage, the butterflies that share their twiddles: from a row on to the end, bytes between a butterfly's points.
+ * turns: of its third, second and fourth point, in this order. */
+void st_fft_rows(st_complex_t *row, const st_complex_t *end, uint32_t bytes, const st_twiddle_t turns[3]);
+
+/* The same in plain C. */
+void st_fft_rows_naive(st_complex_t *row, const st_complex_t *end, uint32_t bytes, const st_twiddle_t turns[3]);
+
 /* Turn the complex FFT of x[2n] + j x[2n + 1] into that of the 512 real x, in place: row k
  * becomes 2 X[k] for k = 1 ... 255. Row 0 is left alone. */
 void st_fft_split_real(int32_t *data);

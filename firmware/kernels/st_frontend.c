@@ -109,7 +109,7 @@ static void bin_powers(int32_t *bins, int shift) {
 }
 
 /* log2(1 + power / 2^floor_exponent), Q5.10, of a band power below 2^31. */
-static int16_t log_power(uint32_t power, int floor_exponent) {
+ST_HOT static int16_t log_power(uint32_t power, int floor_exponent) {
     if (floor_exponent > FLOOR_BITS) { /* a quiet frame: its floor would need more than 32 bits */
         int drop = ST_MIN(floor_exponent - FLOOR_BITS, 31);
         power = (power + (1u << (drop - 1))) >> drop;
@@ -201,7 +201,7 @@ void st_frontend_init(st_frontend_t *state, const int16_t *prior) {
     }
 }
 
-uint32_t st_frontend_steps(const st_frontend_t *state, uint32_t n) {
+ST_HOT uint32_t st_frontend_steps(const st_frontend_t *state, uint32_t n) {
     uint32_t samples = state->buffered + n;
     if (samples < LENGTH) {
         return 0;
@@ -211,7 +211,7 @@ uint32_t st_frontend_steps(const st_frontend_t *state, uint32_t n) {
 }
 
 /* Turn the full sample buffer into one more frame of the step; true when the step is whole. */
-static int take_frame(st_frontend_t *state) {
+ST_HOT static int take_frame(st_frontend_t *state) {
     int16_t log_mel[BANDS];
     st_frontend_log_mel(state->samples, log_mel, state->scratch);
     normalise(state, log_mel, state->features + state->stacked * BANDS);
@@ -221,7 +221,7 @@ static int take_frame(st_frontend_t *state) {
     return state->stacked == ST_FRONTEND_STACK;
 }
 
-uint32_t st_frontend_apply(st_frontend_t *state, const int16_t *samples, uint32_t n, int8_t *features) {
+ST_HOT uint32_t st_frontend_apply(st_frontend_t *state, const int16_t *samples, uint32_t n, int8_t *features) {
     uint32_t steps = 0;
     while (n > 0) {
         uint32_t taken = ST_MIN(n, (uint32_t)(LENGTH - state->buffered));

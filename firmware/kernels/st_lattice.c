@@ -16,7 +16,7 @@ typedef struct {
     uint32_t edges;
 } need_t;
 
-static need_t count_needs(const st_search_t *search) {
+ST_HOT static need_t count_needs(const st_search_t *search) {
     need_t need = {0, 0};
     for (uint32_t i = 0; i < search->token_count; i++) {
         const st_token_t *token = st_search_token(search, i);
@@ -37,7 +37,7 @@ static int has_room(const st_search_t *search, need_t need, int spare) {
     return nodes <= search->max_nodes && edges <= search->max_edges;
 }
 
-void st_lattice_drop_entries(st_search_t *search, int32_t beam) {
+ST_HOT void st_lattice_drop_entries(st_search_t *search, int32_t beam) {
     for (uint32_t i = 0; i < search->token_count; i++) {
         st_token_t *token = st_search_token(search, i);
         const st_entry_t *entries = st_token_entries(token);
@@ -47,7 +47,7 @@ void st_lattice_drop_entries(st_search_t *search, int32_t beam) {
     }
 }
 
-void st_lattice_drop_tokens(st_search_t *search, int32_t floor) {
+ST_HOT void st_lattice_drop_tokens(st_search_t *search, int32_t floor) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < search->token_count; i++) {
         const st_token_t *token = st_search_token(search, i);
@@ -250,14 +250,24 @@ static void resolve(st_search_t *search, st_token_t *token) {
     }
 }
 
-void st_lattice_advance(st_search_t *search, int32_t best) {
+ST_HOT void st_lattice_advance(st_search_t *search, int32_t best) {
     make_room(search, best);
     for (uint32_t i = 0; i < search->token_count; i++) {
         resolve(search, st_search_token(search, i));
     }
 }
 
-st_status_t st_lattice_partial(const st_search_t *search, uint16_t *words, uint32_t capacity) {
+/* Write a word where there is room for it. Returns whether it is another than the one before. */
+static int put_word(uint16_t *words, uint32_t capacity, uint32_t at, uint16_t word) {
+    if (at >= capacity || words[at] == word) {
+        return 0;
+    }
+    words[at] = word;
+    return 1;
+}
+
+/* Walk the best token's path twice: to count its words, then to write them, from the last on. */
+static uint32_t write_words(const st_search_t *search, uint16_t *words, uint32_t capacity, int *changed) {
     const st_node_t *nodes = st_search_nodes(search);
     const st_edge_t *edges = st_search_edges(search);
     uint32_t count = 0;
@@ -269,12 +279,23 @@ st_status_t st_lattice_partial(const st_search_t *search, uint16_t *words, uint3
                 continue;
             }
             node = edges[e].from;
-            if (!write) {
+            if (write) {
+                *changed |= put_word(words, capacity, --at, edges[e].word);
+            } else {
                 count++;
-            } else if (--at < capacity) {
-                words[at] = edges[e].word;
             }
         }
     }
-    return (st_status_t)count;
+    return count;
+}
+
+st_status_t st_lattice_partial(const st_search_t *search, uint16_t *words, uint32_t capacity) {
+    int changed = 0;
+    return (st_status_t)write_words(search, words, capacity, &changed);
+}
+
+int st_lattice_renew(const st_search_t *search, uint16_t *words, uint32_t capacity) {
+    int changed = 0;
+    uint32_t count = write_words(search, words, capacity, &changed);
+    return put_word(words, capacity, count, ST_LIMITS_NONE16) || changed;
 }

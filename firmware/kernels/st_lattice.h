@@ -48,4 +48,8 @@ static inline int st_lattice_is_best(const st_node_t *nodes, const st_edge_t *ed
  * first ones, are written. */
 st_status_t st_lattice_partial(const st_search_t *search, uint16_t *words, uint32_t capacity);
 
+/* The same, and none16 behind the last word, where there is room. Returns 1 if anything there was another before:
+ * the path's words have changed, if it is a buffer that this function alone has written; else 0. */
+int st_lattice_renew(const st_search_t *search, uint16_t *words, uint32_t capacity);
+
 #endif

@@ -5,6 +5,7 @@
 
 #define NONE (ST_LIMITS_NONE16)
 #define NOTHING (INT32_MIN)
+#define BEAM_SHARES (64)
 #define LINK_SHIFT (4) /* log2 of the most entries a token may have */
 
 /* What goes into the lattice, and where. */
@@ -297,8 +298,31 @@ static uint32_t select_within(writer_t *w, int32_t beam) {
            w->word_count * ST_WORD_BYTES + w->string_bytes;
 }
 
+/* Choose the widest beam, in shares of the lattice beam, whose lattice takes at most so many bytes; without any,
+ * the best path. Returns the bytes it takes. */
+static uint32_t select_most(writer_t *w, uint32_t most) {
+    int32_t beam = w->search->lattice_beam;
+    uint32_t total = select_within(w, beam);
+    if (total <= most) {
+        return total;
+    }
+    int32_t fits = 0;
+    int32_t exceeds = BEAM_SHARES;
+    while (exceeds - fits > 1) {
+        int32_t share = (fits + exceeds) / 2;
+        if (select_within(w, beam * share / BEAM_SHARES) <= most) {
+            fits = share;
+        } else {
+            exceeds = share;
+        }
+    }
+    uint32_t kept = select_within(w, beam * fits / BEAM_SHARES);
+    w->truncated |= kept < total;
+    return kept;
+}
+
 st_status_t st_lattice_write(st_search_t *search, const st_graph_t *graph, uint8_t *out, uint32_t capacity,
-                             uint32_t utterance, uint32_t revision) {
+                             uint32_t utterance, uint32_t revision, uint32_t budget) {
     writer_t w;
     if (search->graph_crc != graph->crc) {
         return -ST_ERROR_STATE;
@@ -311,13 +335,7 @@ st_status_t st_lattice_write(st_search_t *search, const st_graph_t *graph, uint8
     w.truncated = search->truncated;
     carve_scratch(&w);
     find_end(&w);
-    int32_t beam = search->lattice_beam;
-    uint32_t total = select_within(&w, beam);
-    while (total > capacity && beam > 0) {
-        beam >>= 1;
-        w.truncated = 1;
-        total = select_within(&w, beam);
-    }
+    uint32_t total = select_most(&w, budget ? ST_MIN(budget, capacity) : capacity);
     if (total > capacity) {
         return -ST_ERROR_BUFFER_SMALL;
     }

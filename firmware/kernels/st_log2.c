@@ -15,7 +15,7 @@ static int highest_bit(uint32_t value) {
     return position;
 }
 
-int32_t st_log2(uint32_t value) {
+ST_HOT int32_t st_log2(uint32_t value) {
     int exponent = highest_bit(value);
     uint32_t mantissa = value << (31 - exponent); /* Q1.31 in [1, 2) */
     uint32_t interval = (mantissa >> 26) & 31u;

@@ -218,7 +218,7 @@ st_status_t st_model_reset(uint8_t *state, st_model_file_t file) {
     return 0;
 }
 
-st_status_t st_model_subgraph(const uint8_t *state, st_model_file_t file, const char *name, uint32_t length) {
+ST_HOT st_status_t st_model_subgraph(const uint8_t *state, st_model_file_t file, const char *name, uint32_t length) {
     st_status_t status = check_state(state, file);
     if (status < 0) {
         return status;
@@ -232,7 +232,7 @@ st_status_t st_model_subgraph(const uint8_t *state, st_model_file_t file, const 
     return -ST_ERROR_MODEL_SUBGRAPH;
 }
 
-static st_status_t find_slot(const uint8_t *state, st_model_file_t file, int subgraph, int output, int k,
+ST_HOT static st_status_t find_slot(const uint8_t *state, st_model_file_t file, int subgraph, int output, int k,
                              const st_plan_slot_t **slot) {
     st_status_t status = check_state(state, file);
     if (status < 0) {
@@ -249,7 +249,7 @@ static st_status_t find_slot(const uint8_t *state, st_model_file_t file, int sub
     return 0;
 }
 
-st_status_t st_model_tensor(const uint8_t *state, st_model_file_t file, int subgraph, int output, int k) {
+ST_HOT st_status_t st_model_tensor(const uint8_t *state, st_model_file_t file, int subgraph, int output, int k) {
     const st_plan_slot_t *slot;
     st_status_t status = find_slot(state, file, subgraph, output, k, &slot);
     return status < 0 ? status : (st_status_t)slot->offset;
@@ -282,7 +282,7 @@ static void carry_over(uint8_t *state, const st_memory_t *memory, const st_plan_
     }
 }
 
-st_status_t st_model_invoke(uint8_t *state, st_model_file_t file, int subgraph) {
+ST_HOT st_status_t st_model_invoke(uint8_t *state, st_model_file_t file, int subgraph) {
     st_status_t status = check_state(state, file);
     if (status < 0) {
         return status;

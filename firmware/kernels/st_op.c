@@ -91,7 +91,7 @@ st_status_t st_op_prepare(st_plan_t *plan) {
     }
 }
 
-st_status_t st_op_invoke(const st_memory_t *memory, const st_record_t *record) {
+ST_HOT st_status_t st_op_invoke(const st_memory_t *memory, const st_record_t *record) {
     switch (record->kind) {
         case ST_OP_ADD:
         case ST_OP_MUL:

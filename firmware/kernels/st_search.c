@@ -63,6 +63,12 @@ st_status_t st_search_init(st_search_t *search, const int32_t *config, int conte
         return -ST_ERROR_ARGUMENT;
     }
     plan(search, config, context_size);
+    st_search_start(search, graph);
+    return 0;
+}
+
+void st_search_start(st_search_t *search, const st_graph_t *graph) {
+    memset(&search->current, 0, sizeof(*search) - offsetof(st_search_t, current));
     search->graph_crc = graph->crc;
     search->token_count = 1;
     search->node_count = 1;
@@ -72,7 +78,6 @@ st_status_t st_search_init(st_search_t *search, const int32_t *config, int conte
     st_token_t token = {0, graph->start_state, ST_MODEL_BLANK_UNIT, NONE, 0, 0, 1, 0};
     *st_search_token(search, 0) = token;
     st_token_entries(st_search_token(search, 0))[0] = entry;
-    return 0;
 }
 
 /* A graph weight in the search's terms. */
@@ -102,7 +107,7 @@ ST_HOT static void expand_token(st_token_table_t *table, const st_graph_t *graph
 }
 
 /* Expand every token that shares a context, from index on. Returns 0 when the scorer failed. */
-static int expand_context(st_token_table_t *table, const st_graph_t *graph, uint32_t from, uint32_t context,
+ST_HOT static int expand_context(st_token_table_t *table, const st_graph_t *graph, uint32_t from, uint32_t context,
                           st_scorer_t score, void *scorer) {
     const st_search_t *search = table->search;
     const int16_t *log_probs = score(scorer, context);
@@ -152,7 +157,7 @@ static uint32_t find_best(const st_search_t *search) {
     return best;
 }
 
-st_status_t st_search_step(st_search_t *search, const st_graph_t *graph, st_scorer_t score, void *scorer) {
+ST_HOT st_status_t st_search_step(st_search_t *search, const st_graph_t *graph, st_scorer_t score, void *scorer) {
     st_token_table_t table;
     int32_t evaluations = 0;
     if (search->graph_crc != graph->crc) {
@@ -178,7 +183,7 @@ st_status_t st_search_step(st_search_t *search, const st_graph_t *graph, st_scor
     return 0;
 }
 
-void st_search_status(const st_search_t *search, const st_graph_t *graph, int32_t *status) {
+ST_HOT void st_search_status(const st_search_t *search, const st_graph_t *graph, int32_t *status) {
     const st_token_t *best = st_search_token(search, search->best);
     status[ST_STATUS_INDEX_STEPS] = search->steps;
     status[ST_STATUS_INDEX_ACTIVE_TOKENS] = search->token_count;

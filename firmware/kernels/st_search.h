@@ -87,7 +87,7 @@ typedef struct {
     uint32_t nodes;
     uint32_t edges;
     uint32_t hash;
-    uint16_t current; /* which token table is live; the other one is scratch */
+    uint16_t current; /* which token table is live; the other one is scratch; from here on an utterance's own */
     uint16_t token_count;
     uint16_t best;
     uint16_t steps;
@@ -109,6 +109,9 @@ st_status_t st_search_size(const int32_t *config, int context_size);
 
 /* Start an utterance. search: at least st_search_size bytes, aligned to 4. */
 st_status_t st_search_init(st_search_t *search, const int32_t *config, int context_size, const st_graph_t *graph);
+
+/* Start another utterance with the configuration of the one before. graph as in init. */
+void st_search_start(st_search_t *search, const st_graph_t *graph);
 
 /* One step. graph must be the one of init (its crc is compared: -ST_ERROR_STATE). After
  * ST_LIMITS_SEARCH_STEPS steps: -ST_ERROR_AUDIO_LENGTH. The scorer failed: -ST_ERROR_INTERNAL, and the

@@ -2,7 +2,7 @@
 #ifndef ST_TABLES_H
 #define ST_TABLES_H
 
-#include <stdint.h>
+#include "st_common.h"
 
 /* First half of the symmetric Hann window, Q15. */
 extern const int16_t st_window_table[200];

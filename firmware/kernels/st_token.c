@@ -65,7 +65,7 @@ static uint16_t *bucket_of(const st_token_table_t *table, uint32_t state, uint32
     return &table->hash[(state ^ (state >> 7) ^ (context << 2) ^ (context >> 5)) & table->search->hash_mask];
 }
 
-void st_token_table_start(st_token_table_t *table, const st_search_t *search, uint8_t *memory) {
+ST_HOT void st_token_table_start(st_token_table_t *table, const st_search_t *search, uint8_t *memory) {
     table->search = search;
     table->nodes = st_search_nodes(search);
     table->hash = (uint16_t *)st_search_at(search, search->hash);
@@ -104,7 +104,7 @@ static void unlink_token(st_token_table_t *table, uint32_t index) {
 }
 
 /* A slot for a new token, or NULL when the table is full of better ones. */
-static st_token_t *new_token(st_token_table_t *table, const st_token_t *wanted) {
+ST_HOT static st_token_t *new_token(st_token_table_t *table, const st_token_t *wanted) {
     uint32_t index = table->count;
     if (index < table->search->max_tokens) {
         table->count++;

@@ -62,13 +62,20 @@ st_zero_skip_t st_zero_skip_open(const uint8_t *header, uint32_t rows, uint32_t 
     return packed;
 }
 
-void st_zero_skip_sums(const uint8_t *header, uint32_t rows, uint32_t depth, const uint8_t *x, uint32_t *sums) {
+ST_HOT const uint8_t *st_zero_skip_sums(const uint8_t *header, uint32_t rows, uint32_t depth, const uint8_t *x,
+                                 uint32_t *sums, const uint8_t *bias) {
     st_zero_skip_t packed = st_zero_skip_open(header, rows, depth);
+#ifdef ST_FETCH
+    if (st_zero_skip_fetched(&packed, st_zero_skip_bits(header), x, sums, &bias, 4 * rows)) {
+        return bias;
+    }
+#endif
     if (st_zero_skip_bits(header) == 8) {
         st_zero_skip_sums8(&packed, x, sums);
     } else {
         st_zero_skip_sums4(&packed, x, sums);
     }
+    return bias;
 }
 
 uint32_t st_zero_skip_sum_bytes(uint32_t rows) {

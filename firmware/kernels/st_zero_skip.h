@@ -5,6 +5,7 @@
 #ifndef ST_ZERO_SKIP_H
 #define ST_ZERO_SKIP_H
 
+#include "st_fetch.h"
 #include "st_op.h"
 
 /* Packed weights in place. The assembly reads this structure. */
@@ -35,8 +36,16 @@ static inline uint32_t st_zero_skip_bits(const uint8_t *header) {
     return header[ST_ZERO_SKIP_BITS_OFFSET];
 }
 
-/* All sums of a matrix [rows, depth] with a header: lays them out one after the other, those of the last block too. */
-void st_zero_skip_sums(const uint8_t *header, uint32_t rows, uint32_t depth, const uint8_t *x, uint32_t *sums);
+/* All sums of a matrix [rows, depth] with a header: lays them out one after the other, those of the last block too.
+ * bias: int32 [rows] or NULL. Returns where it is to be read now: there, or in RAM until the next operator runs. */
+const uint8_t *st_zero_skip_sums(const uint8_t *header, uint32_t rows, uint32_t depth, const uint8_t *x,
+                                 uint32_t *sums, const uint8_t *bias);
+
+#ifdef ST_FETCH
+/* The same by copies to RAM. Returns whether it could: then *bias is where it is to be read now. */
+int st_zero_skip_fetched(const st_zero_skip_t *packed, uint32_t bits, const uint8_t *x, uint32_t *sums,
+                         const uint8_t **bias, uint32_t bias_bytes);
+#endif
 
 /* Bytes of the sums of so many rows. */
 uint32_t st_zero_skip_sum_bytes(uint32_t rows);

@@ -148,7 +148,7 @@ def render_header() -> str:
         "pdm": "First half of a PDM microphone's FIR filter, Q15.",
         "pdm_byte": "What a byte adds to the four integrators of a CIC filter: 4, 6, 7 and 9 bits, from the lowest on.",
     }
-    lines = [f"/* {NOTE} */", "#ifndef ST_TABLES_H", "#define ST_TABLES_H", "", "#include <stdint.h>", ""]
+    lines = [f"/* {NOTE} */", "#ifndef ST_TABLES_H", "#define ST_TABLES_H", "", '#include "st_common.h"', ""]
     for name, kind, _, values in tables():
         lines += [f"/* {meanings[name]} */", f"extern const {kind} st_{name}_table[{len(values)}];"]
     return "\n".join([*lines, "", "#endif", ""])
@@ -158,7 +158,7 @@ def render_source() -> str:
     """Return st_tables.c."""
     lines = [f"/* {NOTE} */", '#include "st_tables.h"']
     for name, kind, _, values in tables():
-        lines += ["", f"const {kind} st_{name}_table[{len(values)}] = {{"]
+        lines += ["", f"ST_HOT_TABLE const {kind} st_{name}_table[{len(values)}] = {{"]
         lines += [*_wrapped([str(value) for value in values], "    "), "};"]
     return "\n".join([*lines, ""])
 

@@ -17,5 +17,5 @@ except ImportError:
 LED = getattr(_board, "LED", {})
 WATCHDOG = getattr(_board, "WATCHDOG", {})
 SAFE_MODE = getattr(_board, "SAFE_MODE", {})
-JOURNAL = getattr(_board, "JOURNAL", {}).get("path", "")
 MICROPHONE = getattr(_board, "MICROPHONE", {})
+JOURNAL = getattr(_board, "JOURNAL", {}).get("path", "")

@@ -10,6 +10,8 @@ import stapes_spec as spec
 
 from stapes.errors import check
 
+NOBODY = bytearray()  # the state of no end-pointer: Recognizer.step asks none
+
 
 def _steps(ms):
     return -(-ms // spec.FRONTEND_STEP_MS)
@@ -84,6 +86,9 @@ class Endpointers:
         recognizer: Recognizer, whose steps they watch.
         rule: int, spec.ENDPOINT_RULE_...; by default the model's.
         settings: tuple of int, the fields of layout.endpoint but the reserved one; by default the model's.
+    Attributes:
+        rule: int.
+        state: bytearray, for Recognizer.step, which then asks them in the same call.
     Raises:
         StapesError: the model lacks the net that the rule asks for, or a value is out of range.
     """
@@ -96,13 +101,13 @@ class Endpointers:
             rule = spec.ENDPOINT_RULE_NET if model.has_endpointer else spec.ENDPOINT_RULE_TRAILING
         self.rule = rule
         self._config = array("i", (rule,) + tuple(settings or model.endpoint or USUAL))
-        self._state = bytearray(check(self._kernels.endpoint_size()))
+        self.state = bytearray(check(self._kernels.endpoint_size()))
         self.reset()
 
     def reset(self):
         """Begin an utterance. The net's memory is the model's: the recogniser clears it."""
         model = self._recognizer.model
-        check(self._kernels.endpoint_init(self._state, model.state, model.data, self._config), model.where)
+        check(self._kernels.endpoint_init(self.state, model.state, model.data, self._config), model.where)
 
     def speech(self, status):
         """Return True when something has been said.
@@ -113,7 +118,7 @@ class Endpointers:
         return status[spec.STATUS_INDEX_UNITS_EMITTED] > 0
 
     def verdict(self, status=None, word_count=0):
-        """Return what the recogniser's last step means; call it once per step.
+        """Return what the recogniser's last step means; call it once per step that was not told of `state`.
 
         Args:
             status, word_count: not needed; other end-pointers take them.
@@ -124,6 +129,6 @@ class Endpointers:
         one = self._recognizer
         model = one.model
         return check(
-            self._kernels.endpoint_step(self._state, one.decoder, model.state, model.data, one.grammar.data),
+            self._kernels.endpoint_step(self.state, one.decoder, model.state, model.data, one.grammar.data),
             model.where,
         )

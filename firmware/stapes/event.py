@@ -52,6 +52,7 @@ class Event:
         revision: int, of the utterance's lattice, from 0 (LATTICE, SPECULATIVE, RESET, CONFIRM).
         lost: int, samples (OVERRUN) or events (GIVEN_UP) that are lost.
         statistics: dict of int (STATISTICS): steps, light_steps, tokens_dropped, joint_evaluations, bytes.
+        decided_us: int, the board's clock when the end-pointer decided (LATTICE, CONFIRM); not sent over the link.
         trace: dict (TRACE): what one step ran and took, see trace.TracedRecognizer; asked for at the
             recogniser or by a host's command to start; time_ms counts from the utterance's begin.
     """
@@ -69,6 +70,7 @@ class Event:
         self.revision = details.get("revision")
         self.lost = details.get("lost")
         self.trace = details.get("trace")
+        self.decided_us = details.get("decided_us")
 
     @property
     def name(self):

@@ -8,6 +8,9 @@ import stapes_spec as spec
 from stapes.errors import StapesError
 from stapes.storage import file_bytes
 
+_TEXT_BYTES = 32  # most words are shorter
+_MAX_TEXTS = 64
+
 
 class Grammar:
     """A checked command graph.
@@ -30,19 +33,26 @@ class Grammar:
         self.word_count = header[8]
         self._words = header[15]
         self._strings = header[16]
+        self._texts = {}  # of the words that were asked for last: reading one takes a board a millisecond
 
     def string(self, index):
         """Return string index of the file's table."""
         (begin,) = struct.unpack_from("<I", self.data, self._strings + 4 * index)
-        end = begin
-        while self.data[end]:
-            end += 1
-        return str(bytes(self.data[begin:end]), "utf-8")
+        size, length = _TEXT_BYTES, -1
+        while length < 0:
+            length = bytes(self.data[begin : begin + size]).find(b"\0")
+            size *= 2
+        return str(bytes(self.data[begin : begin + length]), "utf-8")
 
     def word_text(self, index):
         """Return the spoken text of word index."""
-        (text,) = struct.unpack_from("<H", self.data, self._words + spec.WORD_BYTES * index)
-        return self.string(text)
+        text = self._texts.get(index)
+        if text is None:
+            if len(self._texts) == _MAX_TEXTS:
+                self._texts.clear()
+            (string,) = struct.unpack_from("<H", self.data, self._words + spec.WORD_BYTES * index)
+            text = self._texts[index] = self.string(string)
+        return text
 
 
 def _evidence(code, info):

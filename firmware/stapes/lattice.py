@@ -47,12 +47,15 @@ class Lattice:
     Args:
         data: bytes, bytearray or memoryview; may be longer than the lattice. It is kept, not
             copied: do not overwrite it while the lattice is in use.
+        checked: bool, the search has just written these bytes: their rows are not held against each other again,
+            which takes a board longer than a step of audio lasts.
     Raises:
         LatticeError: wrong magic, version, length, checksum, or a field out of range.
     """
 
-    def __init__(self, data):
+    def __init__(self, data, checked=False):
         self._data = memoryview(data)
+        self._words_spoken = None
         header = self._read_header()
         self.utterance, self.revision, self.flags = header[5:8]
         self.node_count, self.edge_count, self.word_count, self._string_count, intent = header[8:13]
@@ -61,9 +64,12 @@ class Lattice:
         self._words_at = self._edges_at + self.edge_count * spec.LATTICE_EDGE_BYTES
         self._strings = self._read_strings(self._words_at + self.word_count * spec.WORD_BYTES)
         self.intent = self._string(intent)
-        self._check_nodes()
-        self._check_words()
-        self._best = self._check_edges()
+        if checked:
+            self._best = self._find_best()
+        else:
+            self._check_nodes()
+            self._check_words()
+            self._best = self._check_edges()
 
     @property
     def data(self):
@@ -83,12 +89,13 @@ class Lattice:
     @property
     def text(self):
         """The best path's words, joined by spaces."""
-        return " ".join([text for text, _, _ in self.best_words()])
+        return str(b" ".join([text for text, _, _ in self._spoken()]), "utf-8")
 
     @property
     def slots(self):
         """Slot name -> value on the best path."""
-        return slot_values(self.best_words())
+        values = slot_values(self._spoken(), b" ")
+        return {self._string(slot): str(values[slot], "utf-8") for slot in values}
 
     @property
     def meaning(self):
@@ -111,6 +118,20 @@ class Lattice:
     def is_truncated(self):
         """Whether a table was full, so that some alternatives are missing."""
         return bool(self.flags & spec.LATTICE_FLAGS_TRUNCATED)
+
+    def _spoken(self):
+        """Words of the best path as (bytes, slot's string or None, flags): making str takes MicroPython long."""
+        if self._words_spoken is None:
+            fields = [self._word_fields(word) for word in self._best_word_indices()]
+            self._words_spoken = [
+                (self._strings[text], None if slot == _NONE16 else slot, flags) for text, slot, flags, _ in fields
+            ]
+        return self._words_spoken
+
+    def _best_word_indices(self):
+        data, at, step = self._data, self._edges_at + spec.LATTICE_EDGE_WORD_OFFSET, spec.LATTICE_EDGE_BYTES
+        found = [data[at + k * step] | data[at + k * step + 1] << 8 for k in self._best]
+        return [word for word in found if word != _NONE16]
 
     # --- the tables ----------------------------------------------------------------------
 
@@ -208,6 +229,11 @@ class Lattice:
             if self.word(index)[0] is None:
                 raise _damaged("word {} has no text".format(index))
 
+    def _find_best(self):
+        """Return the indices of the best path's edges: in the search's own order, which is that of the path."""
+        data, at, step = self._data, self._edges_at + spec.LATTICE_EDGE_FLAGS_OFFSET, spec.LATTICE_EDGE_BYTES
+        return [k for k in range(self.edge_count) if data[at + k * step] & spec.EDGE_FLAGS_BEST]
+
     def _check_edges(self):
         """Return the indices of the best path's edges, in path order."""
         best = []
@@ -230,12 +256,13 @@ class Lattice:
         return [index for _, _, index in best]
 
 
-def slot_values(words):
+def slot_values(words, space=" "):
     """Collect slot values from tagged words.
 
     Args:
         words: (text, slot or None, flags) in spoken order. Consecutive words of one slot make one
             value; the slot_begin flag starts a new one.
+        space: str or bytes, as the texts are.
     Returns:
         dict: slot name -> words joined by spaces; a slot filled twice keeps the last value.
     """
@@ -244,7 +271,7 @@ def slot_values(words):
     for text, slot, flags in words:
         if slot is not None:
             if slot == open_slot and not flags & spec.WORD_FLAGS_SLOT_BEGIN:
-                values[slot] += " " + text
+                values[slot] += space + text
             else:
                 values[slot] = text
         open_slot = slot

@@ -1,19 +1,26 @@
 """Turns the recogniser's steps into events: speech, words, end-points, lattices, intents."""
 
+from array import array
+
 import stapes_spec as spec
 
 from stapes import event as kinds
-from stapes.endpoint import Endpointer, Endpointers
+from stapes.endpoint import NOBODY, Endpointer, Endpointers
 from stapes.errors import StapesError
 from stapes.event import Event
+from stapes.link.clock import ticks_us
 
 _SAMPLES_PER_MS = spec.AUDIO_SAMPLE_RATE_HZ // 1000
+_MADE = spec.STEP_MADE
+_WORDS = spec.STEP_WORDS
+_VERDICT = spec.STEP_VERDICT
 
 
 class FinalOnly:
     """An end-pointer that never speculates, made from one that only knows the end.
 
-    It shows what Listener asks of an end-pointer: speech(status), verdict(status, word_count), reset().
+    It shows what Listener asks of an end-pointer: speech(status), verdict(status, word_count), reset(). One on the
+    kernels has `state` besides, which Recognizer.step takes: it is then not asked for a verdict.
 
     Args:
         endpointer: has speech(status) and detected(status, word_count).
@@ -59,11 +66,15 @@ class Listener:
         self._recognizer = recognizer
         self._single = single
         self._endpointer = endpointer or _usual(recognizer)
+        self._state = getattr(self._endpointer, "state", NOBODY)
         self._samples = 0
         self._events = []
-        self._shown = []
+        self._shown = array("H", recognizer.words)
+        self._shown_count = 0
         self._speech = False
+        self._news = False  # the best hypothesis may have other words than those shown
         self._revision = 0
+        self._decided_us = None
         self._started = None  # words, intent and slots of the lattice that downstream works with
         self.over = False
         self._endpointer.reset()
@@ -89,8 +100,10 @@ class Listener:
             return
         self._samples += count
         try:
-            if self._recognizer.accept_chunk(samples):
-                self._look()
+            step = self._recognizer.step(samples, self._state)
+            # Most steps of speech end here: no other words, no verdict.
+            if step and (step != _MADE or not self._speech or not self._state):
+                self._look(step)
         except StapesError as error:
             self._fail(error)
 
@@ -117,7 +130,8 @@ class Listener:
             return
         try:
             self._recognizer.input_finished()
-            self._look(endpointing=False)
+            self._decided_us = ticks_us()
+            self._see(_WORDS)  # of all the steps that the silence made
             if self._speech or self._single:
                 self._end()
         except StapesError as error:
@@ -128,21 +142,32 @@ class Listener:
         utterance = self._recognizer.utterance
         self._events.append(Event(kind, self._samples // _SAMPLES_PER_MS, utterance=utterance, **details))
 
-    def _look(self, endpointing=True):
-        """See what the last step changed."""
-        status = self._recognizer.status
-        if not self._speech and self._endpointer.speech(status):
+    def _look(self, step):
+        """See what a step changed, and do what the end-pointer says."""
+        self._see(step)
+        if self._state:
+            verdict = step // _VERDICT
+        else:
+            verdict = self._endpointer.verdict(self._recognizer.status, self._shown_count)
+        if verdict:
+            self._obey(verdict)
+
+    def _see(self, step):
+        """Tell of speech that begins, and of words that are others than those shown."""
+        if step & _WORDS:
+            self._news = True
+        if not self._speech and self._endpointer.speech(self._recognizer.status):
             self._speech = True
             self._tell(kinds.SPEECH_START)
-        if self._speech and self._words_changed():
-            self._shown = list(self._recognizer.words[: self._recognizer.partial_count()])
-            self._tell(kinds.PARTIAL, words=self._recognizer.partial_words())
-        if endpointing:
-            self._obey(self._endpointer.verdict(status, len(self._shown)))
+        if self._speech and self._news:
+            self._news = False
+            if self._words_changed():
+                self._tell(kinds.PARTIAL, words=self._recognizer.partial_words())
 
     def _obey(self, verdict):
         """Do what the end-pointer's verdict asks for."""
         if verdict == spec.VERDICT_FINAL:
+            self._decided_us = ticks_us()
             self._tell(kinds.ENDPOINT)
             self._end()
         elif verdict == spec.VERDICT_SPECULATE and self._started is None:
@@ -152,13 +177,11 @@ class Listener:
 
     def _words_changed(self):
         count = self._recognizer.partial_count()
-        if count != len(self._shown):
-            return True
         words = self._recognizer.words
-        for k in range(count):
-            if words[k] != self._shown[k]:
-                return True
-        return False
+        changed = count != self._shown_count or words[:count] != self._shown[:count]
+        self._shown[:] = words
+        self._shown_count = count
+        return changed
 
     def _speculate(self):
         """Let downstream begin with what has been said so far."""
@@ -179,12 +202,12 @@ class Listener:
         lattice = recognizer.lattice(self._revision)
         intent, slots = lattice.meaning
         if self._started == (lattice.text, intent, slots):
-            self._tell(kinds.CONFIRM, revision=self._revision, intent=intent, slots=slots)
+            self._tell(kinds.CONFIRM, revision=self._revision, intent=intent, slots=slots, decided_us=self._decided_us)
         else:
             if self._started is not None:
                 self._retract()
                 lattice = recognizer.lattice(self._revision)
-            self._tell(kinds.LATTICE, lattice=lattice, revision=self._revision)
+            self._tell(kinds.LATTICE, lattice=lattice, revision=self._revision, decided_us=self._decided_us)
         self._tell(kinds.INTENT, intent=intent, slots=slots)
         self._tell(kinds.STATISTICS, statistics=self._statistics())
         self._restart()
@@ -209,7 +232,8 @@ class Listener:
     def _restart(self):
         self.over = self._single
         self._speech = False
-        self._shown = []
+        self._news = False
+        self._shown_count = 0
         self._revision = 0
         self._started = None
         self._endpointer.reset()

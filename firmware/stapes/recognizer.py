@@ -5,6 +5,7 @@ from array import array
 import stapes_spec as spec
 
 from stapes import kernels as board_kernels
+from stapes.endpoint import NOBODY
 from stapes.errors import StapesError, check
 from stapes.grammar import Grammar
 from stapes.lattice import Lattice
@@ -13,6 +14,7 @@ from stapes.model import Model
 
 _CHUNK = spec.FRONTEND_STEP_SAMPLES  # so many samples complete at most one step
 _MAX_WORDS = 64  # of a partial result
+_MOST_BEAM = 32  # nats
 
 
 class Recognizer:
@@ -33,6 +35,7 @@ class Recognizer:
 
     def __init__(self, model, grammar, effort=spec.ARBITRATOR_EFFORT_PERCENT / 100, kernels=None):
         self.effort = effort
+        self._lattice_budget = spec.SEARCH_LATTICE_BUDGET
         self._kernels = kernels or board_kernels.native
         self.model = Model(model, self._kernels)
         self.grammar = Grammar(grammar, self._kernels)
@@ -43,6 +46,8 @@ class Recognizer:
             self._allocate()
         except MemoryError:
             raise StapesError(spec.ERROR_MODEL_MEMORY, self.model.where)
+        model, graph = self.model, self.grammar
+        check(self._kernels.decoder_init(self._decoder, model.state, model.data, graph.data, self._config), graph.where)
         self.reset()
 
     def _search_config(self):
@@ -66,6 +71,9 @@ class Recognizer:
         self._status = array("i", [0] * spec.STATUS_INDEX_COUNT)
         self._words = array("H", [0] * _MAX_WORDS)
         self._silence = array("h", [0] * _CHUNK)
+        # Every name looked up costs a board time in each step.
+        self._make_step = kernels.recognizer_step
+        self._state, self._data, self._graph = model.state, model.data, grammar.data
 
     @property
     def effort(self):
@@ -82,6 +90,34 @@ class Recognizer:
         if not 0 <= value <= 1:
             raise ValueError("effort must be from 0 to 1, is %r" % (value,))
         self._effort_percent = int(100 * value + 0.5)
+
+    @property
+    def lattice_bytes(self):
+        """int: the most that a lattice may take; alternatives that do not fit are left out, the best path never.
+
+        May be set at any time, from 1 (the best path alone) to spec.SEARCH_LATTICE_BYTES. Raises ValueError.
+        """
+        return self._lattice_budget
+
+    @lattice_bytes.setter
+    def lattice_bytes(self, value):
+        if not isinstance(value, int) or not 1 <= value <= spec.SEARCH_LATTICE_BYTES:
+            raise ValueError("lattice_bytes must be from 1 to %d, is %r" % (spec.SEARCH_LATTICE_BYTES, value))
+        self._lattice_budget = value
+
+    @property
+    def lattice_beam(self):
+        """float: alternatives worse than the best path by more than so many nats are left out.
+
+        May be set at any time, from 0 to 32; the next utterance obeys. Raises ValueError.
+        """
+        return self._config[spec.CONFIG_INDEX_LATTICE_BEAM] / (1 << spec.Q_LOG_PROB_FRACTION_BITS)
+
+    @lattice_beam.setter
+    def lattice_beam(self, value):
+        if not isinstance(value, (int, float)) or not 0 <= value <= _MOST_BEAM:
+            raise ValueError("lattice_beam must be a number from 0 to %d, is %r" % (_MOST_BEAM, value))
+        self._config[spec.CONFIG_INDEX_LATTICE_BEAM] = int(value * (1 << spec.Q_LOG_PROB_FRACTION_BITS) + 0.5)
 
     @property
     def memory_bytes(self):
@@ -141,14 +177,12 @@ class Recognizer:
     def next_utterance(self):
         """Start another utterance of the same stream; the front end keeps its running mean."""
         self._utterance += 1
-        self._light_steps = 0
         self.model.reset()
-        model = self.model
-        check(
-            self._kernels.decoder_init(self._decoder, model.state, model.data, self.grammar.data, self._config),
-            self.grammar.where,
-        )
-        self._update_status(spec.BRANCH_HEAVY)
+        check(self._kernels.decoder_restart(self._decoder, self.grammar.data), self.grammar.where)
+        check(self._kernels.decoder_status(self._decoder, self.grammar.data, self._status))
+        self._status[spec.STATUS_INDEX_BRANCH] = spec.BRANCH_HEAVY
+        self._status[spec.STATUS_INDEX_LIGHT_STEPS] = 0
+        self._words[0] = spec.LIMITS_NONE16
 
     def accept_waveform(self, samples):
         """Decode every whole step in samples.
@@ -179,15 +213,40 @@ class Recognizer:
         Returns:
             int: new steps, 0 or 1.
         """
-        model, kernels = self.model, self._kernels
-        if check(kernels.frontend_apply(self._frontend, samples, model.features)) == 0:
-            return 0
-        branch = check(model.encode(self._effort_percent), model.where)
-        check(kernels.decoder_step(self._decoder, model.state, model.data, self.grammar.data))
-        if branch == spec.BRANCH_LIGHT:
-            self._light_steps += 1
-        self._update_status(branch)
-        return 1
+        return 1 if self.step(samples) else 0
+
+    def step(self, samples, endpointer=NOBODY):
+        """The same, and ask an end-pointer, in one call of the kernels. Allocates nothing.
+
+        Args:
+            samples: as accept_chunk's.
+            endpointer: bytearray, the state of an end-pointer (Endpointers.state); empty: nobody is asked.
+        Returns:
+            int: 0 while the samples complete no step, else spec.STEP_MADE, with spec.STEP_WORDS where the best
+            hypothesis has other words than before, and spec.STEP_VERDICT times the verdict.
+        Raises:
+            StapesError: a kernel failed.
+        """
+        result = self._make_step(
+            self._frontend,
+            samples,
+            self._state,
+            self._data,
+            self._decoder,
+            self._graph,
+            self._status,
+            self._words,
+            endpointer,
+            self._effort_percent,
+        )
+        if result < 0:
+            self._refuse(result)
+        return result
+
+    def _refuse(self, error):
+        who = self._status[spec.STATUS_INDEX_BRANCH]
+        of_the_model = who in (spec.REFUSAL_ENCODER, spec.REFUSAL_END_POINTER)
+        check(error, self.model.where if of_the_model else "")
 
     def input_finished(self):
         """Feed the silence that brings out the last words; call it after the last sample.
@@ -202,7 +261,10 @@ class Recognizer:
 
     def partial_count(self):
         """Bring self.words up to date and return how many words they are. Allocates nothing."""
-        return min(check(self._kernels.decoder_partial(self._decoder, self.grammar.data, self._words)), _MAX_WORDS)
+        count = self._kernels.decoder_partial(self._decoder, self.grammar.data, self._words)
+        if count < 0:
+            check(count)
+        return count if count < _MAX_WORDS else _MAX_WORDS
 
     def partial_words(self):
         """Return the best hypothesis so far, a list of str."""
@@ -218,10 +280,7 @@ class Recognizer:
         Args:
             revision: int, written into the lattice.
         """
-        size = self._kernels.decoder_lattice(self._decoder, self.grammar.data, self._lattice, self._utterance, revision)
-        return Lattice(bytes(memoryview(self._lattice)[: check(size, self.grammar.where)]))
-
-    def _update_status(self, branch):
-        check(self._kernels.decoder_status(self._decoder, self.grammar.data, self._status))
-        self._status[spec.STATUS_INDEX_BRANCH] = branch
-        self._status[spec.STATUS_INDEX_LIGHT_STEPS] = self._light_steps
+        size = self._kernels.decoder_lattice(
+            self._decoder, self.grammar.data, self._lattice, self._utterance, revision, self._lattice_budget
+        )
+        return Lattice(bytes(memoryview(self._lattice)[: check(size, self.grammar.where)]), checked=True)

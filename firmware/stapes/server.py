@@ -12,18 +12,9 @@ from stapes import kernels
 from stapes.errors import StapesError
 from stapes.event import Event
 from stapes.link import event_codec
+from stapes.link.clock import elapsed, ticks_ms, ticks_us
 from stapes.link.link import CLOSED, OPEN
 from stapes.listener import Listener
-
-try:
-    from time import ticks_ms
-except ImportError:
-    from time import monotonic_ns
-
-    def ticks_ms():
-        """Return milliseconds of a clock that only goes forward."""
-        return monotonic_ns() // 1000000
-
 
 try:
     from machine import freq as clock_hz
@@ -36,6 +27,8 @@ except ImportError:
 
 _AUDIO_BYTES = 2 * spec.FRAME_AUDIO_SAMPLES
 _HASH_DIGITS = 16
+_AUDIO = spec.FRAME_TYPE_AUDIO
+_DRAIN_MS = 20  # a result may take so long to leave before the next step is heard
 _ROUNDS = 16  # blocks read before the microphone has its turn again
 
 
@@ -86,6 +79,8 @@ class Server:
     Attributes:
         listener: Listener of what the host sends as audio, or None.
         wanted: bool, the host wants the microphone heard.
+        final_to_wire_us: int, microseconds from the last utterance's final decision until its lattice, or the
+            confirmation of the one before, had left for the host; None: none has yet.
     """
 
     def __init__(self, link, transport, recognizer):
@@ -95,10 +90,15 @@ class Server:
         self._recognizer = None
         self._about = None
         self._parser = link.parser
+        self._blocks = getattr(transport, "blocks", False)
+        self._rounds = _ROUNDS if self._blocks else 1
         self._audio = link.parser.view[link.parser.PAYLOAD : link.parser.PAYLOAD + _AUDIO_BYTES]
         self.listener = None
         self.wanted = True
         self._tracing = False
+        self._drain = getattr(transport, "drain", None)
+        self._awaited = None  # (number of the message with an utterance's result, when that was decided)
+        self.final_to_wire_us = None
 
     @property
     def recognizer(self):
@@ -138,64 +138,102 @@ class Server:
         Args:
             wait_ms: int, at most so long for the first byte; -1 for ever.
         """
-        link, transport = self.link, self._transport
-        if transport.begins():
-            link.connected(ticks_ms())
-        for _ in range(_ROUNDS):
-            count = transport.readinto(self._parser.target(), wait_ms)
-            wait_ms = 0
+        if self._transport.begins():
+            self.link.connected(ticks_ms())
+        if self.link.unsent:
+            wait_ms = min(wait_ms, 1) if wait_ms >= 0 else 1
+        if not self._take_in(wait_ms):
+            self.link.tick(ticks_ms())
+            self.flush()
+        if self.link.state == CLOSED:
+            self._transport.hang_up()
+
+    def _take_in(self, wait_ms):
+        """Read, and work through it; return whether there was a message, and so all is said that was due."""
+        parser, heard = self._parser, False
+        rounds = self._rounds
+        while rounds:
+            rounds -= 1
+            count = self._transport.readinto(parser.target() if self._blocks else parser.room(), wait_ms)
             if count <= 0:
                 break
-            self._parser.received(count)
-            self._receive()
+            wait_ms = 0
+            parser.received(count)
+            heard = self._receive() or heard
         if count < 0:
-            link.disconnected()
-        link.tick(ticks_ms())
-        self.flush()
-        if link.state == CLOSED:
-            transport.hang_up()
+            self.link.disconnected()
+        return heard
 
     def _receive(self):
+        """Work through what has been read; return whether there was a message."""
+        link, parser = self.link, self._parser
+        heard = False
         while True:
-            now = ticks_ms()
-            kind = self.link.receive(now)
+            kind = link.receive(ticks_ms())
             if kind == 0:
                 break
+            heard = True
             self._handle(kind)
             self.flush()
-        if self._transport.prompt and self.link.state != OPEN and self._parser.interrupted:
+            if parser.spent():
+                return True
+        if self._transport.prompt and link.state != OPEN and parser.interrupted:
             raise KeyboardInterrupt
+        return heard
 
     def flush(self):
         """Write what there is room for."""
-        link = self.link
+        link, write = self.link, self._transport.write
         while True:
             out = link.output(ticks_ms())
             if out is None:
                 return
-            taken = self._transport.write(out)
+            taken = write(out)
             if taken < 0:
                 link.disconnected()
                 return
             if taken == 0:
                 return
             link.sent(taken)
+            if self._awaited is not None:
+                self._time_result()
+            if link.quiet:
+                return
+
+    def _time_result(self):
+        """Note when the message that is awaited has left, and give it a moment to do so before the next step."""
+        number, decided_us = self._awaited
+        if self.link.unsent or self.link.outbox.next_number <= number:
+            return
+        self._awaited = None
+        if self._drain is None or self._drain(_DRAIN_MS):
+            self.final_to_wire_us = elapsed(ticks_us(), decided_us)
 
     def send_event(self, event):
         """Send an event: at once if there is room, and again until it has arrived if it must."""
         message = event_codec.encode(event)
         if event.kind in event_codec.NEWS:
             self.link.offer(message)
-        else:
-            self.link.send(spec.FRAME_TYPE_EVENT, message)
+            return
+        number = self.link.send(spec.FRAME_TYPE_EVENT, message)
+        if event.decided_us is not None and self.link.state == OPEN:
+            self._awaited = (number, event.decided_us)
 
     def _handle(self, kind):
         try:
-            _caught(self._command if kind == spec.FRAME_TYPE_COMMAND else self._hear, kind)
-        except StapesError as error:
-            self.send_event(Event(kinds.ERROR, 0, error=error))
+            if kind == _AUDIO:
+                self._hear()
+            elif kind == spec.FRAME_TYPE_COMMAND:
+                self._command()
+            else:
+                raise StapesError(spec.ERROR_LINK_FRAME, "", "type %d" % kind)
+        except Exception as error:
+            self._tell_error(error)
 
-    def _command(self, _):
+    def _tell_error(self, error):
+        self.send_event(Event(kinds.ERROR, 0, error=_worded(error)))
+
+    def _command(self):
         """Obey, and reply."""
         payload = self.link.payload
         if len(payload) < spec.COMMAND_BYTES:
@@ -225,12 +263,16 @@ class Server:
             self._set("set_context", order.get("phrases"), "no context can be set")
         elif code == spec.COMMAND_EFFORT:
             self._set_effort(order.get("effort"))
+        elif code == spec.COMMAND_LATTICE:
+            self._set_lattice(order)
         else:
             raise StapesError(spec.ERROR_LINK_COMMAND, "", "command %d" % code)
 
     def _start(self, order):
         if "effort" in order:
             self._set_effort(order["effort"])
+        if "lattice" in order:
+            self._set_lattice(order["lattice"])
         self._set_tracing(bool(order.get("trace")))
         if order.get("audio"):
             self.recognizer.reset(order.get("utterance", 0))
@@ -261,6 +303,16 @@ class Server:
         except (TypeError, ValueError):
             raise StapesError(spec.ERROR_LINK_COMMAND, "", "effort %r" % (effort,))
 
+    def _set_lattice(self, order):
+        """Obey {"bytes": …, "beam": …}, either or both."""
+        try:
+            if "bytes" in order:
+                self.recognizer.lattice_bytes = order["bytes"]
+            if "beam" in order:
+                self.recognizer.lattice_beam = order["beam"]
+        except (TypeError, ValueError) as error:
+            raise StapesError(spec.ERROR_LINK_COMMAND, "", str(error))
+
     def _set_tracing(self, tracing):
         if hasattr(self.recognizer, "tracing"):
             self.recognizer.tracing = tracing
@@ -280,18 +332,19 @@ class Server:
             "dropped": outbox.dropped,
             "resent": outbox.resent,
             "damaged": link.damaged,
+            "forged": link.forged,
             "refusals": link.refusals,
+            "final_to_wire_us": self.final_to_wire_us,
         }
 
-    def _hear(self, kind):
-        """Recognise samples that the host sends."""
-        length = len(self.link.payload)
-        if kind != spec.FRAME_TYPE_AUDIO:
-            raise StapesError(spec.ERROR_LINK_FRAME, "", "type %d" % kind)
-        if length > _AUDIO_BYTES or length % 2 or self.listener is None:
+    def _hear(self):
+        """Recognise samples that the host sends, where they lie."""
+        length, listener = len(self.link.payload), self.listener
+        if length > _AUDIO_BYTES or length % 2 or listener is None:
             raise StapesError(spec.ERROR_LINK_FRAME, "", "audio of %d bytes" % length)
-        self.listener.accept(self._audio if length == _AUDIO_BYTES else self._audio[:length], length // 2)
-        self._pass_on()
+        listener.accept(self._audio if length == _AUDIO_BYTES else self._audio[:length], length // 2)
+        if listener.waiting or self._tracing:
+            self._pass_on()
 
     def _pass_on(self):
         """Send the events of the host's own audio: the steps, where it asked for them, then what they led to."""
@@ -323,13 +376,18 @@ def _object(data):
     return found
 
 
-def _caught(function, *arguments):
+def _caught(function):
     """Call a function; whatever it raises becomes a StapesError."""
     try:
-        return function(*arguments)
-    except StapesError:
-        raise
-    except MemoryError:
-        raise StapesError(spec.ERROR_MODEL_MEMORY)
+        return function()
     except Exception as error:
-        raise StapesError(spec.ERROR_INTERNAL, "", repr(error))
+        raise _worded(error)
+
+
+def _worded(error):
+    """Return the StapesError that tells of any exception."""
+    if isinstance(error, StapesError):
+        return error
+    if isinstance(error, MemoryError):
+        return StapesError(spec.ERROR_MODEL_MEMORY)
+    return StapesError(spec.ERROR_INTERNAL, "", repr(error))

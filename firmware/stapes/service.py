@@ -42,14 +42,15 @@ class Service:
                 return  # nobody has ever come
 
 
-def main(model, grammar, idle_ms=_IDLE_MS):
+def main(model, grammar, idle_ms=_IDLE_MS, transport=None):
     """Serve standard input and output: what the host starts on a board.
 
     Args:
         model, grammar: str, paths on the board.
         idle_ms: int, see Service.
+        transport: see transport.py, to serve another.
     """
-    transport = StandardTransport(whole_blocks=True)
+    transport = transport or StandardTransport(whole_blocks=True)
     try:
         Service(transport, model, grammar, idle_ms=idle_ms).run()
     finally:

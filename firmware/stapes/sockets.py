@@ -29,6 +29,7 @@ class SocketTransport:
 
     def __init__(self, port=spec.LINK_PORT, certificate=None, private_key=None, address="0.0.0.0"):
         self._context = _server_context(certificate, private_key) if certificate else None
+        self.secure = self._context is not None
         self._server = socket.socket()
         self._server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._server.bind(socket.getaddrinfo(address, port)[0][-1])
@@ -79,6 +80,10 @@ class SocketTransport:
             return self._host.write(view) or 0
         except OSError:
             return -1
+
+    def drain(self, wait_ms):
+        """Return True: the network has it."""
+        return True
 
     def hang_up(self):
         """Close the host's connection and wait for the next."""

@@ -40,6 +40,7 @@ class Station(Events):
         self._microphone = microphone
         self._endpointer = endpointer
         self.link = BoardLink(self._about, key, log=log, strict=transport.strict)
+        self.link.seals = not getattr(transport, "secure", False)
         self.server = Server(self.link, transport, self._hearing)
         self._listener = None
         self._chunk = array("h", [0] * spec.FRONTEND_STEP_SAMPLES)

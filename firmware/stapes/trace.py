@@ -4,12 +4,13 @@ import time
 
 import stapes_spec as spec
 
+from stapes.endpoint import NOBODY
 from stapes.event import TRACE, Event
 from stapes.recognizer import Recognizer
 
 
 class TracedRecognizer(Recognizer):
-    """As Recognizer; while tracing, each step leaves a record, and allocates it.
+    """As Recognizer; while tracing, each step leaves a record, and allocates it. Without, it costs nothing.
 
     Attributes:
         tracing: bool, False at first; changes take hold at reset().
@@ -21,6 +22,7 @@ class TracedRecognizer(Recognizer):
         """Forget everything heard, and the records of it."""
         self._records = []
         self._spent_us = 0
+        self.step = self._step_traced if self.tracing else self._step_plain
         super().reset(utterance)
 
     def next_utterance(self):
@@ -35,26 +37,25 @@ class TracedRecognizer(Recognizer):
         Returns:
             list of Event; the dict of each: step (1 is the utterance's first); branch, as the specification numbers
             them; tokens, active in the search; blanks, steps since the best token's last unit; joints, evaluations of
-            the joint in this step; us, microseconds from the step's samples to its search, None without a clock;
-            words, the best hypothesis, where this step changed it.
+            the joint in this step; us, microseconds from the step's samples to its search and the end-pointer's
+            verdict, None without a clock; words, the best hypothesis, where this step changed it.
         """
         records, self._records = self._records, []
         return records
 
-    def accept_chunk(self, samples):
-        """As Recognizer's."""
-        if not self.tracing:
-            return super().accept_chunk(samples)
+    _step_plain = Recognizer.step
+
+    def _step_traced(self, samples, endpointer=NOBODY):
         began = _ticks_us()
-        steps = super().accept_chunk(samples)
+        made = self._step_plain(samples, endpointer)
         # Samples that make up no step yet are paid for by the step that they end up in.
         self._spent_us += _ticks_diff(_ticks_us(), began)
-        if steps:
+        if made:
             record = self._record()
             time_ms = record["step"] * spec.FRONTEND_STEP_MS
             self._records.append(Event(TRACE, time_ms, utterance=self.utterance, trace=record))
             self._spent_us = 0
-        return steps
+        return made
 
     def _record(self):
         status = self.status

@@ -45,7 +45,8 @@ static void read_results(utterance_t *u) {
     uint8_t *lattice = fuzz_memory(capacity);
     st_arg_t status_args[] = {u->decoder, u->graph, fuzz_buffer(status, sizeof(status))};
     st_arg_t partial_args[] = {u->decoder, u->graph, fuzz_buffer(partial, 2 * words)};
-    st_arg_t lattice_args[] = {u->decoder, u->graph, fuzz_buffer(lattice, capacity), fuzz_integer(1), fuzz_integer(0)};
+    st_arg_t lattice_args[] = {u->decoder,      u->graph,        fuzz_buffer(lattice, capacity),
+                               fuzz_integer(1), fuzz_integer(0), fuzz_integer((int32_t)fuzz_below(&u->random, 4096))};
     FUZZ_REQUIRE(stk_decoder_status(status_args) == 0);
     FUZZ_REQUIRE(stk_decoder_partial(partial_args) >= 0);
     int32_t written = stk_decoder_lattice(lattice_args);

@@ -53,7 +53,7 @@ static void read_lattice(st_search_t *search, const st_graph_t *graph, fuzz_rand
     st_search_status(search, graph, status);
     FUZZ_REQUIRE(status[ST_STATUS_INDEX_ACTIVE_TOKENS] > 0);
     st_lattice_partial(search, (uint16_t *)(void *)partial, words);
-    st_status_t bytes = st_lattice_write(search, graph, lattice, capacity, 1, fuzz_next(random));
+    st_status_t bytes = st_lattice_write(search, graph, lattice, capacity, 1, fuzz_next(random), fuzz_below(random, 4096));
     FUZZ_REQUIRE(bytes == -ST_ERROR_BUFFER_SMALL || (bytes >= ST_LATTICE_BYTES && (uint32_t)bytes <= capacity));
     free(partial);
     free(lattice);

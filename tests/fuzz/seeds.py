@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import stapes_spec as spec
 from hypothesis import HealthCheck, given, settings
+from stapes.link.frame import FrameWriter
 from stapes_tools.convert.read import read_model
 from stapes_tools.lattice.lattice import Edge, Lattice, Word
 
@@ -172,6 +173,23 @@ def frontend_seeds():
     }
 
 
+def frame_seeds():
+    """Frames of many lengths, padded and not, two of them damaged; the two bytes before them: buffer and pace."""
+    writers = [FrameWriter(padded) for padded in (False, True)]
+    rng = random.Random(1)
+    payloads = [b"", bytes(300), rng.randbytes(90), b"\x01" * 600, rng.randbytes(spec.FRAME_PAYLOAD)]
+    frames = [bytes(writers[k % 2].encode(16 + k % 3, k, 1, 128, 0, 7, one)) for k, one in enumerate(payloads)]
+    bent = bytearray(frames[2])
+    bent[20] ^= 1
+    stream = b"".join(frames)
+    return {
+        "whole": b"\x1f\xff" + stream,
+        "slow": b"\x1f\x02" + stream,
+        "small": b"\x01\x20" + stream,
+        "damaged": b"\x12\x40" + frames[0] + bytes(bent) + frames[3][:99] + b"\0" + frames[1],
+    }
+
+
 def stg_seeds():
     """The grammars of graph_seeds without what follows them."""
     return {
@@ -202,6 +220,7 @@ SEEDS = {
     "graph": graph_seeds,
     "decoder": decoder_seeds,
     "frontend": frontend_seeds,
+    "frame": frame_seeds,
     "model_twins": model_seeds,
     "graph_twins": stg_seeds,
     "model_readers": model_seeds,

@@ -16,7 +16,7 @@ from stapes_tools.kernels import build
 
 HERE = Path(__file__).parent
 OUTPUT = build.ROOT / "build" / "fuzz"
-TARGETS = ("model", "zero_skip", "graph", "decoder", "frontend")
+TARGETS = ("model", "zero_skip", "graph", "decoder", "frontend", "frame")
 COMMON = (HERE / "fuzz_util.c", HERE / "fuzz_run_model.c")
 CLANG_PACKAGES = ["clang-14", "libclang-rt-14-dev", "llvm-14"]
 FLAGS = ("-std=c99", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer")

@@ -12,7 +12,7 @@ import targets
 import tflite
 from stapes_tools.convert.read import read_model
 
-RUNS = {"model": 4000, "zero_skip": 2500, "graph": 5000, "decoder": 1500, "frontend": 400}
+RUNS = {"model": 4000, "zero_skip": 2500, "graph": 5000, "decoder": 1500, "frontend": 400, "frame": 4000}
 PYTHON_RUNS = {
     "model_twins": 250,
     "graph_twins": 1500,

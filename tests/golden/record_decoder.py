@@ -108,8 +108,11 @@ class Utterance:
         self.recorder.expect(self.status)
         self.recorder.call("decoder_partial", self.decoder, self.graph, self.words)
         self.recorder.expect(self.words)
-        size = self.recorder.call("decoder_lattice", self.decoder, self.graph, self.lattice, 77, revision)
+        size = self.recorder.call("decoder_lattice", self.decoder, self.graph, self.lattice, 77, revision, 0)
         self.recorder.expect(self.lattice, 0, max(size, 0))
+        for budget in (1, 2 * size // 3):
+            cut = self.recorder.call("decoder_lattice", self.decoder, self.graph, self.lattice, 77, revision, budget)
+            self.recorder.expect(self.lattice, 0, cut)
 
 
 def listening(settings):
@@ -158,7 +161,8 @@ def faults(recorder):
     recorder.call("decoder_init", big.piece(0, 1024), *arguments, utterance.graph, utterance.config)
     recorder.call("decoder_init", big, recorder.zeros(64), utterance.model, utterance.graph, utterance.config)
     recorder.call("decoder_init", big, *arguments, utterance.graph, utterance.config)
-    recorder.call("decoder_lattice", big, utterance.graph, utterance.lattice.piece(0, 32), 1, 1)
+    recorder.call("decoder_lattice", big, utterance.graph, utterance.lattice.piece(0, 32), 1, 1, 0)
+    recorder.call("decoder_lattice", big, utterance.graph, utterance.lattice, 1, 1, -1)
     recorder.call("decoder_status", big, utterance.graph, utterance.status.piece(0, 8))
     recorder.call("decoder_status", big, utterance.graph.piece(0, 12), utterance.status)
 

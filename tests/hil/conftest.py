@@ -41,8 +41,13 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("device", kinds, indirect=True, scope="session")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is slow
 def pytest_collection_modifyitems(config, items):
-    """With --board only what runs on a device is left."""
+    """Some checks are slow on the emulated board alone; with --board only what runs on a device is left."""
+    for item in items:
+        on = getattr(item, "callspec", None) and item.callspec.params.get("device")
+        if on == "emulator" and item.get_closest_marker("slow_on_emulator"):
+            item.add_marker(pytest.mark.slow)
     if _option(config, "--board"):
         left = [item for item in items if "device" in item.fixturenames]
         config.hook.pytest_deselected(items=[item for item in items if item not in left])

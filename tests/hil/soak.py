@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,15 +43,15 @@ kept = []
 class Sound:
     def __init__(self):
         self.done = 0
-        self.marks = [0] * (MINUTES + 1)
+        self.marks = [0] * (MINUTES + 1)  # the order of the minute behind the last says that all are there
     def readinto(self, samples):
         minute, step = divmod(self.done, EACH)
+        if minute > MINUTES:
+            return 0
         if step == 0:
             gc.collect()
             self.marks[minute] = gc.mem_alloc()
             replace_file({result!r}, json.dumps(self.marks).encode())
-        if minute == MINUTES:
-            return 0
         part = speech[step * STEP : (step + 1) * STEP]
         memoryview(samples)[:] = array("h", bytes(part)) if len(part) else quiet
         self.done += 1
@@ -101,12 +102,11 @@ def soak(device, minutes, place, tell=lambda _: None, leak=False):
     intents, last = [], -1
     try:
         with Talk(device) as talk:
-            while len(intents) < minutes:
-                found = talk.wait(lambda event: event.kind == kinds.INTENT and event.utterance > last, _LATE_S)
+            while len(intents) <= minutes:
+                found = talk.wait(partial(_is_order, last), _LATE_S)
                 last = found.utterance
                 intents.append(found.intent)
                 tell(f"minute {len(intents)}: {found.intent}")
-            time.sleep(1)
     except KeyboardInterrupt:
         tell("stopped")
     if device.kind == "unix":
@@ -115,7 +115,11 @@ def soak(device, minutes, place, tell=lambda _: None, leak=False):
         marks = json.loads(device.run(f"print(open({result!r}).read())"))
         device.put(device.prompt(), speech, None)
         device.put(device.prompt(), result, None)
-    return [mark for mark in marks if mark], intents
+    return [mark for mark in marks if mark], intents[:minutes]
+
+
+def _is_order(last, event):
+    return event.kind == kinds.INTENT and event.utterance > last
 
 
 def growth(marks):

@@ -60,7 +60,7 @@ def test_board_file_without_a_field_is_named(tmp_path, monkeypatch):
     from stapes_tools.device import boards
 
     (tmp_path / "half").mkdir()
-    (tmp_path / "half" / "board.toml").write_text('name = "half"\n[flash]\nbase = 0\n')
+    (tmp_path / "half" / "board.toml").write_text('name = "half"\n[flash]\nbase = 0\n[ram]\n')
     monkeypatch.setattr(boards, "_BOARDS", tmp_path)
     with pytest.raises(DeviceError, match=r"boards/half/board\.toml: KeyError\('title'\)"):
         load_board("half")

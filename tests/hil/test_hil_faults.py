@@ -32,11 +32,15 @@ def hang(event):
 board.WATCHDOG["timeout_ms"] = 1500
 run(hang, microphone=Silence())
 """
+# A file that cannot be written to its end holds nothing: many, smaller and smaller.
 _FILL = """
-with open("/filler", "wb") as f:
-    try:
-        while True: f.write(bytes(4096))
-    except OSError as error: print(error.args[0])
+def fill(size):
+    for k in range(100):
+        try:
+            with open("/fill%d_%d" % (size, k), "wb") as f: f.write(bytes(size))
+        except OSError as error: return error.args[0]
+fill(32768)
+print(fill(4096))
 """
 
 
@@ -148,7 +152,6 @@ def test_a_full_file_system_is_told(started, figure):
         assert talk.error(spec.ERROR_FILE).where == "/none.tflite"
         assert "mpremote rm" in talk.error(spec.ERROR_STORAGE_FULL).advice
     figure("code", spec.ERROR_STORAGE_FULL)
-    device.put(device.prompt(), "/filler", None)
 
 
 def test_a_hung_program_is_restarted_and_told(started, figure):
@@ -220,3 +223,18 @@ def _after_cut(started, flash, cut, kept):
     found = device.run(_READ).encode()
     device.close()
     return found
+
+
+def test_bootsel_held_gives_the_prompt(started):
+    """The button ends listening; a prompt feeds no watchdog, and none bites."""
+    device = started(files=rom_files(golden=False))
+    device.wait_for_led()
+    device.board.hold_bootsel(True)
+    said, deadline = b"", time.monotonic() + 10 * device.slowness
+    while b">>> " not in said:
+        assert time.monotonic() < deadline, said
+        said += device.board.read(4096, 1)
+    device.board.hold_bootsel(False)
+    assert b"stapes: stopped; Ctrl-D starts it again" in said
+    enabled = "import machine\nprint(machine.mem32[0x40058000] >> 30 & 1, machine.reset_cause() == machine.PWRON_RESET)"
+    assert device.run(enabled).split() == ["0", "True"]

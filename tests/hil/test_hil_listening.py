@@ -107,6 +107,7 @@ class _Deaf:
         return self._session.recognise(*arguments, **options)
 
 
+@pytest.mark.slow_on_emulator
 def test_hears_the_same_on_a_line_that_damages_bytes(listening, sound, expected, figure):
     """One byte in 2000 is changed, both ways."""
     noise = random.Random(7)
@@ -137,6 +138,7 @@ def test_context_is_obeyed_or_refused(listening):
         assert not failed or answer["code"] == spec.ERROR_LINK_COMMAND
 
 
+@pytest.mark.slow_on_emulator
 def test_lost_samples_are_told(device, figure):
     device.listen(_LOSSY)
     with Talk(device) as talk:
@@ -145,6 +147,7 @@ def test_lost_samples_are_told(device, figure):
     figure("samples lost and told", event.lost)
 
 
+@pytest.mark.slow_on_emulator
 def test_reset_in_the_middle_of_a_sentence(listening, sound):
     """What follows a reset is heard as if nothing had been."""
     with Talk(listening) as talk:

@@ -126,3 +126,21 @@ def test_depthwise_sums(program):
                 assert np.frombuffer(core.read(sums, 4 * depth), np.int32).tolist() == expected.tolist()
                 if function == "st_depthwise_sums":
                     assert cycles <= (8 * taps + 14) * depth + 60
+
+
+@pytest.mark.emulator
+def test_butterflies(program):
+    for points in (4, 16, 64):
+        core = BareMetal(program)
+        values = RANDOM.integers(-(2**16), 2**16, (256, 2)).astype(np.int32)
+        values[:5] = [[-(2**16), 2**16 - 1], [0, 0], [1, -1], [2**16 - 1, -(2**16)], [-2, 2]]
+        angles = RANDOM.uniform(0, 2 * np.pi, 3)
+        turns = core.place(np.rint(2**14 * np.stack([np.cos(angles), np.sin(angles)], 1)).astype("<i4").tobytes())
+        found, cycles = [], []
+        for function in ("st_fft_rows_naive", "st_fft_rows"):
+            rows = core.place(values.tobytes())
+            cycles.append(core.call(function, rows + 8, rows + 8 * 256, 8 * points, turns)[1])
+            found.append(core.read(rows, 8 * 256))
+        print(f"{256 // 4 // points} butterflies: {cycles[0]} cycles in C, {cycles[1]}")
+        assert found[0] == found[1] != values.tobytes()
+        assert cycles[1] <= 146 * (64 // points) + 60

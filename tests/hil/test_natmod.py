@@ -58,7 +58,14 @@ def test_number_of_arguments_is_checked(run_unix):
         ("k.frontend_steps(b'', 2**31)", "frontend_steps: argument 2 must be an integer of 32 bits"),
         ("k.frontend_steps(b'', -(2**31) - 1)", "frontend_steps: argument 2 must be an integer of 32 bits"),
         ("k.frontend_steps(b'', 2**64)", "frontend_steps: argument 2 must be an integer of 32 bits"),
-        ("k.decoder_lattice(bytearray(), b'', bytearray(), 1, '')", "decoder_lattice: argument 5 must be an integer"),
+        (
+            "k.decoder_lattice(bytearray(), b'', bytearray(), 1, '', 0)",
+            "decoder_lattice: argument 5 must be an integer",
+        ),
+        (
+            "k.recognizer_step(*[bytearray(8)] * 10)",
+            "recognizer_step: argument 10 must be an integer",
+        ),
     ],
 )
 def test_wrong_types_name_method_and_argument(run_unix, call, message):

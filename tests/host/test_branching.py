@@ -173,7 +173,7 @@ def test_a_block_that_is_not_there_is_refused(calibration):
 
 
 def test_shared_blocks_have_one_set_of_weights(calibration, tmp_path):
-    settings = replace(SETTINGS, share_blocks=True, batches=20)
+    settings = replace(SETTINGS, share_blocks=True, batches=20, update_batches=2)
     task = BranchTask(PLAIN, random_parameters(PLAIN, 1), settings, calibration)
     trainer = Trainer(task, settings, [toy_set()], tmp_path, seed=1)
     trainer.run(lambda _: {})

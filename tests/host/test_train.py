@@ -70,8 +70,15 @@ def test_utterances_that_ctc_cannot_align_are_left_out():
     assert batches.bucket_of(10_000, 5) == -1
 
 
+def test_a_recipe_may_have_fewer_shapes_of_batches(toy):
+    assert [batches.bucket_of(steps, 5, [60, 100]) for steps in (60, 61, 101)] == [0, 1, -1]
+    seen = list(batches.epoch([toy], 400, 5, short_first=False, edges=[100]))
+    assert {batch.features.shape for batch in seen} == {(4, 100, 120)}
+    assert sum(len(batch.steps) for batch in seen) >= len(toy.labels)
+
+
 def test_masking_only_zeroes(toy):
-    batch = batches.collate([toy.example(0), toy.example(1)], 0)
+    batch = batches.collate([toy.example(0), toy.example(1)], 80)
     before = batch.features.copy()
     after = batches.mask(batch, np.random.default_rng(3)).features
     changed = after != before

@@ -29,13 +29,14 @@ class DecoderRunner:
         size = kernels.decoder_size(self.encoder.state, model, graph, self.config)
         assert size > 0, size
         self.state = bytearray(size)
-        self.restart()
+        one = self.encoder
+        assert kernels.decoder_init(self.state, one.state, one.model, graph, self.config) == 0
+        assert kernels.model_reset(one.state, one.model) == 0
 
     def restart(self):
-        """Start an utterance."""
-        one = self.encoder
-        assert self.kernels.model_reset(one.state, one.model) == 0
-        assert self.kernels.decoder_init(self.state, one.state, one.model, self.graph, self.config) == 0
+        """Start another utterance."""
+        assert self.kernels.model_reset(self.encoder.state, self.encoder.model) == 0
+        assert self.kernels.decoder_restart(self.state, self.graph) == 0
 
     def step(self, row):
         """Encode one row of features and search on."""
@@ -52,9 +53,9 @@ class DecoderRunner:
         words = array.array("H", [0] * 64)
         return list(words[: self.kernels.decoder_partial(self.state, self.graph, words)])
 
-    def lattice(self, utterance=1, revision=0):
+    def lattice(self, utterance=1, revision=0, budget=0):
         out = bytearray(CAPACITY)
-        size = self.kernels.decoder_lattice(self.state, self.graph, out, utterance, revision)
+        size = self.kernels.decoder_lattice(self.state, self.graph, out, utterance, revision, budget)
         assert size > 0, size
         return bytes(out[:size])
 

@@ -42,8 +42,8 @@ class NativeSearch(HostSearch):
         assert not any(words[count if capacity is None else capacity :])
         return words[:count] if capacity is None else (count, words[:capacity])
 
-    def lattice(self, utterance=7, revision=0, capacity=LATTICE_CAPACITY):
-        return super().lattice(utterance, revision, capacity)
+    def lattice(self, utterance=7, revision=0, capacity=LATTICE_CAPACITY, budget=0):
+        return super().lattice(utterance, revision, capacity, budget)
 
 
 class TwinSearch:
@@ -62,8 +62,8 @@ class TwinSearch:
         search = self.search
         return [edge.word for edge in search.lattice.best_edges(search.best.entries[0].node)]
 
-    def lattice(self, utterance=7, revision=0, capacity=LATTICE_CAPACITY):
-        data = write_lattice(self.search, utterance, revision, capacity)
+    def lattice(self, utterance=7, revision=0, capacity=LATTICE_CAPACITY, budget=0):
+        data = write_lattice(self.search, utterance, revision, capacity, budget)
         return -spec.ERROR_BUFFER_SMALL if data is None else data
 
 

@@ -11,6 +11,7 @@ from decoder_runner import DecoderRunner, features, with_units
 from graph_builder import build_graph, random_graph
 from model_runner import Runner
 from search_runner import ReadLattice, TwinSearch, make_config
+from stapes.lattice import Lattice, slot_values
 from stapes_tools.convert import write
 from stapes_tools.convert.flatbuffer import serialise
 from stapes_tools.convert.graph import Model
@@ -50,8 +51,30 @@ def test_native_equals_twin(native, reference, context_size, seed):
         lattices = [one.lattice(utterance, 3) for one in both]
         assert lattices[0] == lattices[1]
         ReadLattice(lattices[0])
+        checked, trusted = Lattice(lattices[0]), Lattice(lattices[0], checked=True)
+        assert checked.best_words() == trusted.best_words() and checked.text == trusted.text
+        assert checked.text == " ".join(text for text, _, _ in checked.best_words())
+        assert checked.slots == trusted.slots == slot_values(checked.best_words())
         for one in both:
             one.restart()
+
+
+@pytest.mark.parametrize("implementation", ["native", "reference"])
+def test_a_restarted_decoder_is_as_a_new_one(request, implementation):
+    kernels = request.getfixturevalue(implementation)
+    graph, rng = make_graph(3, **BUSY), random.Random(3)
+    config = {"max_tokens": 12, "max_nodes": 16, "max_edges": 24}  # truncated, tokens dropped
+    used, fresh = (DecoderRunner(kernels, MODELS[2], graph, **config) for _ in range(2))
+    for row in features(rng, 8):
+        assert used.step(row) == 0
+    assert ReadLattice(used.lattice()).flags & spec.LATTICE_FLAGS_TRUNCATED
+    used.restart()
+    for row in features(rng, 5):
+        assert used.step(row) == fresh.step(row) == 0
+        assert used.status() == fresh.status()
+    assert used.lattice() == fresh.lattice()
+    assert kernels.decoder_restart(used.state, make_graph(4, **BUSY)) == -spec.ERROR_STATE
+    assert kernels.decoder_restart(bytearray(len(used.state)), graph) == -spec.ERROR_STATE
 
 
 @pytest.mark.parametrize("context_size", MODELS)
@@ -230,7 +253,7 @@ def test_another_graph_or_model_on_the_way(kernels):
         calls.step(),
         kernels.decoder_status(calls.decoder, calls.graph, out),
         kernels.decoder_partial(calls.decoder, calls.graph, array.array("H", [0] * 8)),
-        kernels.decoder_lattice(calls.decoder, calls.graph, out, 0, 0),
+        kernels.decoder_lattice(calls.decoder, calls.graph, out, 0, 0, 0),
     ):
         assert result == -spec.ERROR_STATE
     calls.graph = good[:20]
@@ -239,7 +262,8 @@ def test_another_graph_or_model_on_the_way(kernels):
     calls.state = bytearray(len(calls.state))
     assert calls.step() == -spec.ERROR_STATE
     assert kernels.decoder_status(calls.decoder, good, array.array("i", [0] * 9)) == -spec.ERROR_ARGUMENT
-    assert kernels.decoder_lattice(calls.decoder, good, bytearray(10), 0, 0) == -spec.ERROR_BUFFER_SMALL
+    assert kernels.decoder_lattice(calls.decoder, good, bytearray(10), 0, 0, 0) == -spec.ERROR_BUFFER_SMALL
+    assert kernels.decoder_lattice(calls.decoder, good, bytearray(10), 0, 0, -1) == -spec.ERROR_ARGUMENT
 
 
 def test_unaligned_buffers(native):

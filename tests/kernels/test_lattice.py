@@ -16,6 +16,8 @@ import random
 import pytest
 import stapes_spec as spec
 from graph_builder import build_graph, random_graph, tree_graph
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from search_oracle import alignments, words_of
 from search_runner import NativeSearch, ReadLattice, TwinSearch, make_config
 from stapes_reference.graph import Graph
@@ -231,6 +233,27 @@ def test_lattice_on_the_way_does_not_disturb():
             asked.lattice(capacity=40)
             asked.partial()
         assert quiet.status() == asked.status() and quiet.lattice() == asked.lattice()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 1 << 30), st.integers(1, 1500), st.sampled_from([1000, 8192, 1 << 20]))
+def test_a_budget_costs_alternatives_and_never_the_best_path(seed, budget, lattice_beam):
+    rng = random.Random(seed)
+    data = random_graph(rng, states=5, arcs=12, units=5, words=4, word_share=0.5)
+    scores, steps = Scores(rng, 5), rng.randint(1, 10)
+    config = make_config(max_tokens=24, beam=8192, lattice_beam=lattice_beam, max_alternatives=4)
+    native, twin = (run(one(data, config), scores, steps) for one in IMPLEMENTATIONS)
+    whole, cut = native.lattice(), native.lattice(budget=budget)
+    assert cut == twin.lattice(budget=budget)
+    least = native.lattice(budget=1)
+    assert len(cut) <= budget or cut == least
+    assert (cut == whole) == (len(whole) <= budget or len(whole) == len(least))
+    full, read = ReadLattice(whole), ReadLattice(cut)
+    assert bool(read.flags & spec.LATTICE_FLAGS_TRUNCATED) == (cut != whole)
+    assert [path for path in read.paths() if path[2]] == [path for path in full.paths() if path[2]]
+    assert {path[:2] for path in read.paths()} <= {path[:2] for path in full.paths()}
+    more = ReadLattice(native.lattice(budget=budget + rng.randint(0, 400)))
+    assert {path[:2] for path in read.paths()} <= {path[:2] for path in more.paths()}
 
 
 def test_a_buffer_too_small_narrows_the_beam():

@@ -76,6 +76,10 @@ class ScriptedKernels:
         self.steps = 0
         return 0
 
+    def decoder_restart(self, state, graph):
+        self.steps = 0
+        return 0
+
     def decoder_step(self, state, model_state, model, graph):
         self.steps += 1
         return -spec.ERROR_BUFFER_SMALL if self.steps == self.failing_step else 0
@@ -91,13 +95,28 @@ class ScriptedKernels:
         status[spec.STATUS_INDEX_BEST_IS_FINAL] = final
         return 0
 
+    def recognizer_step(self, frontend, samples, state, model, decoder, graph, status, words, endpoint, effort):
+        if not self.frontend_apply(frontend, samples, None):
+            return 0
+        branch = self.encoder_step(state, model, effort)
+        error = self.decoder_step(decoder, state, model, graph)
+        if error < 0:
+            status[spec.STATUS_INDEX_BRANCH] = spec.REFUSAL_SEARCH
+            return error
+        self.decoder_status(decoder, graph, status)
+        status[spec.STATUS_INDEX_BRANCH] = branch
+        status[spec.STATUS_INDEX_LIGHT_STEPS] += branch == spec.BRANCH_LIGHT
+        before = list(words)
+        words[self.decoder_partial(decoder, graph, words)] = spec.LIMITS_NONE16
+        return spec.STEP_MADE + (spec.STEP_WORDS if before != list(words) else 0)
+
     def decoder_partial(self, state, graph, words):
         found = self._now()[3]
         for k, word in enumerate(found):
             words[k] = word
         return len(found)
 
-    def decoder_lattice(self, state, graph, lattice, utterance, revision):
+    def decoder_lattice(self, state, graph, lattice, utterance, revision, budget):
         self.utterances.append(utterance)
         written = bytearray(self.lattice)
         if revision and written:

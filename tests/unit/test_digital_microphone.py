@@ -139,9 +139,10 @@ class Recognizer:
     utterance = 0
     status = array("i", [0] * spec.STATUS_INDEX_COUNT)
 
+    words = array("H", [0])
     model = type("Model", (), {"has_endpointer": False})
 
-    def accept_chunk(self, samples):
+    def step(self, samples, endpoint):
         return 0
 
     def input_finished(self):

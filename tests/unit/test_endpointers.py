@@ -95,7 +95,7 @@ def watched(native, model, grammar, effort, samples):
         if ear.accept_chunk(samples[begin : begin + STEP]):
             before = bytes(ear.model.features)
             verdict = pointers.verdict()
-            assert native.endpoint_status(pointers._state, figures) == 0
+            assert native.endpoint_status(pointers.state, figures) == 0
             found.append((ear.status[spec.STATUS_INDEX_BRANCH], verdict, before, tuple(figures)))
     return found
 

@@ -49,14 +49,9 @@ def test_header_comes_through():
     parser = FrameParser()
     parser.put(encoded(b"abc", 2**31 + 5))
     assert parser.take() == FRAME
-    assert (parser.kind, parser.number, parser.ack, parser.piece, parser.ack_piece, parser.tag) == (
-        AUDIO,
-        2**31 + 5,
-        7,
-        1,
-        2,
-        0xABCD,
-    )
+    assert (parser.kind, parser.number, parser.ack, parser.tag) == (AUDIO, 2**31 + 5, 7, 0xABCD)
+    assert parser.state[spec.FRAME_INDEX_PIECE] == 1 and parser.state[spec.FRAME_INDEX_ACK_PIECE] == 2
+    assert parser.spent() and parser.take() == 0
 
 
 @given(PAYLOADS, st.booleans(), st.integers(1, 100))
@@ -93,7 +88,9 @@ def test_a_frame_without_end_is_refused_and_the_next_is_found():
     assert parsed(endless + encoded(b"ab")) == [-spec.ERROR_LINK_FRAME, b"ab"]
 
 
-@pytest.mark.parametrize("header", [struct.pack("<BBH", 1, 1, 0), bytes([1, 3]) + bytes(14), bytes([1, 255])])
+@pytest.mark.parametrize(
+    "header", [struct.pack("<BBH", 1, 1, 0), bytes([1, spec.VERSION_PROTOCOL + 1]) + bytes(14), bytes([1, 255])]
+)
 def test_other_versions_are_known_by_their_second_byte(header):
     import binascii
 

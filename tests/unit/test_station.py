@@ -149,6 +149,9 @@ def test_commands_stop_start_and_ask(monkeypatch):
     assert (code, failed, state["listening"]) == (spec.COMMAND_STATE, 0, False)
     wire.command(spec.COMMAND_EFFORT, {"effort": 0.25})
     wire.command(spec.COMMAND_EFFORT, {"effort": 2})
+    wire.command(spec.COMMAND_LATTICE, {"bytes": 500, "beam": 2.5})
+    wire.command(spec.COMMAND_LATTICE, {"bytes": 0})
+    wire.command(spec.COMMAND_LATTICE, {"beam": "wide"})
     wire.command(spec.COMMAND_START, {"audio": True, "trace": True})
     wire.command(spec.COMMAND_START)
     assert steps(made, 10)[0].kind == stapes.LISTENING
@@ -157,9 +160,24 @@ def test_commands_stop_start_and_ask(monkeypatch):
     refused = [(reply[0], reply[2]["code"], reply[2]["detail"]) for reply in failed]
     assert refused == [
         (spec.COMMAND_EFFORT, spec.ERROR_LINK_COMMAND, "effort 2"),
+        (spec.COMMAND_LATTICE, spec.ERROR_LINK_COMMAND, "lattice_bytes must be from 1 to 8192, is 0"),
+        (spec.COMMAND_LATTICE, spec.ERROR_LINK_COMMAND, "lattice_beam must be a number from 0 to 32, is 'wide'"),
         (spec.COMMAND_START, spec.ERROR_LINK_COMMAND, "its steps cannot be traced"),
     ]
     assert made._recognizer.effort == 0.25
+    assert (made._recognizer.lattice_bytes, made._recognizer.lattice_beam) == (500, 2.5)
+
+
+def test_the_time_from_decision_to_wire_is_known():
+    wire = Wire()
+    made = station(Samples(100), wire)
+    drained = []
+    made.server._drain = lambda wait_ms: drained.append(wait_ms) or True
+    assert made.server.state()["final_to_wire_us"] is None
+    results = [event for event in made if event.kind in (stapes.LATTICE, stapes.CONFIRM)]
+    assert len(drained) == len(results) >= 3
+    assert made.server.state()["final_to_wire_us"] > 0
+    assert all(event.decided_us is not None for event in results)
 
 
 def test_audio_for_tests_takes_the_microphones_place(monkeypatch):

@@ -5,8 +5,17 @@ bytes, bytearray, memoryview or array; unlike the native code it allocates.
 """
 
 from .audio import audio_apply, audio_init, audio_levels, audio_size
-from .decoder import decoder_init, decoder_lattice, decoder_partial, decoder_size, decoder_status, decoder_step
+from .decoder import (
+    decoder_init,
+    decoder_lattice,
+    decoder_partial,
+    decoder_restart,
+    decoder_size,
+    decoder_status,
+    decoder_step,
+)
 from .endpoint import endpoint_init, endpoint_size, endpoint_status, endpoint_step
+from .frame import frame_seal, frame_take
 from .frontend import frontend_apply, frontend_init, frontend_logmel, frontend_size, frontend_steps
 from .graph import graph_check
 from .log_softmax import log_softmax, log_softmax_table
@@ -21,6 +30,7 @@ from .model import (
     model_tensor_size,
 )
 from .pdm import pdm_apply, pdm_init, pdm_size
+from .recognizer import recognizer_step
 
 __all__ = [
     "audio_apply",
@@ -30,6 +40,7 @@ __all__ = [
     "decoder_init",
     "decoder_lattice",
     "decoder_partial",
+    "decoder_restart",
     "decoder_size",
     "decoder_status",
     "decoder_step",
@@ -38,6 +49,8 @@ __all__ = [
     "endpoint_size",
     "endpoint_status",
     "endpoint_step",
+    "frame_seal",
+    "frame_take",
     "frontend_apply",
     "frontend_init",
     "frontend_logmel",
@@ -56,4 +69,5 @@ __all__ = [
     "pdm_apply",
     "pdm_init",
     "pdm_size",
+    "recognizer_step",
 ]

@@ -22,6 +22,7 @@ __all__ = [
     "decoder_init",
     "decoder_lattice",
     "decoder_partial",
+    "decoder_restart",
     "decoder_size",
     "decoder_status",
     "decoder_step",
@@ -159,14 +160,19 @@ class _Decoder:
 
     def __init__(self, model, graph, config):
         self.graph = graph
-        self.search = Search(config, model.context_size, graph)
+        self.config = config
         self.context_size = model.context_size
+        self.restart()
         self.encoder, self.predictor, self.joint = model.encoder, model.predictor, model.joint
         self.table = bytearray(4 * 256)
         scale = _quantization(model.state, model.model, model.joint, OUTPUT, 0)[0]
         if log_softmax_table(scale, self.table) < 0:
             raise _CallError(spec.ERROR_MODEL_SUBGRAPH)
         self._predicted = {}
+
+    def restart(self):
+        """Start another utterance."""
+        self.search = Search(self.config, self.context_size, self.graph)
 
     def _predict(self, model, context):
         if context not in self._predicted:
@@ -255,6 +261,16 @@ def decoder_init(state, model_state, model, graph, config):
     return _guarded(_init, state, model_state, model, graph, config)
 
 
+def _restart(state, graph):
+    _get_decoder(state, graph).restart()
+    return 0
+
+
+def decoder_restart(state, graph):
+    """Start another utterance with the same graph and configuration: see docs/kernels_api.md."""
+    return _guarded(_restart, state, graph)
+
+
 def _step(state, model_state, model, graph):
     decoder = _get_decoder(state, graph)
     decoder.step(_Model(model_state, model))
@@ -291,14 +307,17 @@ def decoder_partial(state, graph, words):
     return _guarded(_partial, state, graph, words)
 
 
-def _lattice(state, graph, lattice, utterance, revision):
-    data = write_lattice(_get_decoder(state, graph).search, utterance, revision, byte_length(lattice))
+def _lattice(state, graph, lattice, utterance, revision, budget):
+    search = _get_decoder(state, graph).search
+    if budget < 0:
+        raise _CallError(spec.ERROR_ARGUMENT)
+    data = write_lattice(search, utterance, revision, byte_length(lattice), budget)
     if data is None:
         raise _CallError(spec.ERROR_BUFFER_SMALL)
     memoryview(lattice)[: len(data)] = data
     return len(data)
 
 
-def decoder_lattice(state, graph, lattice, utterance, revision):
+def decoder_lattice(state, graph, lattice, utterance, revision, budget):
     """Write the lattice of the utterance so far; returns its bytes: see docs/kernels_api.md."""
-    return _guarded(_lattice, state, graph, lattice, utterance, revision)
+    return _guarded(_lattice, state, graph, lattice, utterance, revision, budget)

@@ -7,6 +7,7 @@ import stapes_spec as spec
 
 NONE = spec.LIMITS_NONE16
 STEP_MS = spec.FRONTEND_STEP_MS
+BEAM_SHARES = 64
 
 
 class _End:
@@ -103,7 +104,7 @@ def _seal(body, counts, labels):
     return bytes(data)
 
 
-def write_lattice(search, utterance, revision, capacity=None):
+def write_lattice(search, utterance, revision, capacity=None, budget=0):
     """Return the lattice of the utterance so far as bytes, or None when not even the best path fits.
 
     Args:
@@ -111,12 +112,22 @@ def write_lattice(search, utterance, revision, capacity=None):
         utterance: its number, 32 bits.
         revision: low 16 bits, plus REVISION_SPECULATIVE.
         capacity: the most bytes; None: any number.
+        budget: bytes that the alternatives keep to; 0: capacity.
     """
     beam, truncated = search.lattice_beam, search.lattice.truncated
     data = _write_within(search, beam, utterance, revision, truncated)
-    while capacity is not None and len(data) > capacity:
-        if beam == 0:
-            return None
-        beam >>= 1
-        data = _write_within(search, beam, utterance, revision, True)
-    return data
+    most = capacity if not budget or (capacity is not None and capacity < budget) else budget
+    if most is None or len(data) <= most:
+        return data
+    fits, exceeds = 0, BEAM_SHARES
+    while exceeds - fits > 1:
+        share = (fits + exceeds) // 2
+        if len(_write_within(search, beam * share // BEAM_SHARES, utterance, revision, truncated)) <= most:
+            fits = share
+        else:
+            exceeds = share
+    beam = beam * fits // BEAM_SHARES
+    cut = _write_within(search, beam, utterance, revision, truncated)
+    if len(cut) < len(data):
+        cut = _write_within(search, beam, utterance, revision, True)
+    return cut if capacity is None or len(cut) <= capacity else None

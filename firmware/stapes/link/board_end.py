@@ -29,7 +29,7 @@ class BoardLink(Link):
     """
 
     def __init__(self, about, key=None, random=None, silence_ms=spec.LINK_SILENCE_MS, log=None, strict=False):
-        super().__init__(Outbox(), Inbox(_RELIABLE_ONLY), False, silence_ms, log)
+        super().__init__(Outbox(), Inbox(_RELIABLE_ONLY, news=False), False, silence_ms, log)
         self._about = about
         self._key = key
         self._strict = strict
@@ -39,13 +39,14 @@ class BoardLink(Link):
         self._host_session = 0  # whose messages the inbox counts
         self._hello = self._answer = None
         self._expected = None  # proof
+        self._agreed = None  # Seal, used from READY on
         self._began_ms = 0
         self._strange = 0
 
     def connected(self, now_ms):
         """See Link.connected; a proof from before is worth nothing."""
         super().connected(now_ms)
-        self._hello = self._answer = self._expected = None
+        self._hello = self._answer = self._expected = self._agreed = None
         self._began_ms = now_ms
         self._strange = 0
 
@@ -89,6 +90,8 @@ class BoardLink(Link):
             return
         nonce = self._random(16)
         self.state = GREETING
+        self._seal = None
+        self._agreed = secrets.Seal(self._key, hello, nonce, True) if self.seals else None
         self._expected = secrets.host_proof(self._key, hello, nonce)
         proof = secrets.board_proof(self._key, hello, nonce)
         self._answer = self._greeting = (spec.FRAME_TYPE_CHALLENGE, nonce + proof)
@@ -116,6 +119,7 @@ class BoardLink(Link):
         else:
             self._host_session = host_session
             self.inbox.begin(1)
+        self._seal = self._agreed
         fields = struct.pack(spec.READY_STRUCT, self._session, self.outbox.acked, self.inbox.number)
         self._answer = self._greeting = (spec.FRAME_TYPE_READY, fields + json.dumps(about).encode())
         self.state = OPEN

@@ -123,6 +123,8 @@ class HostLink(Link):
             self._fail(spec.ERROR_LINK_KEY, "the board did not prove it")
             return
         self._proved = True
+        if self.seals and self._seal is None:
+            self._seal = secrets.Seal(self._key, self._hello, nonce, False)
         self._say(spec.FRAME_TYPE_PROOF, secrets.host_proof(self._key, self._hello, nonce), now_ms)
 
     def _hear_ready(self, payload, now_ms):

@@ -12,6 +12,7 @@ class Inbox:
 
     Args:
         most_bytes: int, of a message in pieces; 0 takes messages of one piece only and needs no memory.
+        news: bool, the other end sends messages that may be dropped: boards do, hosts do not.
 
     Attributes:
         number, piece: int, what is expected next.
@@ -21,8 +22,9 @@ class Inbox:
         too_long: bool, the other end sent a message of more than most_bytes.
     """
 
-    def __init__(self, most_bytes=0):
+    def __init__(self, most_bytes=0, news=True):
         self._most = most_bytes
+        self.news = news
         self._parts = bytearray()
         self.number, self.piece = 1, 0
         self.payload = None

@@ -11,6 +11,24 @@ from stapes.link.frame import FRAME, FrameParser, FrameWriter
 IDLE, GREETING, OPEN, CLOSED = range(4)
 _NOTHING = b""
 
+# Names of this module's own are found faster than the specification's: these are needed for every frame.
+_END = spec.FRAME_INDEX_END
+_TYPE = spec.FRAME_INDEX_TYPE
+_SEQUENCE = spec.FRAME_INDEX_SEQUENCE
+_NUMBER = spec.FRAME_INDEX_NUMBER
+_ACK = spec.FRAME_INDEX_ACK
+_PIECE = spec.FRAME_INDEX_PIECE
+_ACK_PIECE = spec.FRAME_INDEX_ACK_PIECE
+_TAG = spec.FRAME_INDEX_TAG
+_PAYLOAD = FrameParser.PAYLOAD
+_BYE = spec.FRAME_TYPE_BYE  # the types before it are the handshake's
+_GIVEN_UP = spec.FRAME_TYPE_GIVEN_UP  # the types behind it are messages
+_NEWS = spec.FRAME_TYPE_NEWS
+_ACK_ONLY = spec.FRAME_TYPE_ACK
+_UNSEALED = (spec.FRAME_TYPE_HELLO, spec.FRAME_TYPE_CHALLENGE, spec.FRAME_TYPE_PROOF)
+_LAST = spec.FRAME_PIECE_LAST
+_GAP = spec.FRAME_ACK_GAP
+
 
 class Link:
     """A state machine without input or output.
@@ -30,7 +48,9 @@ class Link:
         state: int, IDLE, GREETING, OPEN or CLOSED (whatever carries the bytes should hang up).
         payload: memoryview, the payload of the message that receive() returned.
         reason: str, why the link was closed.
-        refusals, damaged: int, counts of strangers and frames.
+        refusals, damaged, forged: int, counts of strangers, of damaged frames and of those without their seal.
+        seals: bool, where there is a device key every frame after the handshake is sealed (secrets.Seal); False: what
+            carries the bytes, TLS, sees to that.
     """
 
     def __init__(self, outbox, inbox, padded, silence_ms=spec.LINK_SILENCE_MS, log=None):
@@ -42,7 +62,9 @@ class Link:
         self.state = IDLE
         self.payload = None
         self.reason = ""
-        self.refusals = self.damaged = 0
+        self.refusals = self.damaged = self.forged = 0
+        self.seals = True
+        self._seal = None
         self.tag = 0
         self._greeting = None  # (type, payload) of the handshake to send
         self._rest = None  # of the frame being written
@@ -54,7 +76,7 @@ class Link:
         self.inbox.forget_parts()
         self.state = IDLE
         self.reason = ""
-        self._greeting = self._rest = None
+        self._greeting = self._rest = self._seal = None
         self._heard_ms = self._said_ms = now_ms
 
     def disconnected(self, reason="the connection was lost"):
@@ -64,6 +86,11 @@ class Link:
         self.state = CLOSED
         self._greeting = self._rest = None
         self.outbox.drop_spare()
+
+    @property
+    def unsent(self):
+        """bool: a part of a frame waits to be written."""
+        return self._rest is not None
 
     def send(self, kind, payload):
         """Send a message that must arrive; see Outbox.send."""
@@ -82,8 +109,9 @@ class Link:
         Returns:
             int: its type; given_up (inbox.missed says how many); 0 when there is none.
         """
+        take = self.parser.take
         while True:
-            found = self.parser.take()
+            found = take()
             if found == 0:
                 return 0
             if self.state == CLOSED:
@@ -95,36 +123,75 @@ class Link:
             if kind:
                 return kind
 
+    # MicroPython takes the state of a function from the heap when it is of more than 11 words, its arguments,
+    # locals and temporaries together: what runs for every frame is kept below that.
+
     def _frame(self, now_ms):
         """Take in a whole frame; return its type if it is a message for the program."""
-        parser = self.parser
-        payload = parser.view[parser.PAYLOAD : parser.payload_end]
-        if self._greet(parser.kind, payload, now_ms):
+        state = self.parser.state
+        kind = state[_TYPE]
+        if self._seal is not None and not self._unseal(kind):
+            self.forged += 1
+            return 0
+        if kind < _BYE and self._greet(kind, self._payload(), now_ms):
             self._heard_ms = now_ms
             return 0
-        if self.state != OPEN or parser.tag != self.tag:
+        if self.state != OPEN or state[_TAG] != self.tag:
             return 0
         self._heard_ms = now_ms
-        gap = bool(parser.ack_piece & spec.FRAME_ACK_GAP)
-        newer = self.inbox.newer(parser.sequence)
-        self.outbox.acknowledge(parser.ack, parser.ack_piece & ~spec.FRAME_ACK_GAP, gap, now_ms)
-        if parser.kind == spec.FRAME_TYPE_BYE:
+        inbox = self.inbox
+        newer = inbox.news and inbox.newer(state[_SEQUENCE])
+        if (state[_ACK] << 7 | state[_ACK_PIECE]) != self.outbox.position:
+            self._hear_ack(now_ms)
+        if (
+            state[_PIECE] != _LAST
+            or state[_NUMBER] != inbox.number
+            or inbox.piece
+            or kind <= _GIVEN_UP
+            or kind == _NEWS
+        ):
+            return self._special(kind, newer)
+        # What comes most: a message in one frame, in its turn.
+        inbox.number += 1
+        inbox.due = True
+        self.payload = self._payload()
+        return kind
+
+    def _unseal(self, kind):
+        """Take the seal off a frame; return whether it may be heard."""
+        if kind in _UNSEALED:
+            return True
+        state = self.parser.state
+        size = self._seal.open(state, self._payload())
+        if size >= 0:
+            state[_END] = _PAYLOAD + size
+        # A board that refuses its host during the handshake has no seal yet.
+        return size >= 0 or (kind == spec.FRAME_TYPE_REFUSED and self.state == GREETING)
+
+    def _payload(self):
+        return self.parser.view[_PAYLOAD : self.parser.state[_END]]
+
+    def _hear_ack(self, now_ms):
+        state = self.parser.state
+        piece = state[_ACK_PIECE]
+        self.outbox.acknowledge(state[_ACK], piece & ~_GAP, piece & _GAP != 0, now_ms)
+
+    def _special(self, kind, newer):
+        """Take in a frame that is not simply the next message; return its type if the program is to have it."""
+        inbox, number = self.inbox, self.parser.state[_NUMBER]
+        if kind == _BYE:
             self.disconnected("the other end said goodbye")
             return 0
-        return self._message(parser.kind, payload, newer)
-
-    def _message(self, kind, payload, newer):
-        inbox, parser = self.inbox, self.parser
         if kind == spec.FRAME_TYPE_ACK:
-            if parser.number > inbox.number:
+            if number > inbox.number:
                 inbox.due = inbox.gap = True
             return 0
-        if kind == spec.FRAME_TYPE_GIVEN_UP:
-            return kind if inbox.skip(parser.number) else 0
-        if kind == spec.FRAME_TYPE_NEWS:
-            self.payload = payload
-            return kind if inbox.accept_droppable(parser.number, newer) else 0
-        complete = inbox.accept(parser.number, parser.piece, payload)
+        if kind == _GIVEN_UP:
+            return kind if inbox.skip(number) else 0
+        if kind == _NEWS:
+            self.payload = self._payload()
+            return kind if inbox.accept_droppable(number, newer) else 0
+        complete = inbox.accept(number, self.parser.state[_PIECE], self._payload())
         if inbox.too_long:
             self.refuse(spec.ERROR_LINK_FRAME, "a message that is too long")
         self.payload = inbox.payload
@@ -165,11 +232,17 @@ class Link:
 
     def output(self, now_ms):
         """Return what to write next, a memoryview, or None; call sent() with how much was taken."""
-        if self._rest is None:
-            self._rest = self._next(now_ms)
-            if self._rest is not None:
+        rest = self._rest
+        if rest is None:
+            rest = self._rest = self._next(now_ms)
+            if rest is not None:
                 self._said_ms = now_ms
-        return self._rest
+        return rest
+
+    @property
+    def quiet(self):
+        """bool: output() has nothing that could not wait for the next tick."""
+        return self._rest is None and self._greeting is None and not self.inbox.due and not self.outbox.busy
 
     def sent(self, count):
         """Say that the first count bytes of output() are on their way."""
@@ -182,19 +255,36 @@ class Link:
             return self._encode(kind, 0, 0, payload)
         if self.state != OPEN:
             return None
-        outbox = self.outbox
-        outbox.tick(now_ms)
-        if not self.inbox.gap and outbox.next_frame(now_ms):
-            return self._encode(outbox.kind, outbox.number, outbox.piece, outbox.payload)
-        if self.inbox.due or self.inbox.gap or elapsed(now_ms, self._said_ms) >= spec.LINK_KEEPALIVE_MS:
-            return self._encode(spec.FRAME_TYPE_ACK, outbox.next_number, 0, _NOTHING)
+        inbox = self.inbox
+        if self.outbox.busy:
+            self.outbox.tick(now_ms)
+            if not inbox.gap and self.outbox.next_frame(now_ms):
+                return self._encode_chosen()
+        if inbox.due or inbox.gap or elapsed(now_ms, self._said_ms) >= spec.LINK_KEEPALIVE_MS:
+            return self._encode(_ACK_ONLY, self.outbox.next_number, 0, _NOTHING)
         return None
 
+    def _encode_chosen(self):
+        outbox = self.outbox
+        return self._encode(outbox.kind, outbox.number, outbox.piece, outbox.payload)
+
     def _encode(self, kind, number, piece, payload):
+        fields = self._writer.fields
+        fields[_TYPE] = kind
+        fields[_NUMBER] = number
+        fields[_PIECE] = piece
+        fields[_TAG] = self.tag
+        self._acknowledge(fields)
+        if self._seal is not None and kind not in _UNSEALED:
+            payload = self._seal.close(fields, payload)
+        return self._writer.seal(payload)
+
+    def _acknowledge(self, fields):
+        """Let the next frame say what is expected."""
         inbox = self.inbox
-        gap = spec.FRAME_ACK_GAP if inbox.gap else 0
+        fields[_ACK] = inbox.number
+        fields[_ACK_PIECE] = inbox.piece | _GAP if inbox.gap else inbox.piece
         inbox.due = inbox.gap = False
-        return self._writer.encode(kind, number, inbox.number, piece, inbox.piece | gap, self.tag, payload)
 
     def tick(self, now_ms):
         """See whether the other end has gone."""

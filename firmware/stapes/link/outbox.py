@@ -13,7 +13,7 @@ import stapes_spec as spec
 from stapes.link.clock import elapsed
 
 _PIECE = spec.FRAME_PAYLOAD
-_BITS = 7  # of the piece in a position: number << 7 | piece
+_BITS = 7  # of the piece in a position
 
 
 class RoundTrip:
@@ -73,6 +73,7 @@ class Outbox:
     Attributes:
         kind, number, piece, payload: of the frame that next_frame() chose; payload is a memoryview.
         first: int, number of the oldest message kept.
+        position: int, what the other end expects next: number << 7 | piece.
         given_up, dropped, resent: int, counts of messages, messages and times.
     """
 
@@ -85,7 +86,7 @@ class Outbox:
         self._bytes = 0
         self.first = 1
         # Positions: what the other end expects next, what is sent next, the end of all ever sent.
-        self._acked = self._at = self._far = 1 << _BITS
+        self.position = self._at = self._far = 1 << _BITS
         self._flying = 0
         self._since_ms = self._back_ms = 0
         self._told = True  # the other end knows of what was given up, or the news is on its way
@@ -100,9 +101,14 @@ class Outbox:
         return len(self._kinds)
 
     @property
+    def busy(self):
+        """bool: something is to be sent, or waits for its acknowledgement."""
+        return bool(self._kinds or self._spare or self.position != self._at)
+
+    @property
     def acked(self):
         """int: number of the oldest message that nobody has acknowledged."""
-        return self._acked >> _BITS
+        return self.position >> _BITS
 
     @property
     def next_number(self):
@@ -171,7 +177,7 @@ class Outbox:
         self._kinds, self._payloads, self._spare = [], [], []
         self._bytes = self._flying = 0
         self.first = 1
-        self._acked = self._at = self._far = 1 << _BITS
+        self.position = self._at = self._far = 1 << _BITS
         self._told = True
         return lost
 
@@ -186,7 +192,7 @@ class Outbox:
         number = number or self.acked
         if not self.acked <= number <= (self._far + (1 << _BITS) - 1) >> _BITS:
             return False
-        self._acked = self._at = number << _BITS
+        self.position = self._at = number << _BITS
         self._round.forget()
         while self._kinds and self.first < number:
             self._remove_first()
@@ -203,10 +209,10 @@ class Outbox:
             now_ms: int.
         """
         position = number << _BITS | piece
-        if not self._acked <= position <= self._far:
+        if not self.position <= position <= self._far:
             return
-        if position > self._acked:
-            self._acked = position
+        if position > self.position:
+            self.position = position
             while self._kinds and self.first < number:
                 self._remove_first()
             self._at = max(self._at, position)
@@ -214,13 +220,13 @@ class Outbox:
             self._since_ms = now_ms
             self._rest_ms = self._wait_ms = self._round.acknowledged(position, now_ms)
         # What was on its way when we last went back may still complain: wait for as long as that takes.
-        if gap and self._acked < self._at and elapsed(now_ms, self._back_ms) >= self._round.mean_ms:
+        if gap and self.position < self._at and elapsed(now_ms, self._back_ms) >= self._round.mean_ms:
             self._back_ms = now_ms
             self._go_back()
 
     def _begin(self):
         """Return the position of the oldest frame that must still arrive."""
-        return max(self._acked, self.first << _BITS)
+        return max(self.position, self.first << _BITS)
 
     def _count_flying(self):
         """Return how many frames have been sent and not acknowledged."""
@@ -238,11 +244,11 @@ class Outbox:
         self._round.forget()
         self._at = self._begin()
         self._flying = 0
-        self._told = self._acked == self._at
+        self._told = self.position == self._at
 
     def tick(self, now_ms):
         """Send again what has not been acknowledged in time."""
-        if self._acked < self._at and elapsed(now_ms, self._since_ms) >= self._wait_ms:
+        if self.position < self._at and elapsed(now_ms, self._since_ms) >= self._wait_ms:
             self._since_ms = self._back_ms = now_ms
             self._wait_ms = min(2 * self._wait_ms, max(self._rest_ms, spec.LINK_RESEND_MOST_MS))
             self.resent += 1
@@ -250,7 +256,7 @@ class Outbox:
 
     def due_ms(self, now_ms):
         """Return in how many milliseconds tick() has something to do; -1 if it has not."""
-        if self._acked >= self._at:
+        if self.position >= self._at:
             return -1
         return max(0, self._wait_ms - elapsed(now_ms, self._since_ms))
 
@@ -281,7 +287,7 @@ class Outbox:
         payload = self._payloads[number - self.first][piece * _PIECE : (piece + 1) * _PIECE]
         flag = spec.FRAME_PIECE_LAST if last else 0
         self._choose(self._kinds[number - self.first], number, piece | flag, payload)
-        if self._acked == self._at:
+        if self.position == self._at:
             self._since_ms = now_ms
         self._at = number + 1 << _BITS if last else self._at + 1
         self._far = max(self._far, self._at)

@@ -12,17 +12,25 @@ from ..convert.inspect import describe, totals
 from ..device.board_model import model_for_board
 from ..device.emulator import EmulatedBoard
 from ..device.firmware import build_firmware
+from ..device.flash_cache import WORD_CYCLES
 from ..device.opening import EMULATED_BOARD, open_session
 from ..device.program import GRAMMAR_ON_BOARD, MODEL_ON_BOARD
 from ..device.session import Progress, Session
 from ..transcript import Transcript, transcribe
 from .boot import boot_ms
-from .listening import hear
-from .profile import WANTED, Profile, profile_of
+from .emulated import CLOCK_MHZ
+from .listening import hear, hear_and_tell
+from .profile import WANTED, Profile, link_profile
 
-# Sequential reads of a quad flash at the usual 62.5 MHz. The emulator does not model the flash
-# cache, so the weights' bytes are charged at this rate on top of its cycles.
+# A quad flash at the usual 62.5 MHz, read in one go.
 FLASH_BYTES_PER_S = 31_000_000
+# The cache's fetches are counted in part of the time, each time from an empty cache on that is filled first.
+_FOLLOWED = {"every_ns": 200_000_000, "warm_cycles": 2_000_000, "cycles": 2_000_000}
+_FOLLOWED_ON_A_LINK = {
+    "every_ns": 100_000_000,
+    "warm_cycles": 200_000,
+    "cycles": 300_000,
+}  # the host will not wait long
 CLOCKS_HZ = (125_000_000, 133_000_000)  # as MicroPython sets it; the RP2040's rated speed
 
 
@@ -35,10 +43,13 @@ class BoardCost:
         steps: of 30 ms.
         cycles: of the core, awake, from the first sample to the last event; the link's included, if there was one.
         state_bytes: RAM of the recogniser: front end, model, search, lattice.
-        flash_bytes_per_step: weights read from flash, mean over the steps.
+        flash_bytes_per_step: weights and biases read, mean over the steps; most in one go, while the core works.
+        fetched_per_cycle: words that the flash cache has to fetch, per cycle: the core stands still for each.
         joint_evaluations: of the whole utterance.
         boot_ms: from power-up until the board listens.
         profile: where the cycles went.
+        final_to_wire_us: microseconds of the board's clock from the final end-pointer's decision, or from the order
+            to finish, to the last byte of the lattice on its way to the host; None: nobody was told.
     """
 
     audio_ms: int
@@ -46,9 +57,11 @@ class BoardCost:
     cycles: int
     state_bytes: int
     flash_bytes_per_step: float
+    fetched_per_cycle: float
     joint_evaluations: int
     boot_ms: float
     profile: Profile
+    final_to_wire_us: int | None = None
 
     @property
     def cycles_per_step(self) -> float:
@@ -56,11 +69,15 @@ class BoardCost:
         return self.cycles / self.steps
 
     def step_ms(self, cycles: float, clock_hz: int) -> float:
-        """Milliseconds of a step of so many cycles, reading the weights from flash included, as much as on average."""
-        return 1000 * (cycles / clock_hz + self.flash_bytes_per_step / FLASH_BYTES_PER_S)
+        """Milliseconds of a step of so many cycles, the cache's fetches included, as many as on average."""
+        return 1000 * cycles * (1 + WORD_CYCLES * self.fetched_per_cycle) / clock_hz
+
+    def final_to_wire_ms(self, clock_hz: int) -> float | None:
+        """Milliseconds from the final decision to the lattice's last byte on the wire, at a clock."""
+        return None if self.final_to_wire_us is None else self.final_to_wire_us * CLOCK_MHZ * 1000 / clock_hz
 
     def real_time_factor(self, clock_hz: int) -> float:
-        """Seconds of work per second of audio: cycles at a clock, and reading the weights from flash."""
+        """Seconds of work per second of audio: cycles at a clock, those of waiting for flash included."""
         return self.step_ms(self.cycles_per_step, clock_hz) / spec.FRONTEND_STEP_MS
 
 
@@ -82,19 +99,21 @@ def flash_bytes_per_step(model: bytes, statistics: Mapping[str, int]) -> float:
     return sum(totals(rows, name).constant_bytes * runs for name, runs in parts.items()) / steps
 
 
-def measure_listening(recording: Path, model: Path, grammar: Path) -> tuple[BoardCost, str]:
+def measure_listening(recording: Path, model: Path, grammar: Path, told: bool = False) -> tuple[BoardCost, str]:
     """Recognise a recording that lies in the board's own flash: what a board with a microphone spends.
 
     Args:
         recording: 16 kHz mono.
         model: .tflite.
         grammar: .stg.
+        told: whether a host is told the events over the link; then all utterances are heard, else the first.
     Returns:
         (its cost, the words).
     Raises:
         UserError, BoardError, DeviceError: anything that is wrong.
     """
-    heard = hear(read_recording(recording), model, grammar, build_firmware(EMULATED_BOARD))
+    listen = hear_and_tell if told else hear
+    heard = listen(read_recording(recording), model, grammar, build_firmware(EMULATED_BOARD), _FOLLOWED)
     steps, joints = heard.statistics["steps"], heard.statistics["joint_evaluations"]
     cost = BoardCost(
         audio_ms=steps * spec.FRONTEND_STEP_MS,
@@ -102,9 +121,11 @@ def measure_listening(recording: Path, model: Path, grammar: Path) -> tuple[Boar
         cycles=heard.cycles,
         state_bytes=heard.state_bytes,
         flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), heard.statistics),
+        fetched_per_cycle=heard.fetched_per_cycle,
         joint_evaluations=joints,
         boot_ms=_boot_ms(model, grammar),
-        profile=Profile(profile_of(heard.samples).stages, heard.steps),
+        profile=heard.profile,
+        final_to_wire_us=heard.final_to_wire_us,
     )
     return cost, heard.text
 
@@ -135,11 +156,15 @@ def measure(
         assert isinstance(session, Session) and isinstance(session.stream, EmulatedBoard)
         board = session.stream
         about = session.connect()
-        board.sample(build_firmware(EMULATED_BOARD).elf, WANTED)
+        elf = build_firmware(EMULATED_BOARD).elf
+        board.sample(elf, WANTED)
+        board.trace(elf, **_FOLLOWED_ON_A_LINK)
         before = board.clock()
         transcript = transcribe(samples, session, progress=progress)
         spent = board.clock() - before
-        profile = profile_of(board.samples())
+        profile = link_profile(board.samples())
+        fetched = board.traced().fetched_per_cycle
+        final_to_wire_us = session.state()["final_to_wire_us"]
     statistics = transcript.statistics
     steps, joints = statistics["steps"], statistics["joint_evaluations"]
     cost = BoardCost(
@@ -148,8 +173,10 @@ def measure(
         cycles=spent.cycles,
         state_bytes=about["bytes"],
         flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), statistics),
+        fetched_per_cycle=fetched,
         joint_evaluations=joints,
         boot_ms=_boot_ms(model, grammar),
         profile=profile,
+        final_to_wire_us=final_to_wire_us,
     )
     return cost, transcript

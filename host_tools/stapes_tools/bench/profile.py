@@ -1,8 +1,10 @@
 """What each stage of recognition costs on the emulated board: sampled functions, summed by stage."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import stapes_spec as spec
 from stapes.link.frame import FRAME, FrameParser
@@ -11,15 +13,18 @@ from ..device.emulator import Samples
 
 # By a kernel method among the callers: what the board's Python asked for.
 _METHODS = {
+    "gc_collect": "garbage collection",
     "stk_frontend_apply": "front end",
     "stk_model_invoke": "encoder",
     "stk_encoder_step": "encoder",
     "stk_decoder_step": "search",
     "stk_decoder_status": "status, partial words",
     "stk_decoder_partial": "status, partial words",
+    "stk_recognizer_step": "status, partial words",  # but for what it calls of the above
     "stk_decoder_lattice": "lattice",
     "stk_endpoint_step": "end-pointers",
     "stk_endpoint_init": "start of an utterance",
+    "stk_decoder_restart": "start of an utterance",
     "stk_decoder_init": "start of an utterance",
     "stk_frontend_init": "start of an utterance",
     "stk_model_reset": "start of an utterance",
@@ -31,6 +36,10 @@ _OPERATORS = {
     "st_zero_skip_sums4": "matrices",
     "st_zero_skip_sums8": "matrices",
     "st_zero_skip_lift": "matrices",
+    "begin_chunk": "matrices",
+    "st_fetch_start": "flash",
+    "st_fetch_wait": "flash",
+    "set_up": "flash",
     "st_dense_rows": "matrices",
     "st_dense_int4_rows": "matrices",
     "st_dense_finish_rows": "requantisation",
@@ -63,11 +72,18 @@ class Profile:
 
     Attributes:
         stages: cycles by stage, the most expensive first.
-        steps: cycles of each step, from one acknowledgement to the next: recognition, Python and link.
+        steps: cycles of each step: recognition, Python and link, if there was one.
+        parts: of each step, cycles by stage, the most expensive first.
     """
 
     stages: dict[str, int]
     steps: list[int]
+    parts: list[dict[str, int]]
+
+    @property
+    def worst(self) -> int:
+        """Index of the most expensive step; -1 without steps."""
+        return max(range(len(self.steps)), key=self.steps.__getitem__, default=-1)
 
     @property
     def worst_step(self) -> int:
@@ -81,14 +97,46 @@ class Profile:
         return ordered[-1 - len(ordered) // 100] if ordered else 0
 
 
-def profile_of(samples: Samples) -> Profile:
-    """Sum samples by stage."""
+def link_profile(samples: Samples) -> Profile:
+    """Sum samples by stage; steps are what lies between acknowledgements of audio."""
+    steps = step_spans(samples.sent)
+    ends = [samples.began + cycles for cycles in accumulate(samples.cycles)]
+    return Profile(
+        _stages(samples, range(len(ends))),
+        [end - begin for begin, end in steps],
+        [_stages(samples, _between(ends, *span)) for span in steps],
+    )
+
+
+def profile(samples: Samples, span: tuple[int, int], steps: Sequence[tuple[int, int]], clock_mhz: int) -> Profile:
+    """Sum samples by stage.
+
+    Args:
+        samples: of an utterance.
+        span: its begin and end by the board's time, in microseconds.
+        steps: begin and end of each step by the board's time, in microseconds.
+        clock_mhz: of the core.
+    """
+    return Profile(
+        _stages(samples, _between(samples.us, *span)),
+        [clock_mhz * (end - begin) for begin, end in steps],
+        [_stages(samples, _between(samples.us, *span)) for span in steps],
+    )
+
+
+def _between(times: Sequence[int], begin: int, end: int) -> range:
+    """Indices of the ascending times in begin < time <= end."""
+    return range(bisect_right(times, begin), bisect_right(times, end))
+
+
+def _stages(samples: Samples, chosen: range) -> dict[str, int]:
+    """Cycles of chosen samples by stage, the most expensive first."""
+    names = [stage_of(place) for place in samples.places]
     stages: dict[str, int] = {}
-    for place, cycles in samples.spent.items():
-        stage = stage_of(place)
-        stages[stage] = stages.get(stage, 0) + cycles
-    ordered = dict(sorted(stages.items(), key=lambda item: -item[1]))
-    return Profile(ordered, step_cycles(samples.sent))
+    for k in chosen:
+        stage = names[samples.place[k]]
+        stages[stage] = stages.get(stage, 0) + samples.cycles[k]
+    return dict(sorted(stages.items(), key=lambda item: -item[1]))
 
 
 def stage_of(place: Sequence[str]) -> str:
@@ -104,8 +152,8 @@ def stage_of(place: Sequence[str]) -> str:
     return method
 
 
-def step_cycles(sent: Sequence[tuple[int, bytes]]) -> list[int]:
-    """Cycles between the board's acknowledgements: of audio, which it acknowledges once it has recognised it.
+def step_spans(sent: Sequence[tuple[int, bytes]]) -> list[tuple[int, int]]:
+    """Begin and end of each step in cycles, by the board's acknowledgements: of audio that it has recognised.
 
     A command's comes with its reply, and no step ends there. The recording's last samples may be less than a step, and
     count as one.
@@ -113,13 +161,13 @@ def step_cycles(sent: Sequence[tuple[int, bytes]]) -> list[int]:
     Args:
         sent: what the board sent and when, in cycles.
     """
-    steps: list[int] = []
+    steps: list[tuple[int, int]] = []
     began = reached = 0
     for cycles, kind, ack in _frames(sent):
         if ack <= reached:
             continue
         if reached and ack == reached + 1 and kind != spec.FRAME_TYPE_REPLY:
-            steps.append(cycles - began)
+            steps.append((began, cycles))
         began, reached = cycles, ack
     return steps
 

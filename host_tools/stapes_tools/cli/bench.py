@@ -1,10 +1,12 @@
 """`stapes bench`: what recognition costs."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
+import stapes_spec as spec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -34,10 +36,11 @@ def bench() -> None:
 @click.option("--grammar", type=click.Path(path_type=Path), default=GRAMMAR, help="What may be said (.yaml or .stg).")
 @click.option(
     "--source",
-    type=click.Choice(["link", "flash"]),
+    type=click.Choice(["link", "flash", "events"]),
     default="link",
     show_default=True,
-    help="Where the sound comes from: sent by the host, or from the board's flash in place of a microphone.",
+    help="Where the sound comes from: sent by the host, or from the board's flash in place of a microphone; "
+    "events: the same, and a host is told what is heard.",
 )
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw what each stage costs.")
@@ -52,22 +55,38 @@ def board(  # noqa: PLR0917
     stages = per_second(cost.profile.stages, cost.audio_ms)
     if plot:
         write_plot(plot, lambda: draw_stages(stages, recording.name, plot))
+    worst = worst_step(cost)
     if as_object:
-        click.echo(json.dumps({"text": text, **figures, "stages": stages}))
+        click.echo(json.dumps({"text": text, **figures, "stages": stages, "worst_step": worst}))
         return
     console.print(f"{recording.name}: {text or '(no words)'}")
     for name, value in figures.items():
         console.print(f"  {name:28}{value:>14,}")
-    console.print("cycles per second of audio")
+    _print_stages("cycles per second of audio", stages)
+    if worst:
+        _print_stages(f"cycles of the worst step, number {worst['step']}, {worst['time_ms']} ms", worst["stages"])
+
+
+def _print_stages(title: str, stages: Mapping[str, int]) -> None:
+    console.print(title)
     for name, cycles in stages.items():
         console.print(f"  {name:28}{cycles:>14,}{cycles / sum(stages.values()):>7.1%}")
 
 
+def worst_step(cost: BoardCost) -> dict[str, Any]:
+    """Which step was the most expensive, from 1, when it ended, and what is in it; {} without steps."""
+    profile = cost.profile
+    step = profile.worst + 1
+    if step == 0:
+        return {}
+    return {"step": step, "time_ms": step * spec.FRONTEND_STEP_MS, "stages": profile.parts[profile.worst]}
+
+
 def _cost(recording: Path, model: Path, grammar: Path, source: str, quiet: bool) -> tuple[BoardCost, str]:
     samples = len(read_recording(recording))
-    if source == "flash":
+    if source != "link":
         with waiting("the emulated board listens", not quiet):
-            return measure_listening(recording, model, grammar)
+            return measure_listening(recording, model, grammar, told=source == "events")
     view = LiveView(samples, show=not quiet)
     with waiting("starting the emulated board", not quiet), view:
         cost, transcript = measure(recording, model, grammar, view.progress)
@@ -165,12 +184,16 @@ def figures_of(cost: BoardCost) -> dict[str, float]:
         "cycles_per_audio_second": round(cost.cycles / cost.audio_ms * 1000),
         "joint_evaluations_per_step": round(cost.joint_evaluations / cost.steps, 1),
         "flash_bytes_per_step": round(cost.flash_bytes_per_step),
+        "cache_fetches_per_step": round(cost.fetched_per_cycle * cost.cycles_per_step),
         "ram_bytes": cost.state_bytes,
         "boot_ms": round(cost.boot_ms, 1),
     }
     clock_hz = CLOCKS_HZ[-1]
     figures["worst_step_ms"] = round(cost.step_ms(cost.profile.worst_step, clock_hz), 1)
     figures["step_99th_percentile_ms"] = round(cost.step_ms(cost.profile.step_99th, clock_hz), 1)
+    final_to_wire_ms = cost.final_to_wire_ms(clock_hz)
+    if final_to_wire_ms is not None:
+        figures["final_to_wire_ms"] = round(final_to_wire_ms, 1)
     for clock_hz in CLOCKS_HZ:
         figures[f"real_time_factor_{clock_hz // 1_000_000}_mhz"] = round(cost.real_time_factor(clock_hz), 2)
     return figures

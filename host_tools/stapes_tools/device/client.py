@@ -69,6 +69,7 @@ class Client:
         """
         self._stream = stream
         self._heard = heard
+        self.link.seals = not getattr(stream, "secure", False)
         self.link.connected(now_ms())
 
     def connect(self, timeout_s: float) -> dict:

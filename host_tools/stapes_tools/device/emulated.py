@@ -1,12 +1,13 @@
 """The emulator's own process: an RP2040 whose USB serial is a socket.
 
-Started by emulator.py as `python -m stapes_tools.device.emulated UF2 STREAM_FD CONTROL_FD`.
+Started by emulator.py as `python -m stapes_tools.device.emulated UF2 STREAM_FD CONTROL_FD [UART UART_FD]`.
 STREAM carries the board's serial bytes. On CONTROL each line is JSON and is answered by a line of it: "clock" by
 {"nanoseconds", "cycles", "connected_nanoseconds"}; ["sample", ELF file, functions] begins to sample (sampling.py) and
-to note what the board sends, "samples" ends that: {"spent": [[place, cycles] …], "sent": [[cycles, bytes in hex] …]}.
-["microphone", order] solders a microphone on (emulated_microphone.py), ["speak", file] gives it other
-words, "position" asks how many it has begun: {"words"}.
-What panel.py lists is a JSON list, too: the order, then its arguments.
+to note what the board sends, "samples" ends that: Sampler.end's columns and {"sent": [[cycles, bytes in hex] …]}.
+["trace", ELF file, every_ns, warm_cycles, cycles] follows the core from time to time (flash_cache.py), "traced" ends
+that: Tracer.end's counts. ["microphone", order] solders a microphone on (emulated_microphone.py), ["speak", file] gives
+it other words, "position" asks how many it has begun: {"words"}. What panel.py lists is a JSON list, too: the order,
+then its arguments.
 The end of either socket ends the process.
 """
 
@@ -27,6 +28,9 @@ from rp2040py.usb.cdc import USBCDC
 from rp2040py.utils.logging import ConsoleLogger, LogLevel
 
 from .emulated_microphone import attach, read_words, wire
+from .emulated_uart import UartWire
+from .flash_burst import install
+from .flash_cache import Tracer
 from .panel import Panel, load_flash
 from .sampling import Sampler
 
@@ -45,6 +49,7 @@ class EmulatedChip:
     def __init__(self, uf2: Path, stream: socket.socket, control: socket.socket):
         self.simulator = Simulator(rp2040=RP2040())
         self.chip = self.simulator.rp2040
+        install(self.chip)
         self.chip.load_bootrom(BOOTROM_B1)
         self.chip.logger = ConsoleLogger(LogLevel.ERROR)
         load_flash(uf2, self.chip)
@@ -58,6 +63,7 @@ class EmulatedChip:
         self.incoming = bytearray()
         self.asked = b""
         self.sampler: Sampler | None = None
+        self.tracer: Tracer | None = None
         self.sent: list[tuple[int, str]] = []
         self.connected_nanoseconds = 0.0
         self.usb.on_device_connected = self._connected
@@ -80,6 +86,8 @@ class EmulatedChip:
                 continue
             # At most 5 ms of wall time, but for what _pace waits.
             self.simulator._execute_batch()
+            if self.tracer and self.tracer.due:
+                self.tracer.follow()
             self._exchange(0)
 
     def _pace(self) -> None:
@@ -156,25 +164,44 @@ class EmulatedChip:
     def _do(self, order: Any) -> dict[str, Any]:
         if self.panel.obeys(order):
             return self.panel.do(order)
-        if order == "position":
-            return {"words": self.microphone.position}
-        if order[0] == "speak":
-            self.microphone.say(read_words(order[1]))
-            return {}
-        if order[0] == "microphone":
-            self.microphone = attach(self.chip, self.blocks, order[1])
-            return {}
-        if order == "samples":
-            spent, self.sampler = (self.sampler.end() if self.sampler else {}), None
-            sent, self.sent = self.sent, []
-            return {"spent": list(spent.items()), "sent": sent}
-        if order != "clock":
-            self.sampler = Sampler(self.chip, Path(order[1]), set(order[2]))
+        name, *given = [order] if isinstance(order, str) else order
+        found: dict[str, Any] = getattr(self, f"_do_{name}")(*given)
+        return found
+
+    def _do_clock(self) -> dict[str, Any]:
         return {
             "nanoseconds": int(self.chip.clock.nanos),
             "cycles": int(self.chip.core.cycles),
             "connected_nanoseconds": int(self.connected_nanoseconds),
         }
+
+    def _do_sample(self, elf: str, functions: list[str]) -> dict[str, Any]:
+        self.sampler = Sampler(self.chip, Path(elf), set(functions))
+        return {}
+
+    def _do_samples(self) -> dict[str, Any]:
+        found, self.sampler = (self.sampler.end() if self.sampler else {}), None
+        sent, self.sent = self.sent, []
+        return {**found, "sent": sent}
+
+    def _do_trace(self, elf: str, *when: int) -> dict[str, Any]:
+        self.tracer = Tracer(self.chip, Path(elf), *when)
+        return {}
+
+    def _do_traced(self) -> dict[str, Any]:
+        found, self.tracer = (self.tracer.end() if self.tracer else {}), None
+        return found
+
+    def _do_microphone(self, how: Any) -> dict[str, Any]:
+        self.microphone = attach(self.chip, self.blocks, how)
+        return {}
+
+    def _do_speak(self, path: str) -> dict[str, Any]:
+        self.microphone.say(read_words(path))
+        return {}
+
+    def _do_position(self) -> dict[str, Any]:
+        return {"words": self.microphone.position}
 
 
 def _no_endpoint(endpoint: int, size: int) -> None:
@@ -185,7 +212,12 @@ def main(arguments: list[str]) -> int:
     """Run one board."""
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     stream, control = (socket.socket(fileno=int(number)) for number in arguments[1:3])
-    EmulatedChip(Path(arguments[0]), stream, control).run()
+    emulated = EmulatedChip(Path(arguments[0]), stream, control)
+    uart = None
+    if arguments[3:]:
+        uart = UartWire(emulated.chip, int(arguments[3]), socket.socket(fileno=int(arguments[4])))
+    emulated.run()
+    del uart
     return 0
 
 

@@ -18,7 +18,7 @@ from .errors import BoardError, DeviceError
 from .stream import RawPrompt, tail
 
 BOOT_TIMEOUT_S = 60.0
-CONTROL_TIMEOUT_S = 60.0
+CONTROL_TIMEOUT_S = 60.0  # following the core instruction by instruction takes seconds
 CLOSE_TIMEOUT_S = 3.0
 WRITE_TIMEOUT_S = 300.0
 _SAFE_MODE_PIN = 22  # of boards/rp2040_pico/board.toml
@@ -37,15 +37,44 @@ class Clock:
 
 @dataclass(frozen=True)
 class Samples:
-    """Where cycles went.
+    """Where cycles went, sample by sample.
 
     Attributes:
-        spent: cycles by place: the function, then the callers that were looked for, innermost first.
+        places: the function, then the callers that were looked for, innermost first.
+        place: of each sample, an index of places.
+        cycles: of each sample, since the one before.
+        us: of each sample, the board's time.ticks_us().
+        began: the core's cycles when sampling began.
         sent: what the board sent, and when, in core cycles.
     """
 
-    spent: dict[tuple[str, ...], int]
+    places: list[tuple[str, ...]]
+    place: list[int]
+    cycles: list[int]
+    us: list[int]
+    began: int
     sent: list[tuple[int, bytes]]
+
+
+@dataclass(frozen=True)
+class Fetches:
+    """What the flash cache has to fetch.
+
+    Attributes:
+        cycles: that were followed.
+        code, data: words, by the function that ran.
+        forbidden: reads of flash while the board read it for the DMA, which a chip would not survive.
+    """
+
+    cycles: int
+    code: dict[str, int]
+    data: dict[str, int]
+    forbidden: int
+
+    @property
+    def fetched_per_cycle(self) -> float:
+        """Words per cycle; 0 when nothing was followed."""
+        return (sum(self.code.values()) + sum(self.data.values())) / self.cycles if self.cycles else 0.0
 
 
 class EmulatedBoard:
@@ -53,13 +82,14 @@ class EmulatedBoard:
 
     Args:
         uf2: the whole flash image: firmware, and ROMFS if any; or what keep_flash() has written.
+        uart: number of the UART to connect, None: none. Its other end is uart_stream().
     Raises:
         DeviceError: the emulator is not installed, or there is no such image.
     """
 
     name = "the emulated RP2040"
 
-    def __init__(self, uf2: Path):
+    def __init__(self, uf2: Path, uart: int | None = None):
         if importlib.util.find_spec("rp2040py") is None:
             raise DeviceError("the RP2040 emulator is missing; run: pip install 'stapes-tools[emulator]'")
         if not uf2.is_file():
@@ -69,9 +99,15 @@ class EmulatedBoard:
         self._stream, stream_end = socket.socketpair()
         self._control, control_end = socket.socketpair()
         ends = [stream_end.fileno(), control_end.fileno()]
+        wire: list[str] = []
+        self._uart: socket.socket | None = None
+        if uart is not None:
+            self._uart, uart_end = socket.socketpair()
+            ends.append(uart_end.fileno())
+            wire = [str(uart), str(ends[-1])]
         module = "stapes_tools.device.emulated"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, str(uf2), *map(str, ends)],
+            [sys.executable, "-m", module, str(uf2), *map(str, ends[:2]), *wire],
             pass_fds=ends,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -79,6 +115,8 @@ class EmulatedBoard:
         )
         stream_end.close()
         control_end.close()
+        if uart is not None:
+            uart_end.close()
         self._stream.settimeout(WRITE_TIMEOUT_S)
         self._control.settimeout(CONTROL_TIMEOUT_S)
 
@@ -191,8 +229,17 @@ class EmulatedBoard:
     def samples(self) -> Samples:
         """End it and return what was found."""
         answer = self._ask("samples")
-        spent = {tuple(place): cycles for place, cycles in answer["spent"]}
-        return Samples(spent, [(cycles, bytes.fromhex(data)) for cycles, data in answer["sent"]])
+        places = [tuple(place) for place in answer["places"]]
+        sent = [(cycles, bytes.fromhex(data)) for cycles, data in answer["sent"]]
+        return Samples(places, answer["place"], answer["cycles"], answer["us"], answer["began"], sent)
+
+    def trace(self, elf: Path, every_ns: int, warm_cycles: int, cycles: int) -> None:
+        """Begin to count what the flash cache fetches: see flash_cache.Tracer."""
+        self._ask(["trace", str(elf.absolute()), every_ns, warm_cycles, cycles])
+
+    def traced(self) -> Fetches:
+        """End it and return what was counted."""
+        return Fetches(**self._ask("traced"))
 
     def _ask(self, order: object) -> dict[str, Any]:
         try:
@@ -208,6 +255,11 @@ class EmulatedBoard:
         except ConnectionError:
             raise self._ended() from None
         return json.loads(answer)
+
+    def uart_stream(self) -> "UartStream":
+        """The other end of the UART's wire. Closing it closes the board."""
+        assert self._uart is not None, "give the UART's number to the board first"
+        return UartStream(self, self._uart)
 
     def prompt(self, timeout_s: float = BOOT_TIMEOUT_S) -> RawPrompt:
         """Wait for MicroPython to come up and take its raw prompt.
@@ -232,6 +284,8 @@ class EmulatedBoard:
         """Stop the emulator."""
         self._stream.close()
         self._control.close()
+        if self._uart is not None:
+            self._uart.close()
         try:
             self._process.wait(CLOSE_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -246,3 +300,38 @@ class EmulatedBoard:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class UartStream:
+    """An emulated board's UART as a stream of bytes.
+
+    Args:
+        board: whose; it is closed with the stream.
+        wire: the host's end.
+    """
+
+    name = "the emulated RP2040's UART"
+
+    def __init__(self, board: EmulatedBoard, wire: socket.socket) -> None:
+        self._board, self._wire = board, wire
+        self._wire.settimeout(WRITE_TIMEOUT_S)
+
+    def read(self, count: int, timeout_s: float) -> bytes:
+        """Up to count bytes; b"" if none came in time."""
+        if not select.select([self._wire], [], [], max(timeout_s, 0))[0]:
+            return b""
+        data = self._wire.recv(count)
+        if not data:
+            raise BoardError(f"{self.name}: the emulator ended")
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Send all of data."""
+        try:
+            self._wire.sendall(data)
+        except OSError:
+            raise BoardError(f"{self.name} takes nothing any more") from None
+
+    def close(self) -> None:
+        """Stop the emulator."""
+        self._board.close()

@@ -88,6 +88,8 @@ class HostSession:
         self._recognizer.tracing = order.trace
         if order.effort is not None:
             self._recognizer.effort = order.effort / 100
+        if order.lattice_bytes is not None:
+            self._recognizer.lattice_bytes = order.lattice_bytes
         self._recognizer.reset(self._utterance)
         self._utterance += 1
         listener = Listener(self._recognizer, single=True)

@@ -85,6 +85,7 @@ class Panel:
         """Press the button at RUN and let it go."""
         self._on_reset()
         self._chip.set_run_pin(low=True)
+        self._chip.watchdog.reset()  # why the chip was last reset is forgotten, and so are the scratch registers
         self._chip.set_run_pin(low=False)
         return {}
 
@@ -114,8 +115,8 @@ class Panel:
         return {"on": not self.dark, "writes": self._writes}
 
     def _flash(self, path: str) -> dict[str, Any]:
-        """Write the whole flash to a file."""
-        Path(path).write_bytes(self._kept or bytes(self._chip.flash))
+        """Write the flash to a file, without what is erased at its end."""
+        Path(path).write_bytes((self._kept or bytes(self._chip.flash)).rstrip(b"\xff"))
         return {}
 
     def _flash_command(self) -> None:

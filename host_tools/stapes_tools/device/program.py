@@ -6,6 +6,23 @@ MODEL_ON_BOARD = "/rom/model.tflite"
 GRAMMAR_ON_BOARD = "/rom/grammar.stg"
 
 
+# UART 1 on the pins that docs/link.md names. The window's frames must find room while a step is recognised.
+UART = 1
+_UART = f"UART({UART}, 921600, tx=Pin(4), rx=Pin(5), rxbuf=4608, txbuf=2048, timeout=0)"
+
+
+def uart_program(model: str, grammar: str) -> str:
+    """Return MicroPython source that serves a UART, for ever.
+
+    Args:
+        model, grammar: paths on the board.
+    """
+    imports = (
+        "from machine import UART, Pin; from stapes.transport import UartTransport; from stapes.service import main"
+    )
+    return f"{imports}; main({json.dumps(model)}, {json.dumps(grammar)}, -1, UartTransport({_UART}))"
+
+
 def service_program(model: str, grammar: str, idle_ms: int | None = None) -> str:
     """Return MicroPython source that serves standard input and output.
 

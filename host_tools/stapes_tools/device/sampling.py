@@ -1,18 +1,22 @@
 """Where an emulated core spends its cycles: the program counter and the callers, sampled on the emulated clock.
 
 Runs in the emulator's own process. Between two samples the core's cycles count for where the second one finds it.
+What it finds goes to the host as columns: a place's number, the cycles spent, and the board's own microseconds, which
+its `time.ticks_us()` shows, too.
 """
 
 import bisect
 import struct
+from array import array
 from pathlib import Path
 from typing import Any
 
 INTERVAL_NANOSECONDS = 16_024  # 2003 cycles at 125 MHz: a prime, so that no loop keeps step with it
-_STACK_WORDS = 128
+_STACK_WORDS = 192
 _RAM = 0x2000_0000
 _RAM_BYTES = 264 * 1024
 _SP, _PC, _LR = 13, 15, 14
+_TIMER_RAW_LOW = 0x28
 
 
 class Functions:
@@ -59,23 +63,33 @@ class Sampler:
         self._chip, self._core = chip, chip.core
         self._functions = Functions(elf)
         self._wanted = wanted
-        self._cycles = self._core.cycles
-        self.spent: dict[tuple[str, ...], int] = {}
+        self._cycles = self._began = self._core.cycles
+        self._numbers: dict[tuple[str, ...], int] = {}
+        self._found: tuple[array, array, array] = (array("I"), array("I"), array("I"))
         self._alarm = chip.clock.create_alarm(self._sample)
         self._alarm.schedule(INTERVAL_NANOSECONDS)
 
-    def end(self) -> dict[tuple[str, ...], int]:
-        """Sample no more; cycles by place."""
+    def end(self) -> dict[str, Any]:
+        """Sample no more.
+
+        Returns:
+            places: each a list of names, the function and then its wanted callers, innermost first;
+            began: the core's cycles at the start;
+            place, cycles, us: a value per sample: index of places, cycles since the sample before, the board's time.
+        """
         self._alarm.cancel()
-        return self.spent
+        place, cycles, us = (column.tolist() for column in self._found)
+        return {"places": list(self._numbers), "began": self._began, "place": place, "cycles": cycles, "us": us}
 
     def _sample(self) -> None:
         self._alarm.schedule(INTERVAL_NANOSECONDS)
         cycles = self._core.cycles
         if cycles == self._cycles:
             return  # it waits
-        place = self._place()
-        self.spent[place] = self.spent.get(place, 0) + cycles - self._cycles
+        number = self._numbers.setdefault(self._place(), len(self._numbers))
+        now = self._chip.timer.read_uint32(_TIMER_RAW_LOW)
+        for column, value in zip(self._found, (number, cycles - self._cycles, now), strict=True):
+            column.append(value)
         self._cycles = cycles
 
     def _place(self) -> tuple[str, ...]:

@@ -43,10 +43,12 @@ class Order:
     Attributes:
         effort: per cent, 0 to 100, of a model with branches; None leaves the board's own.
         trace: whether each step is told in a TRACE event, ahead of what it led to.
+        lattice_bytes: what the lattice is to keep to; None leaves the board's own, 1024 at first.
     """
 
     effort: int | None = None
     trace: bool = False
+    lattice_bytes: int | None = None
 
     def check(self, branches: bool, where: str) -> None:
         """Refuse an effort for a model without branches. Raises UserError."""
@@ -57,6 +59,8 @@ class Order:
     def as_json(self) -> dict:
         """What goes into the command to start."""
         wanted: dict = {} if self.effort is None else {"effort": self.effort / 100}
+        if self.lattice_bytes is not None:
+            wanted["lattice"] = {"bytes": self.lattice_bytes}
         return wanted | ({"trace": True} if self.trace else {})
 
 
@@ -97,6 +101,7 @@ class Session:
         self._heard = heard
         self._utterance = 0
         self._answered = 0.0
+        self._states: list[dict] = []
 
     @property
     def stream(self) -> ByteStream:
@@ -127,6 +132,19 @@ class Session:
         except PackageError as error:
             raise self._fault(error) from None
         return self.about
+
+    def state(self) -> dict:
+        """What the board says of itself now: counts since its power-up.
+
+        Raises:
+            BoardError, UserError: what the board or the link reports.
+        """
+        self._command(spec.COMMAND_STATE, {})
+        self._answered = time.monotonic()
+        self._states.clear()
+        while not self._states:
+            self._events()
+        return self._states.pop()
 
     def recognise(
         self, samples: np.ndarray, progress: Progress = lambda _: None, order: Order = PLAIN
@@ -198,13 +216,15 @@ class Session:
         if kind == spec.FRAME_TYPE_GIVEN_UP:
             raise PackageError(spec.ERROR_LINK_GIVEN_UP)
         if kind == spec.FRAME_TYPE_REPLY:
-            self._check_reply(payload)
+            self._hear_reply(payload)
             return None
         return event_codec.decode(payload)
 
-    def _check_reply(self, payload: bytes) -> None:
+    def _hear_reply(self, payload: bytes) -> None:
+        answer = json.loads(payload[spec.COMMAND_BYTES :])
+        if payload[0] == spec.COMMAND_STATE:
+            self._states.append(answer)
         if payload[1]:
-            answer = json.loads(payload[spec.COMMAND_BYTES :])
             raise PackageError(answer["code"], answer["where"], answer["detail"])
 
     def _fault(self, error: PackageError) -> StapesError:

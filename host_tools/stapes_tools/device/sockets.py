@@ -31,6 +31,7 @@ class SocketStream:
 
     def __init__(self, name: str, host: str, port: int, pin: str | None = None) -> None:
         self.name = name
+        self.secure = pin is not None
         try:
             raw = socket.create_connection((host, port), _CONNECT_TIMEOUT_S)
         except OSError as error:

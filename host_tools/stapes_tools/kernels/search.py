@@ -20,7 +20,7 @@ FFI.cdef("""
     void st_search_status(const void *search, const void *graph, int32_t *status);
     int32_t st_lattice_partial(const void *search, uint16_t *words, uint32_t capacity);
     int32_t st_lattice_write(void *search, const void *graph, uint8_t *out, uint32_t capacity,
-                             uint32_t utterance, uint32_t revision);
+                             uint32_t utterance, uint32_t revision, uint32_t budget);
 """)
 LATTICE_CAPACITY = 1 << 18
 _MOST_WORDS = 1024
@@ -79,11 +79,13 @@ class Search:
         count = self.library.st_lattice_partial(self._state, words, capacity)
         return count, list(words)
 
-    def lattice(self, utterance: int = 0, revision: int = 0, capacity: int = LATTICE_CAPACITY) -> bytes | int:
+    def lattice(
+        self, utterance: int = 0, revision: int = 0, capacity: int = LATTICE_CAPACITY, budget: int = 0
+    ) -> bytes | int:
         """The lattice's bytes, or an error's code times -1."""
         out = bytearray(capacity)
         size = self.library.st_lattice_write(
-            self._state, self._graph, FFI.from_buffer(out), capacity, utterance, revision
+            self._state, self._graph, FFI.from_buffer(out), capacity, utterance, revision, budget
         )
         return bytes(out[:size]) if size >= 0 else size
 

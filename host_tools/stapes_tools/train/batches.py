@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from stapes_tools.train.data import FEATURE_SIZE, FeatureSet
+from stapes_tools.train.recipe import STEP_EDGES
 
-_STEP_EDGES = (80, 100, 120, 140, 170, 210, 260, 350, 500)
 _UNITS_PER_STEP = 0.4
 
 
@@ -21,22 +21,22 @@ class Batch:
     units: np.ndarray
 
 
-def bucket_of(steps: int, units: int) -> int:
-    """The smallest bucket that holds an utterance, or -1.
+def bucket_of(steps: int, units: int, edges: Sequence[int] = STEP_EDGES) -> int:
+    """The smallest bucket that holds an utterance, or -1; edges are the buckets' steps, rising.
 
     Utterances with more than one unit per two steps are refused: CTC needs a blank between repeats.
     """
     if 2 * units > steps:
         return -1
-    for bucket, edge in enumerate(_STEP_EDGES):
+    for bucket, edge in enumerate(edges):
         if steps <= edge and units <= int(edge * _UNITS_PER_STEP):
             return bucket
     return -1
 
 
-def collate(examples: Sequence[tuple[np.ndarray, np.ndarray]], bucket: int) -> Batch:
-    """Pad examples (features, labels) to the shape of a bucket."""
-    size, edge = len(examples), _STEP_EDGES[bucket]
+def collate(examples: Sequence[tuple[np.ndarray, np.ndarray]], edge: int) -> Batch:
+    """Pad examples (features, labels) to the shape of a bucket of `edge` steps."""
+    size = len(examples)
     features = np.zeros((size, edge, FEATURE_SIZE), np.int8)
     labels = np.zeros((size, int(edge * _UNITS_PER_STEP)), np.int32)
     for row, (rows, units) in enumerate(examples):
@@ -46,7 +46,13 @@ def collate(examples: Sequence[tuple[np.ndarray, np.ndarray]], bucket: int) -> B
     return Batch(features, labels, steps, np.array([len(units) for _, units in examples], np.int32))
 
 
-def epoch(copies: Sequence[FeatureSet], steps_per_batch: int, seed: int, short_first: bool) -> Iterator[Batch]:
+def epoch(
+    copies: Sequence[FeatureSet],
+    steps_per_batch: int,
+    seed: int,
+    short_first: bool,
+    edges: Sequence[int] = STEP_EDGES,
+) -> Iterator[Batch]:
     """One pass over all utterances, each in one of its copies drawn at random.
 
     Args:
@@ -54,19 +60,20 @@ def epoch(copies: Sequence[FeatureSet], steps_per_batch: int, seed: int, short_f
         steps_per_batch: padded steps of every batch; the last of a bucket is filled up with repeats.
         seed: equal seeds give equal batches.
         short_first: batches in order of length, or shuffled.
+        edges: steps of every bucket, rising; fewer buckets are fewer shapes to compile for, and more padding.
     """
     rng = np.random.default_rng([seed, 77])
     count = min(len(copy.labels) for copy in copies)
     chosen = rng.integers(len(copies), size=count)
-    buckets: list[list[tuple[int, int]]] = [[] for _ in _STEP_EDGES]
+    buckets: list[list[tuple[int, int]]] = [[] for _ in edges]
     for index in rng.permutation(count):
         copy = copies[chosen[index]]
-        bucket = bucket_of(int(copy.steps[index]), len(copy.labels[index]))
+        bucket = bucket_of(int(copy.steps[index]), len(copy.labels[index]), edges)
         if bucket >= 0:
             buckets[bucket].append((int(chosen[index]), int(index)))
     plan = []
     for bucket, members in enumerate(buckets):
-        size = max(4, steps_per_batch // _STEP_EDGES[bucket])
+        size = max(4, steps_per_batch // edges[bucket])
         for start in range(0, len(members), size):
             part = members[start : start + size]
             part += [members[i] for i in rng.integers(len(members), size=size - len(part))]
@@ -74,7 +81,7 @@ def epoch(copies: Sequence[FeatureSet], steps_per_batch: int, seed: int, short_f
     if not short_first:
         rng.shuffle(plan)
     for bucket, part in plan:
-        yield collate([copies[copy].example(index) for copy, index in part], bucket)
+        yield collate([copies[copy].example(index) for copy, index in part], edges[bucket])
 
 
 def mask(batch: Batch, rng: np.random.Generator) -> Batch:

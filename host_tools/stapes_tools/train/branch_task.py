@@ -25,7 +25,7 @@ from stapes_tools.train.tasks import spread
 
 LOGIT_SCALE = Scale(2.0**-stapes_spec.ARBITRATOR_LOGIT_FRACTION_BITS, 0)
 # Rows of the largest batch: each utterance draws two numbers, how it is heard and its threshold.
-_MOST_ROWS = 64
+_MOST_ROWS = 512
 _KNOBS = 7
 
 
@@ -125,7 +125,8 @@ class BranchTask(CompactTask):
         if not name.startswith("light.") or self._is_shared(name):
             return super()._zeros_wanted(name, progress)
         settings = self.branches
-        rise = sparsify.zeros_wanted(progress, settings.sparse_start, settings.light_sparse_end, 1.0)
+        # The heavy branch may have its zeros from the start (sparse_start below 0); the light one's rise all the same.
+        rise = sparsify.zeros_wanted(progress, max(settings.sparse_start, 0.0), settings.light_sparse_end, 1.0)
         return settings.zeros + (settings.light_zeros - settings.zeros) * rise
 
     def _is_shared(self, name: str) -> bool:

@@ -18,6 +18,8 @@ from stapes_tools.train.steps import Step
 from stapes_tools.train.tasks import Task
 
 Log = Callable[[dict], None]
+# Steps whose losses may be outstanding: an accelerator works while this program prepares the next batches.
+_LAG = 20
 
 
 class Trainer:
@@ -52,6 +54,8 @@ class Trainer:
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         self.optimizer.build(task.net.trainable_variables)
         self._step = Step(task.net, self.optimizer, task.losses, settings.ema)
+        self._pending: list = []
+        self._sums = np.zeros(len(task.parts) + 1)
         self.history: list[dict] = []
         self.seconds, self.batches_done, self.epochs_done = 0.0, 0, 0
         if (folder / "checkpoint.npz").exists():
@@ -66,19 +70,18 @@ class Trainer:
         """
         rng = np.random.default_rng([self.seed, self.batches_done])
         stream = self._stream()
-        started, since, sums = self._clock() - self.seconds, self.seconds, np.zeros(len(self.task.parts) + 1)
+        started, since = self._clock() - self.seconds, self.seconds
         while self.progress < 1.0:
             batch = next(stream)
             if self.progress >= self.settings.masking_share:
                 batch = batches.mask(batch, rng)
-            sums += self._one(batch)
+            self._one(batch)
             self.batches_done += 1
             self.seconds = self._clock() - started
             watch(self.progress)
             due = self.seconds - since >= 60 * self.settings.checkpoint_minutes or self.progress >= 1.0
             if due or self.batches_done in (20, 100, 300):
-                self._record(sums)
-                sums[:] = 0
+                self._record()
             if due:
                 self._checkpoint(report)
                 # A report's time is not training time.
@@ -106,21 +109,33 @@ class Trainer:
         while True:
             short_first = self.progress < self.settings.short_first_share
             seed = self.seed * 1000 + self.epochs_done
-            for batch in batches.epoch(self.copies, self.settings.steps_per_batch, seed, short_first):
+            settings = self.settings
+            for batch in batches.epoch(self.copies, settings.steps_per_batch, seed, short_first, settings.step_edges):
                 yield batch
                 if short_first and self.progress >= self.settings.short_first_share:
                     break
             self.epochs_done += 1
 
-    def _one(self, batch: batches.Batch) -> np.ndarray:
+    def _one(self, batch: batches.Batch) -> None:
         self.task.between(self.progress, self.batches_done)
         self.optimizer.learning_rate.assign(self.learning_rate())
-        parts = self._step(batch.features, batch.labels, batch.steps, batch.units, self.task.knobs(self.progress))
-        if not np.all(np.isfinite(parts)):
-            raise RuntimeError(f"the loss is not finite after {self.batches_done} batches: {parts}")
-        return np.append(parts, 1.0)
+        knobs = self.task.knobs(self.progress)
+        self._pending.append(self._step(batch.features, batch.labels, batch.steps, batch.units, knobs))
+        if len(self._pending) >= _LAG:
+            self._drain()
 
-    def _record(self, sums: np.ndarray) -> None:
+    def _drain(self) -> None:
+        """Add up what the steps have left; only here does this program wait for an accelerator."""
+        for parts in map(ops.convert_to_numpy, self._pending):
+            if not np.all(np.isfinite(parts)):
+                raise RuntimeError(f"the loss is not finite after {self.batches_done} batches: {parts}")
+            self._sums += np.append(parts, 1.0)
+        self._pending.clear()
+
+    def _record(self) -> None:
+        self._drain()
+        sums = self._sums.copy()
+        self._sums[:] = 0
         row = {"minutes": self.seconds / 60, "batches": self.batches_done, "epochs": self.epochs_done}
         row |= dict(zip(self.task.parts, (sums[:-1] / sums[-1]).tolist(), strict=True))
         row["learning_rate"] = self.learning_rate()

@@ -9,6 +9,8 @@ from stapes_tools.convert.topology import Block, Topology
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.units import UNITS
 
+STEP_EDGES = (80, 100, 120, 140, 170, 210, 260, 350, 500)
+
 HELD_OUT_SHARES = {"flite": 0.3, "espeak-ng": 0.3, "piper": 0.2, "hibari": 0.2}
 
 
@@ -81,7 +83,8 @@ class Schedule:
     """The optimiser's settings over one stage.
 
     The stage ends after `minutes`, or after `batches` where they are given (then the same recipe
-    gives the same model however fast the machine is); shares are of that length.
+    gives the same model however fast the machine is); shares are of that length. Batches come in a
+    few shapes, of step_edges steps each: fewer shapes suit an accelerator, which compiles slowly and pads cheaply.
     """
 
     minutes: float
@@ -95,6 +98,9 @@ class Schedule:
     masking_share: float = 0.0
     ema: float = 0.998
     checkpoint_minutes: float = 5.0
+    step_edges: list[int] = field(default_factory=lambda: list(STEP_EDGES))
+    # Batches between two adaptations of masks and grids.
+    update_batches: int = 50
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,9 +31,9 @@ class Step:
         make = {"tensorflow": self._tensorflow, "jax": self._jax, "torch": self._torch}
         self._run = make[keras.backend.backend()]()
 
-    def __call__(self, *arrays: np.ndarray) -> np.ndarray:
-        """Run one step; arrays are what losses takes. Returns the parts, float32 [n]."""
-        return np.asarray(ops.convert_to_numpy(self._run(*arrays)))
+    def __call__(self, *arrays: np.ndarray):
+        """Run one step; arrays are what losses takes. Returns the parts, a tensor [n] that may be on its way still."""
+        return self._run(*arrays)
 
     def _kept(self):
         """Less than ema at first, so that the average forgets the start."""
