@@ -50,7 +50,7 @@ def test_led_patterns_can_be_told_apart():
     """Each flashes another number of times in the time that all have in common."""
     rows = [name for name in PATTERNS if len(PATTERNS[name]) == 20]
     assert len(rows) == 7
-    assert sorted(PATTERNS[name].count("#") for name in rows) == [1, 2, 3, 4, 5, 6]
+    assert sorted(PATTERNS[name].count("#") for name in rows) == [1, 2, 3, 4, 5, 6, 7]
 
 
 def test_led_goes_back_to_what_it_showed_before():
