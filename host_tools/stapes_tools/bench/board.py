@@ -112,8 +112,8 @@ def measure_listening(recording: Path, model: Path, grammar: Path, told: bool = 
     Raises:
         UserError, BoardError, DeviceError: anything that is wrong.
     """
-    listen = hear_and_tell if told else hear
-    heard = listen(read_recording(recording), model, grammar, build_firmware(EMULATED_BOARD), _FOLLOWED)
+    listen, followed = (hear_and_tell, _FOLLOWED_ON_A_LINK) if told else (hear, _FOLLOWED)
+    heard = listen(read_recording(recording), model, grammar, build_firmware(EMULATED_BOARD), followed)
     steps, joints = heard.statistics["steps"], heard.statistics["joint_evaluations"]
     cost = BoardCost(
         audio_ms=steps * spec.FRONTEND_STEP_MS,
