@@ -68,6 +68,7 @@ def test_boots_and_says_what_it_is(listening, figure, note_about):
             assert talk.error(spec.ERROR_MICROPHONE).advice
 
 
+@pytest.mark.slow_on_emulator
 def test_hears_what_the_host_hears(listening, sound, expected, figure):
     """Words, end-point and lattice, bit for bit."""
     with listening.session() as session:
