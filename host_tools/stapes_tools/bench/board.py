@@ -19,7 +19,7 @@ from ..device.session import Progress, Session
 from ..transcript import Transcript, transcribe
 from .boot import boot_ms
 from .emulated import CLOCK_MHZ
-from .listening import hear, hear_and_tell
+from .listening import hear
 from .profile import WANTED, Profile, link_profile
 
 # A quad flash at the usual 62.5 MHz, read in one go.
@@ -99,21 +99,19 @@ def flash_bytes_per_step(model: bytes, statistics: Mapping[str, int]) -> float:
     return sum(totals(rows, name).constant_bytes * runs for name, runs in parts.items()) / steps
 
 
-def measure_listening(recording: Path, model: Path, grammar: Path, told: bool = False) -> tuple[BoardCost, str]:
+def measure_listening(recording: Path, model: Path, grammar: Path) -> tuple[BoardCost, str]:
     """Recognise a recording that lies in the board's own flash: what a board with a microphone spends.
 
     Args:
         recording: 16 kHz mono.
         model: .tflite.
         grammar: .stg.
-        told: whether a host is told the events over the link; then all utterances are heard, else the first.
     Returns:
         (its cost, the words).
     Raises:
         UserError, BoardError, DeviceError: anything that is wrong.
     """
-    listen, followed = (hear_and_tell, _FOLLOWED_ON_A_LINK) if told else (hear, _FOLLOWED)
-    heard = listen(read_recording(recording), model, grammar, build_firmware(EMULATED_BOARD), followed)
+    heard = hear(read_recording(recording), model, grammar, build_firmware(EMULATED_BOARD), _FOLLOWED)
     steps, joints = heard.statistics["steps"], heard.statistics["joint_evaluations"]
     cost = BoardCost(
         audio_ms=steps * spec.FRONTEND_STEP_MS,
@@ -125,7 +123,7 @@ def measure_listening(recording: Path, model: Path, grammar: Path, told: bool = 
         joint_evaluations=joints,
         boot_ms=_boot_ms(model, grammar),
         profile=heard.profile,
-        final_to_wire_us=heard.final_to_wire_us,
+        final_to_wire_us=None,
     )
     return cost, heard.text
 

@@ -1,11 +1,7 @@
-"""A recording heard by an emulated board from its own flash, as if a microphone had filled its buffer.
-
-Alone, or by a station that tells a host what it hears.
-"""
+"""A recording heard by an emulated board from its own flash, as if a microphone had filled its buffer: no link."""
 
 import contextlib
 import json
-import struct
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,13 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import stapes_spec as spec
-from stapes import event as kinds
-from stapes.event import Event
-from stapes.link import event_codec
 
 from ..device.board_model import model_for_board
-from ..device.client import Client
 from ..device.emulator import EmulatedBoard
 from ..device.firmware import Image
 from ..device.program import GRAMMAR_ON_BOARD, MODEL_ON_BOARD
@@ -30,7 +21,6 @@ from .profile import WANTED, Profile, profile
 
 _AUDIO_ON_BOARD = "/rom/audio.pcm"
 _TIMEOUT_S = 3600.0
-_SLOWNESS = 100.0  # of the emulator, on a busy computer: how long the host waits
 
 _LOAD = f"""
 import json, time
@@ -76,52 +66,6 @@ found['steps'] = [(b, e) for b, e in zip(begins, ends) if e]
 print(json.dumps(found))
 """
 
-_STATION = f"""
-import json, time
-from array import array
-import stapes_spec as spec
-from stapes.event import STOPPED, Event
-from stapes.recognizer import Recognizer
-from stapes.station import Station
-from stapes.transport import StandardTransport
-audio = memoryview(open({_AUDIO_ON_BOARD!r}, 'rb'))
-class Microphone:
-    def __init__(self):
-        self.at = self.count = 0
-        self.begins = array('I', [0] * (len(audio) // (2 * spec.FRONTEND_STEP_SAMPLES) + 1))
-        self.ends = array('I', self.begins)
-    def readinto(self, chunk):
-        if self.count:
-            self.ends[self.count - 1] = time.ticks_us()
-        size = 2 * len(chunk)
-        part = audio[self.at : self.at + size]
-        if len(part) < size:
-            return 0
-        memoryview(chunk)[:] = array('h', part)
-        self.at += size
-        self.begins[self.count] = time.ticks_us()
-        self.count += 1
-        return len(chunk)
-microphone = Microphone()
-ear = Recognizer({MODEL_ON_BOARD!r}, grammar={GRAMMAR_ON_BOARD!r})
-station = Station(ear, microphone, StandardTransport())
-station.server.wanted = False
-station.run()
-station.server.send_event(Event(STOPPED, 0, utterance=ear.utterance))
-while station.link.outbox.pending:
-    station.server.poll(20)
-over = time.ticks_us()
-"""
-
-_REPORT = """
-print(json.dumps({
-    'steps': [(b, e) for b, e in zip(microphone.begins, microphone.ends) if e],
-    'end': over,
-    'bytes': ear.memory_bytes,
-    'state': station.server.state(),
-}))
-"""
-
 
 @dataclass(frozen=True)
 class Heard:
@@ -134,7 +78,6 @@ class Heard:
         cycles: from the first sample to the last event.
         profile: where the cycles went.
         fetched_per_cycle: words that the flash cache has to fetch.
-        final_to_wire_us: see Server; None: nobody was told.
     """
 
     text: str
@@ -143,7 +86,6 @@ class Heard:
     cycles: int
     profile: Profile
     fetched_per_cycle: float
-    final_to_wire_us: int | None = None
 
 
 def hear(audio: np.ndarray, model: Path, grammar: Path, image: Image, followed: Mapping[str, int]) -> Heard:
@@ -187,46 +129,3 @@ def _board(audio: np.ndarray, model: Path, grammar: Path, image: Image) -> Itera
         flash = firmware_with_romfs(image.uf2, contents, Path(folder) / "flash.uf2", image.board.name)
         with EmulatedBoard(flash) as board:
             yield board
-
-
-def hear_and_tell(audio: np.ndarray, model: Path, grammar: Path, image: Image, followed: Mapping[str, int]) -> Heard:
-    """The same by a station, all of the recording, while a host takes its events.
-
-    Args and Raises: see hear. The text is the first utterance's, the statistics are summed.
-    """
-    with _board(audio, model, grammar, image) as board:
-        prompt = board.prompt()
-        prompt.start(_STATION, _TIMEOUT_S)
-        client = Client(board.name, slowness=_SLOWNESS)
-        client.attach(board, prompt.leftover())
-        client.connect(_TIMEOUT_S)
-        board.sample(image.elf, WANTED)
-        board.trace(image.elf, **followed)
-        client.link.send(spec.FRAME_TYPE_COMMAND, struct.pack(spec.COMMAND_STRUCT, spec.COMMAND_START, 0, 0) + b"{}")
-        events = list(_events(client))
-        samples, traced = board.samples(), board.traced()
-        found: dict[str, Any] = json.loads(board.prompt().run(_REPORT, _TIMEOUT_S).splitlines()[-1])
-        lattices = [event.lattice.text for event in events if event.lattice]
-        sums = [event.statistics for event in events if event.statistics]
-        began, ended = found["steps"][0][0], found["end"]
-        return Heard(
-            text=lattices[0] if lattices else "",
-            statistics={name: sum(one[name] for one in sums) for name in (sums[0] if sums else {})},
-            state_bytes=found["bytes"],
-            cycles=CLOCK_MHZ * (ended - began),
-            profile=profile(samples, (began, ended), found["steps"], CLOCK_MHZ),
-            fetched_per_cycle=traced.fetched_per_cycle,
-            final_to_wire_us=found["state"]["final_to_wire_us"],
-        )
-
-
-def _events(client: Client) -> Iterator[Event]:
-    """What a station tells until it has heard all of the recording."""
-    while True:
-        for kind, payload in client.pump(1.0):
-            if kind in (spec.FRAME_TYPE_EVENT, spec.FRAME_TYPE_NEWS):
-                event = event_codec.decode(payload)
-                if event.kind == kinds.STOPPED:
-                    client.flush()
-                    return
-                yield event

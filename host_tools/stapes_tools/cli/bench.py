@@ -36,11 +36,10 @@ def bench() -> None:
 @click.option("--grammar", type=click.Path(path_type=Path), default=GRAMMAR, help="What may be said (.yaml or .stg).")
 @click.option(
     "--source",
-    type=click.Choice(["link", "flash", "events"]),
+    type=click.Choice(["link", "flash"]),
     default="link",
     show_default=True,
-    help="Where the sound comes from: sent by the host, or from the board's flash in place of a microphone; "
-    "events: the same, and a host is told what is heard.",
+    help="Where the sound comes from: sent by the host, or from the board's flash in place of a microphone.",
 )
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw what each stage costs.")
@@ -86,7 +85,7 @@ def _cost(recording: Path, model: Path, grammar: Path, source: str, quiet: bool)
     samples = len(read_recording(recording))
     if source != "link":
         with waiting("the emulated board listens", not quiet):
-            return measure_listening(recording, model, grammar, told=source == "events")
+            return measure_listening(recording, model, grammar)
     view = LiveView(samples, show=not quiet)
     with waiting("starting the emulated board", not quiet), view:
         cost, transcript = measure(recording, model, grammar, view.progress)
