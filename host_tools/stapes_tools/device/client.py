@@ -44,16 +44,12 @@ class Client:
         key: the device key, or None.
         slowness: wall seconds that a second of the board takes; timeouts grow by it.
         log: told of refusals.
-
-    Attributes:
-        clock: milliseconds by which the link goes; an emulated board's host may go by the board's time.
     """
 
     def __init__(
         self, name: str, key: bytes | None = None, slowness: float = 1.0, log: Callable[[str], None] | None = None
     ) -> None:
         self.name = name
-        self.clock = now_ms
         self.link = HostLink(key, slowness=slowness, log=log)
         self._stream: ByteStream | None = None
         self._heard = b""
@@ -74,7 +70,7 @@ class Client:
         self._stream = stream
         self._heard = heard
         self.link.seals = not getattr(stream, "secure", False)
-        self.link.connected(self.clock())
+        self.link.connected(now_ms())
 
     def connect(self, timeout_s: float) -> dict:
         """Wait for the board to be ready; return what it says of itself.
@@ -107,7 +103,7 @@ class Client:
         """Send what is due and read what has come: acknowledged, so that it must reach the caller."""
         assert self._stream is not None, "attach() comes first"
         self.flush()
-        wait_s = min(timeout_s, self.link.due_ms(self.clock()) / 1000)
+        wait_s = min(timeout_s, self.link.due_ms(now_ms()) / 1000)
         data, self._heard = self._heard or self._stream.read(_READ_BYTES, wait_s), b""
         self._take(data)
         if self.link.state == CLOSED and not self._messages:
@@ -122,16 +118,16 @@ class Client:
         view = memoryview(data)
         while view:
             view = view[link.parser.put(view) :]
-            while kind := link.receive(self.clock()):
+            while kind := link.receive(now_ms()):
                 payload = b"" if kind == spec.FRAME_TYPE_GIVEN_UP else bytes(link.payload)
                 self._messages.append((kind, payload or link.inbox.missed.to_bytes(4, "little")))
-        link.tick(self.clock())
+        link.tick(now_ms())
 
     def flush(self) -> None:
         """Send what is due."""
         assert self._stream is not None
         data = bytearray()
-        while (out := self.link.output(self.clock())) is not None:
+        while (out := self.link.output(now_ms())) is not None:
             data += out
             self.link.sent(len(out))
         if data:

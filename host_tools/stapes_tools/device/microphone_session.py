@@ -1,6 +1,5 @@
 """Sessions in which the board hears its own microphone, and a recording is what is spoken to it."""
 
-import contextlib
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,7 @@ from stapes.errors import StapesError as PackageError
 from stapes.event import Event
 from stapes.microphone_settings import Settings
 
-from ..errors import BoardError, UserError
+from ..errors import UserError
 from .board_model import model_for_board
 from .boards import load_board
 from .client import board_fault
@@ -26,7 +25,6 @@ from .romfs import firmware_with_romfs
 from .session import PLAIN, Order, Progress, Session
 
 _PROGRESS_S = 0.2
-_CLOCK_S = 0.1
 _SLOWNESS = 60.0
 
 
@@ -90,10 +88,6 @@ class MicrophoneSession(Session):
         board = self._power_up()
         files = {there: self._names.get(str(here), str(here)) for there, here in self._paths.items()}
         super().__init__(board, "emulator", slowness=_SLOWNESS, files=files, heard=self._left)
-        self._read_clock = 0.0
-        self._board_ms = 0
-        # By wall time a slow emulator would be sent so many keepalives in a second of its own that it could not hear.
-        self._client.clock = self._clock
 
     def _power_up(self) -> EmulatedBoard:
         contents: dict[str, Path | bytes] = {
@@ -155,15 +149,6 @@ class MicrophoneSession(Session):
             progress(max(0, min(len(samples), (spoken - sound.lead) // sound.words_per_sample)))
             if spoken > end + sound.lead:
                 return
-
-    def _clock(self) -> int:
-        """Milliseconds of the board's time."""
-        assert isinstance(self.stream, EmulatedBoard)
-        if time.monotonic() - self._read_clock > _CLOCK_S:
-            self._read_clock = time.monotonic()
-            with contextlib.suppress(BoardError, OSError):  # whoever reads or writes next is told
-                self._board_ms = self.stream.clock().nanoseconds // 1_000_000
-        return self._board_ms
 
     def _how_far(self) -> int:
         """Words spoken so far, asked from time to time."""
