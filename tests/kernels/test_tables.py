@@ -33,4 +33,7 @@ def test_no_value_lies_so_near_a_tie_that_another_libm_rounds_it_otherwise(gener
 
 def test_twin_holds_the_same_values(generator):
     for name, _, _, values in generator.tables():
-        assert list(getattr(twin, name.upper())) == values
+        if name in generator.SHORTCUTS:
+            assert not hasattr(twin, name.upper())
+        else:
+            assert list(getattr(twin, name.upper())) == values
