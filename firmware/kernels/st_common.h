@@ -27,7 +27,7 @@ typedef int32_t st_status_t;
 /* Round n up to a multiple of 8, the alignment of everything inside a state buffer. */
 #define ST_ALIGN8(n) (((uint32_t)(n) + 7u) & ~7u)
 
-/* Little-endian reads that never fault, whatever the address (the Cortex-M0+ traps on an
+/* Little-endian reads and writes that never fault, whatever the address (the Cortex-M0+ traps on an
  * unaligned word). For headers and flatbuffers; hot loops use aligned pointers. */
 static inline uint16_t st_read_u16(const uint8_t *p) {
     return (uint16_t)(p[0] | (p[1] << 8));
@@ -35,6 +35,16 @@ static inline uint16_t st_read_u16(const uint8_t *p) {
 
 static inline uint32_t st_read_u32(const uint8_t *p) {
     return (uint32_t)p[0] | ((uint32_t)p[1] << 8) | ((uint32_t)p[2] << 16) | ((uint32_t)p[3] << 24);
+}
+
+static inline void st_write_u16(uint8_t *p, uint32_t value) {
+    p[0] = (uint8_t)value;
+    p[1] = (uint8_t)(value >> 8);
+}
+
+static inline void st_write_u32(uint8_t *p, uint32_t value) {
+    st_write_u16(p, value);
+    st_write_u16(p + 2, value >> 16);
 }
 
 static inline int16_t st_read_i16(const uint8_t *p) {

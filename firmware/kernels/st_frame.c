@@ -6,16 +6,6 @@
 #define START (ST_FRAME_BUFFER_START)
 #define LEAST_HEADER (2) /* type and version keep their places in every version of the protocol */
 
-static void put_u16(uint8_t *p, uint32_t value) {
-    p[0] = (uint8_t)value;
-    p[1] = (uint8_t)(value >> 8);
-}
-
-static void put_u32(uint8_t *p, uint32_t value) {
-    put_u16(p, value);
-    put_u16(p + 2, value >> 16);
-}
-
 /* Move what follows the last frame, and the zeros behind it, to the begin. */
 static void drop_last(uint8_t *buffer, uint32_t *state) {
     uint32_t fill = state[ST_FRAME_INDEX_FILL];
@@ -108,12 +98,12 @@ st_status_t st_frame_take(uint8_t *buffer, uint32_t bytes, uint32_t *state) {
 static void write_header(uint8_t *header, const uint32_t *fields) {
     header[ST_FRAME_TYPE_OFFSET] = (uint8_t)fields[ST_FRAME_INDEX_TYPE];
     header[ST_FRAME_VERSION_OFFSET] = ST_VERSION_PROTOCOL;
-    put_u16(header + ST_FRAME_SEQUENCE_OFFSET, fields[ST_FRAME_INDEX_SEQUENCE]);
-    put_u32(header + ST_FRAME_NUMBER_OFFSET, fields[ST_FRAME_INDEX_NUMBER]);
-    put_u32(header + ST_FRAME_ACK_OFFSET, fields[ST_FRAME_INDEX_ACK]);
+    st_write_u16(header + ST_FRAME_SEQUENCE_OFFSET, fields[ST_FRAME_INDEX_SEQUENCE]);
+    st_write_u32(header + ST_FRAME_NUMBER_OFFSET, fields[ST_FRAME_INDEX_NUMBER]);
+    st_write_u32(header + ST_FRAME_ACK_OFFSET, fields[ST_FRAME_INDEX_ACK]);
     header[ST_FRAME_PIECE_OFFSET] = (uint8_t)fields[ST_FRAME_INDEX_PIECE];
     header[ST_FRAME_ACK_PIECE_OFFSET] = (uint8_t)fields[ST_FRAME_INDEX_ACK_PIECE];
-    put_u16(header + ST_FRAME_TAG_OFFSET, fields[ST_FRAME_INDEX_TAG]);
+    st_write_u16(header + ST_FRAME_TAG_OFFSET, fields[ST_FRAME_INDEX_TAG]);
 }
 
 st_status_t st_frame_seal(uint8_t *out, uint32_t capacity, uint32_t *fields, const uint8_t *payload, uint32_t length,
@@ -129,7 +119,7 @@ st_status_t st_frame_seal(uint8_t *out, uint32_t capacity, uint32_t *fields, con
         return -ST_ERROR_BUFFER_SMALL;
     }
     write_header(header, fields);
-    put_u32(crc, st_crc32(st_crc32(0, header, sizeof(header)), payload, length));
+    st_write_u32(crc, st_crc32(st_crc32(0, header, sizeof(header)), payload, length));
     st_cobs_begin(&cobs, out);
     st_cobs_put(&cobs, header, sizeof(header));
     st_cobs_put(&cobs, payload, length);

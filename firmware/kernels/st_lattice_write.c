@@ -31,16 +31,6 @@ typedef struct {
     uint16_t truncated;
 } writer_t;
 
-static void put_u16(uint8_t *p, uint32_t value) {
-    p[0] = (uint8_t)value;
-    p[1] = (uint8_t)(value >> 8);
-}
-
-static void put_u32(uint8_t *p, uint32_t value) {
-    put_u16(p, value);
-    put_u16(p + 2, value >> 16);
-}
-
 static void carve_scratch(writer_t *w) {
     const st_search_t *search = w->search;
     w->behind = (int32_t *)st_search_scratch(search);
@@ -170,13 +160,13 @@ static void select_rows(writer_t *w) {
 }
 
 static void write_edge(uint8_t *out, const uint16_t *ends, uint32_t word, uint32_t first, const int32_t *scores) {
-    put_u16(out + ST_LATTICE_EDGE_FROM_NODE_OFFSET, ends[0]);
-    put_u16(out + ST_LATTICE_EDGE_TO_NODE_OFFSET, ends[1]);
-    put_u16(out + ST_LATTICE_EDGE_WORD_OFFSET, word);
-    put_u16(out + ST_LATTICE_EDGE_FLAGS_OFFSET, 0);
-    put_u32(out + ST_LATTICE_EDGE_START_MS_OFFSET, first * ST_FRONTEND_STEP_MS);
-    put_u32(out + ST_LATTICE_EDGE_ACOUSTIC_OFFSET, (uint32_t)scores[0]);
-    put_u32(out + ST_LATTICE_EDGE_LANGUAGE_OFFSET, (uint32_t)scores[1]);
+    st_write_u16(out + ST_LATTICE_EDGE_FROM_NODE_OFFSET, ends[0]);
+    st_write_u16(out + ST_LATTICE_EDGE_TO_NODE_OFFSET, ends[1]);
+    st_write_u16(out + ST_LATTICE_EDGE_WORD_OFFSET, word);
+    st_write_u16(out + ST_LATTICE_EDGE_FLAGS_OFFSET, 0);
+    st_write_u32(out + ST_LATTICE_EDGE_START_MS_OFFSET, first * ST_FRONTEND_STEP_MS);
+    st_write_u32(out + ST_LATTICE_EDGE_ACOUSTIC_OFFSET, (uint32_t)scores[0]);
+    st_write_u32(out + ST_LATTICE_EDGE_LANGUAGE_OFFSET, (uint32_t)scores[1]);
 }
 
 /* The edges that carry words. Returns where the next edge goes. */
@@ -211,7 +201,7 @@ static uint8_t *write_end_edges(const writer_t *w, uint8_t *out) {
         const int32_t scores[2] = {entry->score - w->nodes[n].score - language, language};
         write_edge(out, ends, NONE, w->nodes[n].time, scores);
         if (n == best_node) {
-            put_u16(out + ST_LATTICE_EDGE_FLAGS_OFFSET, ST_EDGE_FLAGS_BEST);
+            st_write_u16(out + ST_LATTICE_EDGE_FLAGS_OFFSET, ST_EDGE_FLAGS_BEST);
         }
         out += ST_LATTICE_EDGE_BYTES;
     }
@@ -228,7 +218,7 @@ static void flag_best_path(const writer_t *w, uint8_t *end) {
         }
         end -= ST_LATTICE_EDGE_BYTES;
         if (edge->to == node && st_lattice_is_best(w->nodes, edge)) {
-            put_u16(end + ST_LATTICE_EDGE_FLAGS_OFFSET, ST_EDGE_FLAGS_BEST);
+            st_write_u16(end + ST_LATTICE_EDGE_FLAGS_OFFSET, ST_EDGE_FLAGS_BEST);
             node = edge->from;
         }
     }
@@ -237,11 +227,11 @@ static void flag_best_path(const writer_t *w, uint8_t *end) {
 static uint8_t *write_nodes(const writer_t *w, uint8_t *out) {
     for (uint32_t n = 0; n < w->search->node_count; n++) {
         if (w->index[n] != NONE) {
-            put_u32(out + ST_LATTICE_NODE_TIME_MS_OFFSET, (uint32_t)w->nodes[n].time * ST_FRONTEND_STEP_MS);
+            st_write_u32(out + ST_LATTICE_NODE_TIME_MS_OFFSET, (uint32_t)w->nodes[n].time * ST_FRONTEND_STEP_MS);
             out += ST_LATTICE_NODE_BYTES;
         }
     }
-    put_u32(out + ST_LATTICE_NODE_TIME_MS_OFFSET, (uint32_t)w->search->steps * ST_FRONTEND_STEP_MS);
+    st_write_u32(out + ST_LATTICE_NODE_TIME_MS_OFFSET, (uint32_t)w->search->steps * ST_FRONTEND_STEP_MS);
     return out + ST_LATTICE_NODE_BYTES;
 }
 
@@ -250,10 +240,10 @@ static uint8_t *write_words(const writer_t *w, uint8_t *out) {
         const uint8_t *word = st_graph_word(w->graph, w->words[i]);
         uint16_t text = st_read_u16(word + ST_WORD_TEXT_OFFSET);
         uint16_t slot = st_read_u16(word + ST_WORD_SLOT_OFFSET);
-        put_u16(out + ST_WORD_TEXT_OFFSET, index_of(w->strings, w->string_count, text));
-        put_u16(out + ST_WORD_SLOT_OFFSET, index_of(w->strings, w->string_count, slot));
-        put_u16(out + ST_WORD_FLAGS_OFFSET, st_read_u16(word + ST_WORD_FLAGS_OFFSET));
-        put_u16(out + ST_WORD_RESERVED_OFFSET, 0);
+        st_write_u16(out + ST_WORD_TEXT_OFFSET, index_of(w->strings, w->string_count, text));
+        st_write_u16(out + ST_WORD_SLOT_OFFSET, index_of(w->strings, w->string_count, slot));
+        st_write_u16(out + ST_WORD_FLAGS_OFFSET, st_read_u16(word + ST_WORD_FLAGS_OFFSET));
+        st_write_u16(out + ST_WORD_RESERVED_OFFSET, 0);
         out += ST_WORD_BYTES;
     }
     return out;
@@ -275,17 +265,17 @@ static void write_header(const writer_t *w, uint8_t *out, uint32_t total, uint32
     flags |= w->truncated ? ST_LATTICE_FLAGS_TRUNCATED : 0;
     memset(out, 0, ST_LATTICE_BYTES);
     memcpy(out + ST_LATTICE_MAGIC_OFFSET, ST_MAGIC_LATTICE, 4);
-    put_u16(out + ST_LATTICE_VERSION_OFFSET, ST_VERSION_LATTICE);
-    put_u16(out + ST_LATTICE_HEADER_BYTES_OFFSET, ST_LATTICE_BYTES);
-    put_u32(out + ST_LATTICE_TOTAL_BYTES_OFFSET, total);
-    put_u32(out + ST_LATTICE_UTTERANCE_OFFSET, utterance);
-    put_u16(out + ST_LATTICE_REVISION_OFFSET, revision);
-    put_u16(out + ST_LATTICE_FLAGS_OFFSET, flags);
-    put_u16(out + ST_LATTICE_NODE_COUNT_OFFSET, w->node_count + 1);
-    put_u16(out + ST_LATTICE_EDGE_COUNT_OFFSET, w->edge_count);
-    put_u16(out + ST_LATTICE_WORD_COUNT_OFFSET, w->word_count);
-    put_u16(out + ST_LATTICE_STRING_COUNT_OFFSET, w->string_count);
-    put_u16(out + ST_LATTICE_INTENT_OFFSET, index_of(w->strings, w->string_count, w->intent));
+    st_write_u16(out + ST_LATTICE_VERSION_OFFSET, ST_VERSION_LATTICE);
+    st_write_u16(out + ST_LATTICE_HEADER_BYTES_OFFSET, ST_LATTICE_BYTES);
+    st_write_u32(out + ST_LATTICE_TOTAL_BYTES_OFFSET, total);
+    st_write_u32(out + ST_LATTICE_UTTERANCE_OFFSET, utterance);
+    st_write_u16(out + ST_LATTICE_REVISION_OFFSET, revision);
+    st_write_u16(out + ST_LATTICE_FLAGS_OFFSET, flags);
+    st_write_u16(out + ST_LATTICE_NODE_COUNT_OFFSET, w->node_count + 1);
+    st_write_u16(out + ST_LATTICE_EDGE_COUNT_OFFSET, w->edge_count);
+    st_write_u16(out + ST_LATTICE_WORD_COUNT_OFFSET, w->word_count);
+    st_write_u16(out + ST_LATTICE_STRING_COUNT_OFFSET, w->string_count);
+    st_write_u16(out + ST_LATTICE_INTENT_OFFSET, index_of(w->strings, w->string_count, w->intent));
 }
 
 /* Choose what lies within a beam of the best path; returns the bytes it takes. */
@@ -344,6 +334,6 @@ st_status_t st_lattice_write(st_search_t *search, const st_graph_t *graph, uint8
     uint8_t *ends = write_word_edges(&w, edges);
     flag_best_path(&w, ends);
     write_strings(&w, write_words(&w, write_end_edges(&w, ends)));
-    put_u32(out + ST_LATTICE_CRC_OFFSET, st_crc32(0, out, total));
+    st_write_u32(out + ST_LATTICE_CRC_OFFSET, st_crc32(0, out, total));
     return (st_status_t)total;
 }

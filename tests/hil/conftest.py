@@ -5,13 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import driver
 import pytest
 import report
-from driver import open_device
 from stapes_tools.device.firmware import build_firmware
 from stapes_tools.device.natmod import host_arch, install_natmod
 
-_GOLDEN = Path(__file__).parents[1] / "golden"
 _MICROPYTHON = Path(sys.executable).with_name("micropython")
 
 _BOTH = ("unix", "emulator")
@@ -57,7 +56,7 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(scope="session")
 def device(request):
     """The device under test; how it was left by the test before is not known."""
-    found = open_device(request.param)
+    found = driver.open_device(request.param)
     yield found
     found.close()
 
@@ -110,10 +109,10 @@ def image():
 
 @pytest.fixture(scope="session")
 def golden_files():
-    """Name on the board to contents: the golden vectors and the script that replays them."""
-    files = {path.name: path.read_bytes() for path in sorted((_GOLDEN / "vectors").glob("*.trace"))}
-    assert len(files) > 5
-    return {"run_golden.py": (_GOLDEN / "run_golden.py").read_bytes(), **files}
+    """See driver.golden_files."""
+    files = driver.golden_files()
+    assert len(files) > 6
+    return files
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 Each listens as the image does from power-up on (stapes.startup), serves the link, and runs programs at its prompt.
 """
 
+import abc
 import base64
 import contextlib
 import os
@@ -50,7 +51,7 @@ def rom_files(golden=True):
     return {**files, **golden_files()} if golden else files
 
 
-class Device:
+class Device(abc.ABC):
     """What the tests see.
 
     Attributes:
@@ -64,17 +65,17 @@ class Device:
     golden = "/rom"
     name = ""
 
+    @abc.abstractmethod
     def run(self, program, timeout_s=60.0):
         """Run a program in an interpreter that has run nothing else; return what it printed."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def listen(self, main=None):
         """Restart the device, so that it listens: as the image does, or as the source of a main.py has it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def stream(self):
         """Return the ByteStream to what listens. It is the device's: closing it does not end that."""
-        raise NotImplementedError
 
     def session(self):
         """Return a Session, not yet connected, with what listens."""
@@ -84,7 +85,7 @@ class Device:
         """Return the LED's changes, or None where nobody sees it."""
         return None
 
-    def close(self):
+    def close(self):  # noqa: B027 - not every device holds something
         """Let it go."""
 
 
@@ -186,13 +187,13 @@ def run_here(*functions, **options):
 class PromptDevice(Device):
     """A board with MicroPython's prompt and a file system of its own."""
 
+    @abc.abstractmethod
     def _open(self):
         """Return the ByteStream to the board."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _restart(self):
         """Start the board again, so that it runs its main.py."""
-        raise NotImplementedError
 
     def prompt(self):
         """Interrupt what runs, and take the prompt."""

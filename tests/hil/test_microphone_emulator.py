@@ -12,10 +12,9 @@ import pytest
 import stapes_spec as spec
 from stapes.microphone_settings import Settings
 from stapes_tools.audio import read_recording
-from stapes_tools.device.emulator import EmulatedBoard
+from stapes_tools.device.emulator import EMULATED_BOARD, EmulatedBoard
 from stapes_tools.device.microphone_session import HeardByHost, MicrophoneSession
 from stapes_tools.device.microphone_sound import Sound, heard, sound_of
-from stapes_tools.device.opening import EMULATED_BOARD
 from stapes_tools.grammars import compiled
 from stapes_tools.models import default_model
 from stapes_tools.transcript import transcribe

@@ -10,8 +10,8 @@ from stapes.microphone_settings import Settings
 from stapes_tools.audio import read_recording
 from stapes_tools.cli.main import main
 from stapes_tools.device import boards
+from stapes_tools.device.emulator import EMULATED_BOARD
 from stapes_tools.device.microphone_sound import board_settings, heard, sound_of
-from stapes_tools.device.opening import EMULATED_BOARD
 
 REPO = Path(__file__).resolve().parents[2]
 SAMPLE = REPO / "models" / "samples" / "coffee_never_mind.flac"

@@ -10,10 +10,10 @@ from ..audio import read_recording
 from ..convert.branches import ARBITRATOR, HEAVY, LIGHT
 from ..convert.inspect import describe, totals
 from ..device.board_model import model_for_board
-from ..device.emulator import EmulatedBoard
+from ..device.emulator import EMULATED_BOARD, EmulatedBoard
 from ..device.firmware import build_firmware
 from ..device.flash_cache import WORD_CYCLES
-from ..device.opening import EMULATED_BOARD, open_session
+from ..device.opening import open_session
 from ..device.program import GRAMMAR_ON_BOARD, MODEL_ON_BOARD
 from ..device.session import Progress, Session
 from ..transcript import Transcript, transcribe

@@ -1,9 +1,8 @@
 """A recording heard by an emulated board from its own flash, as if a microphone had filled its buffer: no link."""
 
-import contextlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,26 +99,6 @@ def hear(audio: np.ndarray, model: Path, grammar: Path, image: Image, followed: 
     Raises:
         BoardError, DeviceError: the board fails.
     """
-    with _board(audio, model, grammar, image) as board:
-        prompt = board.prompt()
-        prompt.run(_LOAD, _TIMEOUT_S)
-        board.sample(image.elf, WANTED)
-        board.trace(image.elf, **followed)
-        found: dict[str, Any] = json.loads(prompt.run(_HEAR, _TIMEOUT_S))
-        began, ended = found["span"]
-        return Heard(
-            text=parse(bytes.fromhex(found["lattice"]), path="emulator").text,
-            statistics=found["statistics"],
-            state_bytes=found["bytes"],
-            cycles=CLOCK_MHZ * (ended - began),
-            profile=profile(board.samples(), (began, ended), found["steps"], CLOCK_MHZ),
-            fetched_per_cycle=board.traced().fetched_per_cycle,
-        )
-
-
-@contextlib.contextmanager
-def _board(audio: np.ndarray, model: Path, grammar: Path, image: Image) -> Iterator[EmulatedBoard]:
-    """A board with everything in its ROMFS."""
     contents: dict[str, Path | bytes] = {
         Path(MODEL_ON_BOARD).name: model_for_board(model),
         Path(GRAMMAR_ON_BOARD).name: grammar,
@@ -128,4 +107,17 @@ def _board(audio: np.ndarray, model: Path, grammar: Path, image: Image) -> Itera
     with tempfile.TemporaryDirectory() as folder:
         flash = firmware_with_romfs(image.uf2, contents, Path(folder) / "flash.uf2", image.board.name)
         with EmulatedBoard(flash) as board:
-            yield board
+            prompt = board.prompt()
+            prompt.run(_LOAD, _TIMEOUT_S)
+            board.sample(image.elf, WANTED)
+            board.trace(image.elf, **followed)
+            found: dict[str, Any] = json.loads(prompt.run(_HEAR, _TIMEOUT_S))
+            began, ended = found["span"]
+            return Heard(
+                text=parse(bytes.fromhex(found["lattice"]), path="emulator").text,
+                statistics=found["statistics"],
+                state_bytes=found["bytes"],
+                cycles=CLOCK_MHZ * (ended - began),
+                profile=profile(board.samples(), (began, ended), found["steps"], CLOCK_MHZ),
+                fetched_per_cycle=board.traced().fetched_per_cycle,
+            )

@@ -12,9 +12,10 @@ from click.core import ParameterSource
 
 from ..audio import read_recording
 from ..convert.work import Work, work_of
+from ..device.emulator import EMULATED_BOARD
 from ..device.host import HostSession
 from ..device.microphone_session import open_microphone
-from ..device.opening import EMULATED_BOARD, check_target, is_port, open_session
+from ..device.opening import check_target, is_port, open_session
 from ..device.session import PLAIN, Order, Session
 from ..errors import TRAIN_TOOLS, UserError
 from ..grammars import compiled

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from .boards import load_board
 from .errors import BoardError, DeviceError
 from .stream import RawPrompt, tail
 
@@ -21,7 +22,7 @@ BOOT_TIMEOUT_S = 60.0
 CONTROL_TIMEOUT_S = 60.0  # following the core instruction by instruction takes seconds
 CLOSE_TIMEOUT_S = 3.0
 WRITE_TIMEOUT_S = 300.0
-_SAFE_MODE_PIN = 22  # of boards/rp2040_pico/board.toml
+EMULATED_BOARD = "rp2040_pico"  # folder of boards
 
 
 @dataclass(frozen=True)
@@ -266,11 +267,12 @@ class EmulatedBoard:
 
         A board that is still starting is kept from listening first by the pin of its safe mode.
         """
-        self.hold_pin(_SAFE_MODE_PIN, 0)
+        pin = load_board(EMULATED_BOARD).tables["safe_mode"]["pin"]
+        self.hold_pin(pin, 0)
         try:
             return RawPrompt(self, timeout_s)
         finally:
-            self.hold_pin(_SAFE_MODE_PIN, None)
+            self.hold_pin(pin, None)
 
     def _ended(self) -> BoardError:
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import UserError
 from .addresses import is_network, load_key, open_stream
 from .board_model import model_for_board
-from .emulator import EmulatedBoard
+from .emulator import EMULATED_BOARD, EmulatedBoard
 from .firmware import build_firmware
 from .host import HostSession
 from .program import GRAMMAR_ON_BOARD, MODEL_ON_BOARD, UART, service_program, uart_program
@@ -17,7 +17,6 @@ from .session import Session
 from .stream import ByteStream, RawPrompt
 from .unix import UnixStream, native_module
 
-EMULATED_BOARD = "rp2040_pico"
 _EMULATED = ("emulator", "emulator+uart")
 _EMULATOR_SLOWNESS = 15.0
 _UART_SLOWNESS = 40.0  # each byte on the wire is an interrupt
