@@ -1,6 +1,7 @@
 /* Methods of the command graph and the decoder: docs/kernels_api.md. */
 #include "api_decoder.h"
 
+#include "st_context.h"
 #include "st_lattice.h"
 #include "st_lattice_write.h"
 #include "st_plan.h"
@@ -77,6 +78,13 @@ int32_t stk_decoder_restart(const st_arg_t *args) {
         st_search_start(search, &graph);
     }
     return status;
+}
+
+int32_t stk_decoder_context(const st_arg_t *args) {
+    st_graph_t graph;
+    st_search_t *search;
+    int32_t status = st_api_get_search(&args[0], &args[1], &search, &graph);
+    return status < 0 ? status : st_context_set(search, args[2].data, args[2].length);
 }
 
 int32_t stk_decoder_step(const st_arg_t *args) {

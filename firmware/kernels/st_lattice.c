@@ -179,13 +179,14 @@ static void forget_words(st_search_t *search, st_token_t *token) {
     token->count = (uint8_t)kept;
 }
 
-/* An entry without a word whose node has the token's own state and context, or count. */
+/* An entry without a word whose node is of the token's own class, or count. */
 static uint32_t find_settled(const st_search_t *search, const st_token_t *token) {
     const st_node_t *nodes = st_search_nodes(search);
     const st_entry_t *entries = st_token_entries(token);
     uint32_t k = 0;
     while (k < token->count && !(entries[k].word == NONE && nodes[entries[k].node].state == token->state &&
-                                 nodes[entries[k].node].context == token->context)) {
+                                 nodes[entries[k].node].context == token->context &&
+                                 nodes[entries[k].node].bias == token->bias)) {
         k++;
     }
     return k;
@@ -201,7 +202,7 @@ static void add_edge(st_search_t *search, const st_entry_t *entry, uint32_t to) 
  * st_lattice_is_best finds the best entry's. */
 static void settle(st_search_t *search, st_token_t *token, int32_t score) {
     uint32_t index = search->node_count++;
-    st_node_t node = {score, search->steps, token->state, token->context, 0};
+    st_node_t node = {score, search->steps, token->state, token->context, token->bias};
     st_search_nodes(search)[index] = node;
     const st_entry_t *entries = st_token_entries(token);
     for (uint32_t k = token->count; k-- > 0;) {

@@ -1,6 +1,6 @@
 /* The lattice under construction: nodes and edges while the search runs.
  *
- * A node stands for (graph state, context, step): a token that crossed an arc with a word. Its
+ * A node stands for (graph state, context, context state, step): a token that crossed an arc with a word. Its
  * edges are the words that ended there, one for each (entry, word) that reached the token in that
  * step. When the tables cannot take a step's words:
  *

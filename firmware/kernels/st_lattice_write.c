@@ -1,11 +1,13 @@
 #include "st_lattice_write.h"
 
+#include "st_context.h"
 #include "st_crc32.h"
 #include "st_lattice.h"
 
 #define NONE (ST_LIMITS_NONE16)
 #define NOTHING (INT32_MIN)
 #define BEAM_SHARES (64)
+#define BIAS_BYTES (4)
 #define LINK_SHIFT (4) /* log2 of the most entries a token may have */
 
 /* What goes into the lattice, and where. */
@@ -40,19 +42,29 @@ static void carve_scratch(writer_t *w) {
     w->strings = w->words + search->max_edges;
 }
 
-/* Find the tokens that may end the sentence: those on final states, or else all. */
+/* A token's score if nothing follows: what the context has lent for more words is taken back. */
+static int32_t ended_score(const writer_t *w, const st_token_t *token) {
+    return token->score - st_context_lent(w->search, token->bias);
+}
+
+/* Is it better to end with token a than with b? */
+static int ends_higher(const writer_t *w, const st_token_t *a, const st_token_t *b) {
+    int32_t difference = ended_score(w, a) - ended_score(w, b);
+    return difference != 0 ? difference > 0 : st_token_better(a, b);
+}
+
+/* Find the tokens that may end the sentence: those on final states, or else all; and the best of them. */
 static void find_end(writer_t *w) {
     const st_search_t *search = w->search;
     w->complete = 0;
-    w->best = search->best;
+    w->best = 0;
     for (uint32_t i = 0; i < search->token_count; i++) {
         const st_token_t *token = st_search_token(search, i);
-        if (st_graph_final(w->graph, token->state) != NONE) {
-            if (!w->complete || st_token_better(token, st_search_token(search, w->best))) {
-                w->best = i;
-            }
-            w->complete = 1;
+        int final = st_graph_final(w->graph, token->state) != NONE;
+        if (final > w->complete || (final == w->complete && ends_higher(w, token, st_search_token(search, w->best)))) {
+            w->best = i;
         }
+        w->complete |= final;
     }
     const st_token_t *best = st_search_token(search, w->best);
     w->intent = w->complete ? st_graph_final(w->graph, best->state) : NONE;
@@ -78,10 +90,11 @@ static void find_links(writer_t *w) {
             continue;
         }
         const st_entry_t *entries = st_token_entries(token);
+        int32_t lent = st_context_lent(search, token->bias);
         for (uint32_t k = 0; k < token->count; k++) {
             uint32_t n = entries[k].node;
-            int32_t score = entries[k].score - w->nodes[n].score;
-            if (entries[k].score >= w->floor && ends_better(w, token, score, n)) {
+            int32_t score = entries[k].score - lent - w->nodes[n].score;
+            if (entries[k].score - lent >= w->floor && ends_better(w, token, score, n)) {
                 w->behind[n] = score;
                 w->link[n] = (uint16_t)(i << LINK_SHIFT | k);
             }
@@ -175,7 +188,7 @@ static uint8_t *write_word_edges(const writer_t *w, uint8_t *out) {
         const st_edge_t *edge = &w->edges[e];
         if (keeps_edge(w, edge)) {
             const uint16_t ends[2] = {w->index[edge->from], w->index[edge->to]};
-            const int32_t scores[2] = {edge->acoustic, edge->language};
+            const int32_t scores[2] = {edge->acoustic, edge->language - st_context_bias(w->search, w->graph, edge)};
             write_edge(out, ends, index_of(w->words, w->word_count, edge->word), edge->first, scores);
             out += ST_LATTICE_EDGE_BYTES;
         }
@@ -183,8 +196,12 @@ static uint8_t *write_word_edges(const writer_t *w, uint8_t *out) {
     return out;
 }
 
+static const st_token_t *linked_token(const writer_t *w, uint32_t link) {
+    return st_search_token(w->search, link >> LINK_SHIFT);
+}
+
 static const st_entry_t *linked_entry(const writer_t *w, uint32_t link) {
-    return st_token_entries(st_search_token(w->search, link >> LINK_SHIFT)) + (link & ((1u << LINK_SHIFT) - 1));
+    return st_token_entries(linked_token(w, link)) + (link & ((1u << LINK_SHIFT) - 1));
 }
 
 /* The edges into the end node, by from-node; the best path's is flagged. Returns where the next
@@ -222,6 +239,26 @@ static void flag_best_path(const writer_t *w, uint8_t *end) {
             node = edge->from;
         }
     }
+}
+
+/* What the context gives each edge, in their order, where there is one. Returns what comes behind. */
+static uint8_t *write_biases(const writer_t *w, uint8_t *out) {
+    if (w->search->context_count == 0) {
+        return out;
+    }
+    for (uint32_t e = 0; e < w->search->edge_count; e++) {
+        if (keeps_edge(w, &w->edges[e])) {
+            st_write_u32(out, (uint32_t)st_context_bias(w->search, w->graph, &w->edges[e]));
+            out += BIAS_BYTES;
+        }
+    }
+    for (uint32_t n = 0; n < w->search->node_count; n++) {
+        if (w->link[n] != NONE) {
+            st_write_u32(out, (uint32_t)-st_context_lent(w->search, linked_token(w, w->link[n])->bias));
+            out += BIAS_BYTES;
+        }
+    }
+    return out;
 }
 
 static uint8_t *write_nodes(const writer_t *w, uint8_t *out) {
@@ -263,6 +300,7 @@ static void write_header(const writer_t *w, uint8_t *out, uint32_t total, uint32
     uint32_t flags = revision & ST_REVISION_SPECULATIVE ? 0 : ST_LATTICE_FLAGS_FINAL;
     flags |= w->complete ? ST_LATTICE_FLAGS_COMPLETE : 0;
     flags |= w->truncated ? ST_LATTICE_FLAGS_TRUNCATED : 0;
+    flags |= w->search->context_count ? ST_LATTICE_FLAGS_CONTEXT : 0;
     memset(out, 0, ST_LATTICE_BYTES);
     memcpy(out + ST_LATTICE_MAGIC_OFFSET, ST_MAGIC_LATTICE, 4);
     st_write_u16(out + ST_LATTICE_VERSION_OFFSET, ST_VERSION_LATTICE);
@@ -280,11 +318,12 @@ static void write_header(const writer_t *w, uint8_t *out, uint32_t total, uint32
 
 /* Choose what lies within a beam of the best path; returns the bytes it takes. */
 static uint32_t select_within(writer_t *w, int32_t beam) {
-    w->floor = st_search_token(w->search, w->best)->score - beam;
+    uint32_t edge_bytes = ST_LATTICE_EDGE_BYTES + (w->search->context_count ? BIAS_BYTES : 0);
+    w->floor = ended_score(w, st_search_token(w->search, w->best)) - beam;
     find_links(w);
     st_lattice_backward(w->search, w->behind);
     select_rows(w);
-    return ST_LATTICE_BYTES + (w->node_count + 1) * ST_LATTICE_NODE_BYTES + w->edge_count * ST_LATTICE_EDGE_BYTES +
+    return ST_LATTICE_BYTES + (w->node_count + 1) * ST_LATTICE_NODE_BYTES + w->edge_count * edge_bytes +
            w->word_count * ST_WORD_BYTES + w->string_bytes;
 }
 
@@ -333,7 +372,7 @@ st_status_t st_lattice_write(st_search_t *search, const st_graph_t *graph, uint8
     uint8_t *edges = write_nodes(&w, out + ST_LATTICE_BYTES);
     uint8_t *ends = write_word_edges(&w, edges);
     flag_best_path(&w, ends);
-    write_strings(&w, write_words(&w, write_end_edges(&w, ends)));
+    write_strings(&w, write_words(&w, write_biases(&w, write_end_edges(&w, ends))));
     st_write_u32(out + ST_LATTICE_CRC_OFFSET, st_crc32(0, out, total));
     return (st_status_t)total;
 }

@@ -1,5 +1,6 @@
 #include "st_search.h"
 
+#include "st_context.h"
 #include "st_lattice.h"
 #include "st_token.h"
 
@@ -19,6 +20,7 @@ static int config_ok(const int32_t *config, int context_size) {
            in_range(config[ST_CONFIG_INDEX_MAX_EDGES], 1, ST_LIMITS_SEARCH_EDGES) &&
            in_range(config[ST_CONFIG_INDEX_BLANK_PENALTY], INT16_MIN, INT16_MAX) &&
            in_range(config[ST_CONFIG_INDEX_LANGUAGE_SCALE], 0, INT16_MAX) &&
+           in_range(config[ST_CONFIG_INDEX_MAX_CONTEXT], 0, ST_LIMITS_SEARCH_CONTEXT) &&
            in_range(context_size, 1, ST_MODEL_MAX_CONTEXT);
 }
 
@@ -33,6 +35,7 @@ static uint32_t plan(st_search_t *search, const int32_t *config, int context_siz
     search->max_alternatives = (uint16_t)config[ST_CONFIG_INDEX_MAX_ALTERNATIVES];
     search->max_nodes = (uint16_t)config[ST_CONFIG_INDEX_MAX_NODES];
     search->max_edges = (uint16_t)config[ST_CONFIG_INDEX_MAX_EDGES];
+    search->max_context = (uint16_t)config[ST_CONFIG_INDEX_MAX_CONTEXT];
     search->context_mask = context_size == 1 ? 0xff : 0xffff;
     uint32_t buckets = 8;
     while (buckets < search->max_tokens) {
@@ -47,7 +50,8 @@ static uint32_t plan(st_search_t *search, const int32_t *config, int context_siz
     search->nodes = search->tokens[1] + table;
     search->edges = search->nodes + ST_ALIGN8(search->max_nodes * sizeof(st_node_t));
     search->hash = search->edges + ST_ALIGN8(search->max_edges * sizeof(st_edge_t));
-    return search->hash + ST_ALIGN8(buckets * sizeof(uint16_t));
+    search->context = search->hash + ST_ALIGN8(buckets * sizeof(uint16_t));
+    return search->context + search->max_context * (uint32_t)sizeof(st_context_node_t);
 }
 
 st_status_t st_search_size(const int32_t *config, int context_size) {
@@ -90,7 +94,7 @@ ST_HOT static void expand_token(st_token_table_t *table, const st_graph_t *graph
                                 const int16_t *log_probs) {
     const st_search_t *search = table->search;
     int32_t blank = log_probs[ST_MODEL_BLANK_UNIT] - search->blank_penalty;
-    st_move_t move = {token->state, token->context, NONE, NONE, blank, 0};
+    st_move_t move = {token->state, token->context, NONE, NONE, token->bias, blank, 0};
     st_token_table_relax(table, token, &move);
     move.step = search->steps;
     uint32_t end = st_graph_first_arc(graph, token->state + 1u);
@@ -102,6 +106,11 @@ ST_HOT static void expand_token(st_token_table_t *table, const st_graph_t *graph
         move.word = st_read_u16(arc + ST_GRAPH_ARC_WORD_OFFSET);
         move.acoustic = log_probs[unit];
         move.language = scaled_weight(search, st_read_i16(arc + ST_GRAPH_ARC_WEIGHT_OFFSET));
+        move.bias = token->bias;
+        if (move.word != NONE && search->context_count != 0) {
+            move.bias = (uint16_t)st_context_next(search, graph, token->bias, move.word);
+            move.language += st_context_gain(search, token->bias, move.bias);
+        }
         st_token_table_relax(table, token, &move);
     }
 }
@@ -118,7 +127,7 @@ ST_HOT static int expand_context(st_token_table_t *table, const st_graph_t *grap
         st_token_t *token = st_search_token(search, i);
         if (token->context == context) {
             expand_token(table, graph, token, log_probs);
-            token->mark = 1;
+            token->next = 1;
         }
     }
     return 1;
@@ -128,7 +137,7 @@ ST_HOT static int expand_context(st_token_table_t *table, const st_graph_t *grap
 static int expand_all(st_search_t *search, st_token_table_t *table, const st_graph_t *graph, st_scorer_t score,
                       void *scorer, int32_t *evaluations) {
     for (uint32_t i = 0; i < search->token_count; i++) {
-        st_search_token(search, i)->mark = 0;
+        st_search_token(search, i)->next = 0;
     }
     uint32_t first = st_search_token(search, search->best)->context;
     if (!expand_context(table, graph, 0, first, score, scorer)) {
@@ -137,7 +146,7 @@ static int expand_all(st_search_t *search, st_token_table_t *table, const st_gra
     *evaluations = 1;
     for (uint32_t i = 0; i < search->token_count; i++) {
         const st_token_t *token = st_search_token(search, i);
-        if (!token->mark) {
+        if (!token->next) {
             if (!expand_context(table, graph, i, token->context, score, scorer)) {
                 return 0;
             }

@@ -4,21 +4,22 @@
  * emits the arc's unit and advances to the next step:
  *
  *   blank: score += log P(blank) - blank_penalty
- *   arc:   score += log P(unit) + max((language_scale * weight) >> 10, -32768)
+ *   arc:   score += log P(unit) + max((language_scale * weight) >> 10, -32768), and what st_context.h adds for its word
  *
- * A token is the best path into (graph state, last context_size units). It carries up to
+ * A token is the best path into (graph state, last context_size units, context state). It carries up to
  * max_alternatives entries: paths that differ in the lattice node where their last word ended.
- * Entries of one token whose nodes agree in (graph state, units) are recombined: the better stays.
+ * Entries of one token whose nodes agree in the same three are recombined: the better stays.
  * This is the word-pair approximation: the end of a word is placed for the best path through the
  * next one, not anew for each path.
  *
- * Order, everywhere the same and free of ties. Tokens: higher score, then lower state, then lower
- * context. Entries: higher score, then lower node, lower word, higher language score, earlier
+ * Order, everywhere the same and free of ties. Tokens: higher score, then lower state, lower
+ * context, lower context state. Entries: higher score, then lower node, lower word, higher language score, earlier
  * first unit. A full token table gives up its last token, or refuses the new one.
  *
  * Range. |log P| <= 32 nats and the scaled weight is clamped likewise, the blank penalty is an
  * int16, so one step changes a score by less than 98304 (Q.10) and ST_LIMITS_SEARCH_STEPS steps (eight
- * minutes) stay below 1.62e9 < 2^31, beams included: no rescaling, no saturation.
+ * minutes) stay below 1.62e9 < 2^31, beams included: no rescaling, no saturation. Of the context a path has never gained
+ * less than nothing, and never more than ST_LIMITS_CONTEXT_BONUS a step and once more: no bound is wider for it.
  *
  * Reference: A. Tripathi et al., Monotonic Recurrent Neural Network Transducer and Decoding
  * Strategies, ASRU 2019; H. Ney and X. Aubert, A word graph algorithm for large vocabulary,
@@ -35,7 +36,7 @@ typedef struct {
     uint16_t first;   /* step of the first unit since node, none16: none yet */
     uint16_t reserved;
     int32_t score;    /* of the whole path, Q.10 */
-    int32_t language; /* graph weights since node, Q.10 */
+    int32_t language; /* graph weights and the context's gains since node, Q.10 */
 } st_entry_t;
 
 /* max_alternatives entries follow, the first count in use, in order; score is the first's. */
@@ -43,11 +44,11 @@ typedef struct {
     int32_t score;
     uint16_t state;
     uint16_t context; /* the last units, one byte each, the newest in the low byte */
-    uint16_t next;    /* chain of the hash bucket */
+    uint16_t next;    /* chain of the hash bucket; while it is expanded: whether that has been done */
     uint16_t last;    /* steps consumed when the best path emitted its last unit, 0: none yet */
     uint16_t units;   /* units on the best path */
     uint8_t count;
-    uint8_t mark;
+    uint8_t bias;     /* context state */
 } st_token_t;
 
 /* Nodes are kept in the order of time, edges in the order of their to-node. */
@@ -56,10 +57,11 @@ typedef struct {
     uint16_t time; /* steps consumed */
     uint16_t state;
     uint16_t context;
-    uint16_t mark;
+    uint16_t bias; /* context state */
 } st_node_t;
 
-/* acoustic: log-probabilities less blank penalties, from the end of the word before. */
+/* acoustic: log-probabilities less blank penalties, from the end of the word before. language: with the context's gain,
+ * which st_context_bias tells again. */
 typedef struct {
     uint16_t from;
     uint16_t to;
@@ -68,6 +70,15 @@ typedef struct {
     int32_t acoustic;
     int32_t language;
 } st_edge_t;
+
+/* layout.context_node, in the memory's own order. */
+typedef struct {
+    uint16_t text;
+    int16_t found;
+    int16_t lent;
+    uint8_t child;
+    uint8_t fail;
+} st_context_node_t;
 
 /* State; the tables follow. Private but for the offsets. */
 typedef struct {
@@ -87,6 +98,9 @@ typedef struct {
     uint32_t nodes;
     uint32_t edges;
     uint32_t hash;
+    uint32_t context;
+    uint16_t max_context;
+    uint16_t context_count; /* nodes, 0: no phrases */
     uint16_t current; /* which token table is live; the other one is scratch; from here on an utterance's own */
     uint16_t token_count;
     uint16_t best;
@@ -94,7 +108,7 @@ typedef struct {
     uint16_t node_count;
     uint16_t edge_count;
     uint16_t truncated;
-    uint16_t reserved;
+    uint16_t context_step; /* steps consumed when the context was set: what ended by then has gained nothing of it */
     int32_t tokens_dropped;
     int32_t joint_evaluations;
 } st_search_t;
@@ -110,7 +124,7 @@ st_status_t st_search_size(const int32_t *config, int context_size);
 /* Start an utterance. search: at least st_search_size bytes, aligned to 4. */
 st_status_t st_search_init(st_search_t *search, const int32_t *config, int context_size, const st_graph_t *graph);
 
-/* Start another utterance with the configuration of the one before. graph as in init. */
+/* Start another utterance with the configuration and the context of the one before. graph as in init. */
 void st_search_start(st_search_t *search, const st_graph_t *graph);
 
 /* One step. graph must be the one of init (its crc is compared: -ST_ERROR_STATE). After
@@ -138,6 +152,10 @@ static inline st_edge_t *st_search_edges(const st_search_t *search) {
     return (st_edge_t *)st_search_at(search, search->edges);
 }
 
+static inline st_context_node_t *st_search_context(const st_search_t *search) {
+    return (st_context_node_t *)st_search_at(search, search->context);
+}
+
 /* The dead token table: scratch between the expansions of two steps. */
 static inline uint8_t *st_search_scratch(const st_search_t *search) {
     return st_search_at(search, search->tokens[1 - search->current]);
@@ -147,12 +165,15 @@ static inline st_entry_t *st_token_entries(const st_token_t *token) {
     return (st_entry_t *)(token + 1);
 }
 
-/* Is token a better than b? Total order on distinct (state, context). */
+/* Is token a better than b? Total order on distinct (state, context, bias). */
 static inline int st_token_better(const st_token_t *a, const st_token_t *b) {
     if (a->score != b->score) {
         return a->score > b->score;
     }
-    return a->state != b->state ? a->state < b->state : a->context < b->context;
+    if (a->state != b->state) {
+        return a->state < b->state;
+    }
+    return a->context != b->context ? a->context < b->context : a->bias < b->bias;
 }
 
 #endif

@@ -42,7 +42,7 @@ ST_HOT void st_entry_remove(st_token_t *token, uint32_t index) {
 }
 
 /* Recombine: of two paths that end with the same word (or none) and started it from the same
- * (state, context), only the better stays. */
+ * (state, context, bias), only the better stays. */
 ST_HOT static void merge_entry(const st_token_table_t *table, st_token_t *token, const st_entry_t *entry) {
     st_entry_t *entries = st_token_entries(token);
     for (uint32_t i = 0; i < token->count; i++) {
@@ -61,8 +61,11 @@ static st_token_t *token_at(const st_token_table_t *table, uint32_t index) {
     return (st_token_t *)(table->table + index * table->token_bytes);
 }
 
-static uint16_t *bucket_of(const st_token_table_t *table, uint32_t state, uint32_t context) {
-    return &table->hash[(state ^ (state >> 7) ^ (context << 2) ^ (context >> 5)) & table->search->hash_mask];
+static uint16_t *bucket_of(const st_token_table_t *table, const st_token_t *token) {
+    uint32_t state = token->state;
+    uint32_t context = token->context;
+    uint32_t hash = state ^ (state >> 7) ^ (context << 2) ^ (context >> 5) ^ token->bias;
+    return &table->hash[hash & table->search->hash_mask];
 }
 
 ST_HOT void st_token_table_start(st_token_table_t *table, const st_search_t *search, uint8_t *memory) {
@@ -96,7 +99,7 @@ static void find_worst(st_token_table_t *table) {
 /* Take a token out of its bucket's chain; its slot is about to be reused. */
 static void unlink_token(st_token_table_t *table, uint32_t index) {
     const st_token_t *token = token_at(table, index);
-    uint16_t *link = bucket_of(table, token->state, token->context);
+    uint16_t *link = bucket_of(table, token);
     while (*link != index) {
         link = &token_at(table, *link)->next;
     }
@@ -119,19 +122,19 @@ ST_HOT static st_token_t *new_token(st_token_table_t *table, const st_token_t *w
     }
     table->worst_known = 0;
     st_token_t *token = token_at(table, index);
-    uint16_t *bucket = bucket_of(table, wanted->state, wanted->context);
+    uint16_t *bucket = bucket_of(table, wanted);
     *token = *wanted;
     token->next = *bucket;
     *bucket = (uint16_t)index;
     return token;
 }
 
-/* The token for (state, context), made if need be, with its path figures brought up to date. */
+/* The token for (state, context, bias), made if need be, with its path figures brought up to date. */
 ST_HOT static st_token_t *reach(st_token_table_t *table, const st_token_t *wanted) {
-    uint32_t index = *bucket_of(table, wanted->state, wanted->context);
+    uint32_t index = *bucket_of(table, wanted);
     while (index != NONE) {
         st_token_t *token = token_at(table, index);
-        if (token->state == wanted->state && token->context == wanted->context) {
+        if (token->state == wanted->state && token->context == wanted->context && token->bias == wanted->bias) {
             if (wanted->score > token->score) {
                 token->score = wanted->score;
                 token->last = wanted->last;
@@ -150,7 +153,8 @@ ST_HOT static st_token_t *reach(st_token_table_t *table, const st_token_t *wante
 ST_HOT void st_token_table_relax(st_token_table_t *table, const st_token_t *source, const st_move_t *move) {
     int32_t gain = move->acoustic + move->language;
     int emits = move->step != NONE;
-    st_token_t wanted = {source->score + gain, move->state, move->context, NONE, source->last, source->units, 0, 0};
+    st_token_t wanted = {source->score + gain, move->state,   move->context, NONE,
+                         source->last,         source->units, 0,             (uint8_t)move->bias};
     if (wanted.score < table->floor) {
         return;
     }

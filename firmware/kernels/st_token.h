@@ -13,9 +13,10 @@ void st_entry_insert(st_token_t *token, uint32_t limit, const st_entry_t *entry)
 /* Take entry index out of a token's list. */
 void st_entry_remove(st_token_t *token, uint32_t index);
 
-/* Do two lattice nodes stand for the same (graph state, context)? */
+/* Do two lattice nodes stand for the same (graph state, context, bias)? */
 static inline int st_same_class(const st_node_t *nodes, uint32_t a, uint32_t b) {
-    return a == b || (nodes[a].state == nodes[b].state && nodes[a].context == nodes[b].context);
+    return a == b || (nodes[a].state == nodes[b].state && nodes[a].context == nodes[b].context &&
+                      nodes[a].bias == nodes[b].bias);
 }
 
 /* The table being built. */
@@ -39,6 +40,7 @@ typedef struct {
     uint16_t context;
     uint16_t word;
     uint16_t step;    /* the step's index for an arc, none16 for the blank */
+    uint16_t bias;
     int32_t acoustic;
     int32_t language;
 } st_move_t;

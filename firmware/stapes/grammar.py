@@ -44,6 +44,21 @@ class Grammar:
             size *= 2
         return str(bytes(self.data[begin : begin + length]), "utf-8")
 
+    def strings_of(self, texts):
+        """Return text -> string index, for those of some texts that are words of the grammar.
+
+        Args:
+            texts: set of str.
+        """
+        found = {}
+        for index in range(self.word_count):
+            (string,) = struct.unpack_from("<H", self.data, self._words + spec.WORD_BYTES * index)
+            if string not in found.values():
+                text = self.string(string)
+                if text in texts:
+                    found[text] = string
+        return found
+
     def word_text(self, index):
         """Return the spoken text of word index."""
         text = self._texts.get(index)

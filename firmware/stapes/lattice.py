@@ -11,6 +11,7 @@ import stapes_spec as spec
 
 from stapes.errors import StapesError
 
+_BIAS_BYTES = 4
 _NONE16 = spec.LIMITS_NONE16
 # The search takes no more steps: a later time is damage, and would make a picture of it endless.
 _MAX_TIME_MS = spec.LIMITS_SEARCH_STEPS * spec.FRONTEND_STEP_MS
@@ -30,15 +31,16 @@ class Edge:
         from_node, to_node: node indices.
         word: index into the lattice's words; None where the edge carries none.
         start_ms, end_ms: when the word was spoken, from the start of the recording.
-        acoustic, language: Q.10 natural-log scores; the larger, the better.
+        acoustic, language, bias: Q.10 natural-log scores; the larger, the better. bias is the context's.
         best: whether the edge is on the best path.
     """
 
-    def __init__(self, fields, end_ms):
+    def __init__(self, fields, end_ms, bias=0):
         self.from_node, self.to_node, word, flags, self.start_ms, self.acoustic, self.language = fields
         self.word = None if word == _NONE16 else word
         self.best = bool(flags & spec.EDGE_FLAGS_BEST)
         self.end_ms = end_ms
+        self.bias = bias
 
 
 class Lattice:
@@ -61,7 +63,8 @@ class Lattice:
         self.node_count, self.edge_count, self.word_count, self._string_count, intent = header[8:13]
         self._nodes_at = header[2]
         self._edges_at = self._nodes_at + self.node_count * spec.LATTICE_NODE_BYTES
-        self._words_at = self._edges_at + self.edge_count * spec.LATTICE_EDGE_BYTES
+        self._biases_at = self._edges_at + self.edge_count * spec.LATTICE_EDGE_BYTES
+        self._words_at = self._biases_at + (self.edge_count * _BIAS_BYTES if self.has_context else 0)
         self._strings = self._read_strings(self._words_at + self.word_count * spec.WORD_BYTES)
         self.intent = self._string(intent)
         if checked:
@@ -115,6 +118,11 @@ class Lattice:
         return bool(self.flags & spec.LATTICE_FLAGS_COMPLETE)
 
     @property
+    def has_context(self):
+        """Whether there were phrases that were likely then: see Edge.bias."""
+        return bool(self.flags & spec.LATTICE_FLAGS_CONTEXT)
+
+    @property
     def is_truncated(self):
         """Whether a table was full, so that some alternatives are missing."""
         return bool(self.flags & spec.LATTICE_FLAGS_TRUNCATED)
@@ -157,7 +165,12 @@ class Lattice:
 
     def edge(self, index):
         fields = self._edge_fields(index)
-        return Edge(fields, self.node_time_ms(fields[1]))
+        return Edge(fields, self.node_time_ms(fields[1]), self._bias(index))
+
+    def _bias(self, index):
+        if not self.has_context:
+            return 0
+        return struct.unpack_from("<i", self._data, self._biases_at + index * _BIAS_BYTES)[0]
 
     def word(self, index):
         text, slot, flags, _ = self._word_fields(index)

@@ -5,6 +5,7 @@ from array import array
 import stapes_spec as spec
 
 from stapes import kernels as board_kernels
+from stapes.context import compile_context
 from stapes.endpoint import NOBODY
 from stapes.errors import StapesError, check
 from stapes.grammar import Grammar
@@ -27,14 +28,16 @@ class Recognizer:
         grammar: str, path of a compiled grammar (.stg), or its bytes.
         effort: float, see the property.
         kernels: module with the methods of docs/kernels_api.md; by default the fastest there is.
+        max_context: int, 0 to 255, room for a context: its distinct beginnings of phrases, and one; 8 bytes each.
     Raises:
         StapesError: a file is missing, damaged or of another version, they do not belong together,
             or memory does not suffice.
         ValueError: the effort is not between 0 and 1.
     """
 
-    def __init__(self, model, grammar, effort=spec.ARBITRATOR_EFFORT_PERCENT / 100, kernels=None):
+    def __init__(self, model, grammar, effort=spec.ARBITRATOR_EFFORT_PERCENT / 100, kernels=None, max_context=None):
         self.effort = effort
+        self._max_context = spec.SEARCH_MAX_CONTEXT if max_context is None else max_context
         self._lattice_budget = spec.SEARCH_LATTICE_BUDGET
         self._kernels = kernels or board_kernels.native
         self.model = Model(model, self._kernels)
@@ -58,6 +61,7 @@ class Recognizer:
         config[spec.CONFIG_INDEX_MAX_ALTERNATIVES] = spec.SEARCH_MAX_ALTERNATIVES
         config[spec.CONFIG_INDEX_MAX_NODES] = spec.SEARCH_MAX_NODES
         config[spec.CONFIG_INDEX_MAX_EDGES] = spec.SEARCH_MAX_EDGES
+        config[spec.CONFIG_INDEX_MAX_CONTEXT] = self._max_context
         config[spec.CONFIG_INDEX_BLANK_PENALTY] = self.model.blank_penalty
         config[spec.CONFIG_INDEX_LANGUAGE_SCALE] = self.model.language_scale
         return config
@@ -67,7 +71,7 @@ class Recognizer:
         size = kernels.decoder_size(model.state, model.data, grammar.data, self._config)
         self._decoder = bytearray(check(size, grammar.where))
         self._frontend = bytearray(check(kernels.frontend_size()))
-        self._lattice = bytearray(spec.SEARCH_LATTICE_BYTES)
+        self._lattice = bytearray(spec.SEARCH_LATTICE_BUDGET)  # it grows with a budget, or a sentence, that is longer
         self._status = array("i", [0] * spec.STATUS_INDEX_COUNT)
         self._words = array("H", [0] * _MAX_WORDS)
         self._silence = array("h", [0] * _CHUNK)
@@ -95,7 +99,8 @@ class Recognizer:
     def lattice_bytes(self):
         """int: the most that a lattice may take; alternatives that do not fit are left out, the best path never.
 
-        May be set at any time, from 1 (the best path alone) to spec.SEARCH_LATTICE_BYTES. Raises ValueError.
+        May be set at any time, from 1 (the best path alone) to spec.SEARCH_LATTICE_BYTES. Raises ValueError, and
+        StapesError where there is no memory for so many.
         """
         return self._lattice_budget
 
@@ -104,6 +109,8 @@ class Recognizer:
         if not isinstance(value, int) or not 1 <= value <= spec.SEARCH_LATTICE_BYTES:
             raise ValueError("lattice_bytes must be from 1 to %d, is %r" % (spec.SEARCH_LATTICE_BYTES, value))
         self._lattice_budget = value
+        if value > len(self._lattice):
+            self._lattice = _buffer(value)
 
     @property
     def lattice_beam(self):
@@ -118,6 +125,26 @@ class Recognizer:
         if not isinstance(value, (int, float)) or not 0 <= value <= _MOST_BEAM:
             raise ValueError("lattice_beam must be a number from 0 to %d, is %r" % (_MOST_BEAM, value))
         self._config[spec.CONFIG_INDEX_LATTICE_BEAM] = int(value * (1 << spec.Q_LOG_PROB_FRACTION_BITS) + 0.5)
+
+    def set_context(self, phrases, boost=None):
+        """Say which phrases are likely now: the paths that say them score higher, from the next step on.
+
+        Shallow fusion: each time a path says a phrase it gains the boost for each of the phrase's words. What an
+        earlier call said is forgotten; without phrases nothing is likelier than anything else.
+
+        Args:
+            phrases: list of str, words of the grammar; or dict of str -> boost for each word of the phrase.
+            boost: float, nats from 0 to 16; None: 3. A phrase gains 16 at most.
+        Raises:
+            StapesError: a word is not one of the grammar's (where: the word), or there is no room for so many.
+            TypeError, ValueError: phrases or boost are of another kind.
+        """
+        table = compile_context(self.grammar, phrases, boost)
+        size = len(table) // spec.CONTEXT_NODE_BYTES
+        if size > self._max_context:
+            detail = "%d, and there is room for %d" % (size - 1, max(self._max_context - 1, 0))
+            raise StapesError(spec.ERROR_CONTEXT_SIZE, "context", detail)
+        check(self._kernels.decoder_context(self._decoder, self.grammar.data, table))
 
     @property
     def memory_bytes(self):
@@ -279,8 +306,23 @@ class Recognizer:
 
         Args:
             revision: int, written into the lattice.
+        Raises:
+            StapesError: the best path alone takes more than spec.SEARCH_LATTICE_BYTES, or there is no memory for it.
         """
-        size = self._kernels.decoder_lattice(
+        size = self._write_lattice(revision)
+        while size == -spec.ERROR_BUFFER_SMALL and len(self._lattice) < spec.SEARCH_LATTICE_BYTES:
+            self._lattice = _buffer(min(2 * len(self._lattice), spec.SEARCH_LATTICE_BYTES))
+            size = self._write_lattice(revision)
+        return Lattice(bytes(memoryview(self._lattice)[: check(size, self.grammar.where)]), checked=True)
+
+    def _write_lattice(self, revision):
+        return self._kernels.decoder_lattice(
             self._decoder, self.grammar.data, self._lattice, self._utterance, revision, self._lattice_budget
         )
-        return Lattice(bytes(memoryview(self._lattice)[: check(size, self.grammar.where)]), checked=True)
+
+
+def _buffer(size):
+    try:
+        return bytearray(size)
+    except MemoryError:
+        raise StapesError(spec.ERROR_MODEL_MEMORY)

@@ -260,7 +260,7 @@ class Server:
         elif code == spec.COMMAND_STATE:
             return self.state()
         elif code == spec.COMMAND_CONTEXT:
-            self._set("set_context", order.get("phrases"), "no context can be set")
+            self._set_context(order)
         elif code == spec.COMMAND_EFFORT:
             self._set_effort(order.get("effort"))
         elif code == spec.COMMAND_LATTICE:
@@ -273,6 +273,8 @@ class Server:
             self._set_effort(order["effort"])
         if "lattice" in order:
             self._set_lattice(order["lattice"])
+        if "context" in order:
+            self._set_context(order["context"])
         self._set_tracing(bool(order.get("trace")))
         if order.get("audio"):
             self.recognizer.reset(order.get("utterance", 0))
@@ -291,11 +293,14 @@ class Server:
     def _say_stopped(self):
         self.send_event(Event(kinds.STOPPED, 0, utterance=self.recognizer.utterance))
 
-    def _set(self, method, value, reason):
-        function = getattr(self.recognizer, method, None)
-        if function is None:
-            raise StapesError(spec.ERROR_LINK_COMMAND, "", reason)
-        function(value)
+    def _set_context(self, order):
+        """Obey {"phrases": [...] or {phrase: nats}, "boost": nats}."""
+        try:
+            if not isinstance(order, dict):
+                raise TypeError("context must be an object, not %s" % type(order).__name__)
+            self.recognizer.set_context(order.get("phrases", []), order.get("boost"))
+        except (TypeError, ValueError) as error:
+            raise StapesError(spec.ERROR_LINK_COMMAND, "", str(error))
 
     def _set_effort(self, effort):
         try:

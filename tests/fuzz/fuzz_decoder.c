@@ -77,7 +77,7 @@ static void decode(utterance_t *u) {
 
 static void run(utterance_t *u) {
     int32_t info[ST_INFO_INDEX_COUNT];
-    int32_t config[ST_CONFIG_INDEX_COUNT] = {12, 1 << 20, 1 << 14, 3, 20, 30, 0, 1024};
+    int32_t config[ST_CONFIG_INDEX_COUNT] = {12, 1 << 20, 1 << 14, 3, 20, 30, 0, 1024, 0};
     st_arg_t size[] = {u->model, fuzz_buffer(info, sizeof(info))};
     int32_t bytes = stk_model_size(size);
     if (bytes <= 0 || (uint32_t)bytes > MAX_STATE_BYTES) {

@@ -3,12 +3,14 @@
  * An input is the .stg file; what follows its file_bytes chooses the search's configuration and the random
  * log-probabilities. */
 #include "fuzz_util.h"
+#include "st_context.h"
 #include "st_lattice.h"
 #include "st_lattice_write.h"
 
 #define MAX_STEPS (24)
 #define MAX_LATTICE_BYTES (4096)
 #define MAX_WORDS (16)
+#define MAX_CONTEXT (12)
 #define CONTROL_BYTES (16)
 
 typedef struct {
@@ -39,6 +41,7 @@ static void configure(fuzz_random_t *random, int32_t *config) {
     config[ST_CONFIG_INDEX_MAX_EDGES] = 1 + (int32_t)fuzz_below(random, 90);
     config[ST_CONFIG_INDEX_BLANK_PENALTY] = (int16_t)(fuzz_below(random, 2) ? fuzz_next(random) : 0);
     config[ST_CONFIG_INDEX_LANGUAGE_SCALE] = (int32_t)fuzz_below(random, INT16_MAX + 1);
+    config[ST_CONFIG_INDEX_MAX_CONTEXT] = (int32_t)fuzz_below(random, MAX_CONTEXT);
     if (fuzz_below(random, 8) == 0) {
         config[fuzz_below(random, ST_CONFIG_INDEX_COUNT)] = (int32_t)fuzz_next(random);
     }
@@ -59,6 +62,29 @@ static void read_lattice(st_search_t *search, const st_graph_t *graph, fuzz_rand
     free(lattice);
 }
 
+/* A table in which links are right as often as not. */
+static void set_context(st_search_t *search, const st_graph_t *graph, fuzz_random_t *random) {
+    uint32_t count = fuzz_below(random, MAX_CONTEXT);
+    uint8_t *table = fuzz_memory(count * ST_CONTEXT_NODE_BYTES);
+    uint32_t child = 1;
+    for (uint32_t n = 0; n < count; n++) {
+        uint8_t *node = table + n * ST_CONTEXT_NODE_BYTES;
+        child = ST_MAX(child, n + 1);
+        st_write_u16(node + ST_CONTEXT_NODE_TEXT_OFFSET, fuzz_below(random, graph->string_count + 1u));
+        st_write_u16(node + ST_CONTEXT_NODE_FOUND_OFFSET, n ? fuzz_below(random, ST_LIMITS_CONTEXT_BONUS + 1) : 0);
+        st_write_u16(node + ST_CONTEXT_NODE_LENT_OFFSET, n ? fuzz_below(random, ST_LIMITS_CONTEXT_BONUS + 1) : 0);
+        node[ST_CONTEXT_NODE_CHILD_OFFSET] = (uint8_t)child;
+        node[ST_CONTEXT_NODE_FAIL_OFFSET] = (uint8_t)(n ? fuzz_below(random, n) : 0);
+        child = ST_MIN(child + fuzz_below(random, 3), count);
+    }
+    if (count && fuzz_below(random, 2)) {
+        table[fuzz_below(random, count * ST_CONTEXT_NODE_BYTES)] = (uint8_t)fuzz_next(random);
+    }
+    st_status_t status = st_context_set(search, table, count * ST_CONTEXT_NODE_BYTES);
+    FUZZ_REQUIRE(status == 0 || status == -ST_ERROR_ARGUMENT || status == -ST_ERROR_CONTEXT_SIZE);
+    free(table);
+}
+
 static void search_graph(const st_graph_t *graph, fuzz_random_t *random) {
     int32_t config[ST_CONFIG_INDEX_COUNT];
     int context_size = 1 + (int)fuzz_below(random, ST_MODEL_MAX_CONTEXT);
@@ -76,6 +102,9 @@ static void search_graph(const st_graph_t *graph, fuzz_random_t *random) {
         scorer.depth = fuzz_below(random, 64) ? scorer.depth : -1;
         st_status_t status = st_search_step(search, graph, score, &scorer);
         FUZZ_REQUIRE(status == (scorer.depth < 0 ? -ST_ERROR_INTERNAL : 0));
+        if (fuzz_below(random, 8) == 0) {
+            set_context(search, graph, random);
+        }
         if (fuzz_below(random, 8) == 0) {
             read_lattice(search, graph, random);
         }

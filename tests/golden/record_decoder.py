@@ -131,6 +131,32 @@ def listening(settings):
     return record
 
 
+CONTEXTS = {  # step -> layout.context_node, by string of command_graph
+    0: [(0, 0, 0, 1, 0), (1, 600, 900, 3, 0), (3, 0, 700, 4, 0), (2, 1500, 0, 4, 0)],
+    7: [],
+    9: [(0, 0, 0, 1, 0), (2, 900, 0, 2, 0), (3, 2000, 0, 3, 0)],
+    13: [(0, 0, 0, 1, 0), (2, 900, 0, 1, 0)],  # refused: a child before its parent
+}
+
+
+def context(recorder):
+    """Phrases that come, go and come again in one utterance, and stay for the next."""
+    utterance = Utterance(recorder, {**AMPLE, "max_context": 5})
+    utterance.start()
+    for index in range(STEPS):
+        if index in CONTEXTS:
+            nodes = b"".join(struct.pack(spec.CONTEXT_NODE_STRUCT, *node) for node in CONTEXTS[index])
+            recorder.call("decoder_context", utterance.decoder, utterance.graph, recorder.data(nodes))
+            utterance.report(index)
+        utterance.hear(index)
+    utterance.report(STEPS)
+    recorder.call("decoder_restart", utterance.decoder, utterance.graph)
+    for index in range(STEPS // 2):
+        utterance.hear(index)
+    utterance.report(STEPS)
+    recorder.call("decoder_context", utterance.decoder, utterance.graph, recorder.zeros(6 * spec.CONTEXT_NODE_BYTES))
+
+
 def graph_faults(recorder):
     """What graph_check must refuse, and where."""
     good = command_graph()
@@ -170,6 +196,7 @@ def faults(recorder):
 TRACES = {
     "decoder": listening(AMPLE),
     "decoder_full_tables": listening(TIGHT),
+    "decoder_context": context,
     "decoder_faults": faults,
     "graph_faults": graph_faults,
 }

@@ -192,6 +192,7 @@ def test_power_cut_while_a_file_is_written(started, tmp_path, figure):
     assert (set(found) <= {OLD, NEW} and OLD in found and NEW in found) or found[0] == OLD, found
     figure("writes to the flash", writes)
     device = started(flash=tmp_path / f"cut{writes // 2}.bin")
+    device.wait_for_led()
     with Talk(device) as talk:
         assert talk.about["model_hash"]
 

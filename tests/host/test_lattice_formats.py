@@ -42,6 +42,12 @@ EDGES = [
     Edge(4, 6, 6, 1470, 1890, -9000, -2222),
 ]
 SAMPLE = Lattice([0, 480, 600, 660, 990, 1410, 1890], EDGES, WORDS, "orderDrink", 7, 1, COMPLETE)
+# The same where `dog` was likely.
+LIKELY = replace(
+    SAMPLE,
+    flags=COMPLETE | spec.LATTICE_FLAGS_CONTEXT,
+    edges=[replace(edge, bias_raw=3072 if edge.word == 5 else 0) for edge in EDGES],
+)
 
 
 @st.composite
@@ -54,8 +60,11 @@ def lattices(draw):
     score = st.integers(-(1 << 31), (1 << 31) - 1)
     pairs = draw(st.lists(st.sampled_from(list(itertools.combinations(range(count), 2))), max_size=10))
     label = st.none() | st.integers(0, len(words) - 1)
+    flags = draw(st.integers(0, 15))
+    bias = score if flags & spec.LATTICE_FLAGS_CONTEXT else st.just(0)
     edges = [
-        Edge(a, b, draw(label), draw(st.integers(0, nodes[b])), nodes[b], draw(score), draw(score)) for a, b in pairs
+        Edge(a, b, draw(label), draw(st.integers(0, nodes[b])), nodes[b], draw(score), draw(score), bias_raw=draw(bias))
+        for a, b in pairs
     ]
     at = 0
     for index in sorted(range(len(edges)), key=lambda index: edges[index].from_node):
@@ -63,9 +72,7 @@ def lattices(draw):
             edges[index] = replace(edges[index], best=True)
             at = edges[index].to_node
     intent = draw(st.none() | st.just("orderDrink"))
-    return Lattice(
-        nodes, edges, words, intent, draw(st.integers(0, 1 << 31)), draw(st.integers(0, 9)), draw(st.integers(0, 7))
-    )
+    return Lattice(nodes, edges, words, intent, draw(st.integers(0, 1 << 31)), draw(st.integers(0, 9)), flags)
 
 
 def all_paths(lattice):
@@ -260,7 +267,7 @@ from stapes.lattice import Lattice, LatticeError
 data = open({file!r}, "rb").read()
 lattice = Lattice(memoryview(data))
 print(lattice.text, lattice.intent, sorted(lattice.slots.items()), lattice.nodes, lattice.words, sep="|")
-print([(e.from_node, e.to_node, e.word, e.start_ms, e.end_ms, e.acoustic, e.language, e.best) for e in lattice.edges])
+print([(e.from_node, e.to_node, e.word, e.start_ms, e.end_ms, e.acoustic, e.language, e.bias) for e in lattice.edges])
 refused = 0
 for index in range(len(data)):
     broken = bytearray(data)
@@ -276,7 +283,7 @@ print(refused)
 @pytest.mark.unix
 def test_micropython_reads_the_same(tmp_path):
     file = tmp_path / "sample.stl"
-    file.write_bytes(SAMPLE.to_bytes())
+    file.write_bytes(LIKELY.to_bytes())
     folders = ["firmware", "firmware/spec/generated", "firmware/reference"]
     program = tmp_path / "program.py"
     program.write_text(ON_BOARD.format(paths=[str(ROOT / folder) for folder in folders], file=str(file)))
@@ -290,7 +297,8 @@ def test_micropython_reads_the_same(tmp_path):
     assert results[0][0].startswith(
         "make me a dark roast latte|orderDrink|[('drink', 'latte'), ('roast', 'dark roast')]|"
     )
-    assert int(results[0][2]) == len(SAMPLE.to_bytes())
+    assert ", -2300, 3072)" in results[0][1]
+    assert int(results[0][2]) == len(LIKELY.to_bytes())
 
 
 # --- other formats ----------------------------------------------------------------------------------
@@ -317,6 +325,7 @@ def test_json_reads_well():
         "end_ms": 480,
         "acoustic": -3.09765625,
         "language": -1.0,
+        "bias": 0.0,
         "best": True,
     }
 
@@ -367,7 +376,7 @@ def kaldi_lattice(lattice):
     fst.start = 0
     for edge in lattice.edges:
         label = 0 if edge.word is None else ids[lattice.words[edge.word].text]
-        weight = kaldifst.LatticeWeight(-edge.language, -edge.acoustic)
+        weight = kaldifst.LatticeWeight(-edge.language - edge.bias, -edge.acoustic)
         fst.add_arc(edge.from_node, kaldifst.LatticeArc(label, label, weight, edge.to_node))
     fst.set_final(len(lattice.nodes) - 1, kaldifst.LatticeWeight(0.0, 0.0))
     return fst
@@ -413,6 +422,29 @@ def test_kaldi_text_reads_back_with_equal_nbest(tmp_path):
     expected = SAMPLE.nbest(4)
     assert [text for text, _ in nbest] == [hypothesis.text for hypothesis in expected]
     assert [score for _, score in nbest] == pytest.approx([hypothesis.score for hypothesis in expected])
+
+
+def test_what_a_context_gives_is_shown_and_counts():
+    assert SAMPLE.nbest(1)[0].text == "make me a dark roast latte"
+    assert LIKELY.nbest(1)[0].text == "make me a dog roast latte"
+    assert LIKELY.nbest(1)[0].score == SAMPLE.nbest(2)[1].score + 3
+    assert parse(LIKELY.to_bytes()) == LIKELY and len(LIKELY.to_bytes()) == len(SAMPLE.to_bytes()) + 4 * len(EDGES)
+    assert as_json(LIKELY)["context"] and not as_json(SAMPLE)["context"]
+    assert as_json(LIKELY)["edges"][4]["bias"] == 3.0
+    assert "3\t4\t6\t6\t-0.75390625,2.05078125\n" in to_kaldi(LIKELY)
+    assert "W=dog a=-2.05078125 l=0.75390625\n" in render(LIKELY, "slf")
+    assert "dog\\n-2.1 -2.2 +3.0" in render(LIKELY, "dot") and "-2.05 -2.25 +3.00" in render(LIKELY, "svg")
+    table = render(LIKELY, "text").splitlines()
+    assert table[5].split()[-1] == "context"
+    assert [line.split()[-1] for line in table if " dog " in line] == ["3.00"]
+
+
+def test_json_from_before_there_was_a_context_is_read():
+    shown = as_json(SAMPLE)
+    del shown["context"]
+    for edge in shown["edges"]:
+        del edge["bias"]
+    assert from_json(shown) == SAMPLE
 
 
 def test_slf():

@@ -22,11 +22,12 @@ DEFAULTS = {
     "max_edges": 768,
     "blank_penalty": 0,
     "language_scale": 1024,
+    "max_context": 64,
 }
 
 
 def make_config(**changes):
-    """The eight integers of a decoder's configuration, wide open unless changed."""
+    """The integers of a decoder's configuration, wide open unless changed."""
     values = [0] * spec.CONFIG_INDEX_COUNT
     for name, value in {**DEFAULTS, **changes}.items():
         values[getattr(spec, f"CONFIG_INDEX_{name.upper()}")] = value
@@ -55,6 +56,13 @@ class TwinSearch:
     def step(self, score):
         return self.search.step(score)
 
+    def set_context(self, table):
+        try:
+            self.search.set_context(table)
+        except ValueError as refused:
+            return -refused.args[0]
+        return 0
+
     def status(self):
         return self.search.status()
 
@@ -82,6 +90,10 @@ class ReadLattice:
         self.times, at = self._rows(data, at, spec.LATTICE_NODE_STRUCT, node_count)
         self.times = [row[0] for row in self.times]
         self.edges, at = self._rows(data, at, spec.LATTICE_EDGE_STRUCT, edge_count)
+        self.biases = [0] * edge_count
+        if self.flags & spec.LATTICE_FLAGS_CONTEXT:
+            biases, at = self._rows(data, at, "<i", edge_count)
+            self.biases = [row[0] for row in biases]
         words, at = self._rows(data, at, spec.WORD_STRUCT, word_count)
         strings = data[at:].split(b"\0")
         assert strings.pop() == b"" and len(strings) == string_count
@@ -113,18 +125,22 @@ class ReadLattice:
 
     def paths(self):
         """Every path: (score, ((word text, start_ms, end_ms), ...), is_best)."""
+        return [path[:3] for path in self.biased_paths()]
+
+    def biased_paths(self):
+        """The same, and the context's part of the score."""
         leaving = {}
-        for edge in self.edges:
-            leaving.setdefault(edge[0], []).append(edge)
+        for edge, bias in zip(self.edges, self.biases, strict=True):
+            leaving.setdefault(edge[0], []).append((*edge, bias))
         found = []
 
-        def walk(node, score, words, best):
+        def walk(node, score, words, best, gained):
             if node == len(self.times) - 1:
-                found.append((score, tuple(words), best))
-            for _, to, word, flags, start_ms, acoustic, language in leaving.get(node, ()):
+                found.append((score, tuple(words), best, gained))
+            for _, to, word, flags, start_ms, acoustic, language, bias in leaving.get(node, ()):
                 said = [] if word == spec.LIMITS_NONE16 else [(self.words[word][0], start_ms, self.times[to])]
                 flagged = bool(flags & spec.EDGE_FLAGS_BEST)
-                walk(to, score + acoustic + language, words + said, best and flagged)
+                walk(to, score + acoustic + language + bias, words + said, best and flagged, gained + bias)
 
-        walk(0, 0, [], True)
+        walk(0, 0, [], True, 0)
         return found

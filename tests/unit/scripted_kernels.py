@@ -29,6 +29,7 @@ class ScriptedKernels:
         self.failing_step = failing_step
         self.light_below = light_below
         self.efforts = []
+        self.contexts = []
         self.samples = self.steps = self.total_steps = 0
         self.utterances = []
 
@@ -80,6 +81,10 @@ class ScriptedKernels:
         self.steps = 0
         return 0
 
+    def decoder_context(self, state, graph, table):
+        self.contexts.append(bytes(table))
+        return 0
+
     def decoder_step(self, state, model_state, model, graph):
         self.steps += 1
         return -spec.ERROR_BUFFER_SMALL if self.steps == self.failing_step else 0
@@ -117,8 +122,10 @@ class ScriptedKernels:
         return len(found)
 
     def decoder_lattice(self, state, graph, lattice, utterance, revision, budget):
-        self.utterances.append(utterance)
         written = bytearray(self.lattice)
+        if len(written) > len(lattice):
+            return -spec.ERROR_BUFFER_SMALL
+        self.utterances.append(utterance)
         if revision and written:
             flags = spec.LATTICE_FLAGS_COMPLETE | (
                 0 if revision >= spec.REVISION_SPECULATIVE else spec.LATTICE_FLAGS_FINAL

@@ -1,5 +1,7 @@
 """Host and board over the link, in one process: whole sessions, and what goes wrong in them."""
 
+import struct
+
 import numpy as np
 import pytest
 import stapes
@@ -117,6 +119,33 @@ def test_host_never_sends_more_than_the_window(files):
         transcribe(np.zeros(40 * STEP + 3, np.int16), session)
     assert spec.LINK_WINDOW_FRAMES * spec.FRAME_AUDIO_SAMPLES >= 1920
     assert 2 <= most[0] <= spec.LINK_WINDOW_FRAMES + 1, "the window's audio, and the order to finish"
+
+
+def test_the_order_to_start_may_carry_a_context(connect):
+    kernels = ScriptedKernels(SCRIPT, lattice_bytes())
+    session = connect(kernels)
+    samples = np.zeros(20 * STEP, np.int16)
+    transcribe(samples, session, order=Order(context=("small latte", "latte"), boost=1.5))
+    transcribe(samples, session)
+    transcribe(samples, session, order=Order(context=()))
+    table, nothing = kernels.contexts
+    nodes = list(struct.iter_unpack(spec.CONTEXT_NODE_STRUCT, table))
+    assert sorted(found for _, found, *_ in nodes) == [0, 0, 1536, 4608] and nothing == b""
+
+
+@pytest.mark.parametrize(
+    ("phrases", "boost", "says"),
+    [
+        (("small tea",), None, ["tea", "not one of the grammar's"]),
+        (("small",), 17, ["boost must be a number from 0 to 16"]),
+    ],
+)
+def test_a_context_that_cannot_be_is_refused(connect, phrases, boost, says):
+    session = connect(ScriptedKernels(SCRIPT, lattice_bytes()))
+    with pytest.raises((UserError, BoardError)) as error:
+        transcribe(np.zeros(20 * STEP, np.int16), session, order=Order(context=phrases, boost=boost))
+    for text in says:
+        assert text in str(error.value)
 
 
 @pytest.mark.parametrize(("order", "efforts"), [({}, {50}), ({"effort": 0.3}, {30}), ({"effort": 1}, {100})])
@@ -285,7 +314,9 @@ def command(code, body=b""):
         (spec.FRAME_TYPE_COMMAND, command(spec.COMMAND_START, b"{"), "no JSON object"),
         (spec.FRAME_TYPE_COMMAND, command(spec.COMMAND_START, b"[1]"), "no JSON object"),
         (spec.FRAME_TYPE_COMMAND, command(spec.COMMAND_START, b'{"audio": 1, "utterance": "x"}'), "TypeError"),
-        (spec.FRAME_TYPE_COMMAND, command(spec.COMMAND_CONTEXT, b'{"phrases": []}'), "no context can be set"),
+        (spec.FRAME_TYPE_COMMAND, command(spec.COMMAND_CONTEXT, b'{"phrases": "latte"}'), "a list or a dictionary"),
+        (spec.FRAME_TYPE_COMMAND, command(spec.COMMAND_CONTEXT, b'{"phrases": ["tea"]}'), '"where": "tea"'),
+        (spec.FRAME_TYPE_COMMAND, command(spec.COMMAND_START, b'{"context": ["latte"]}'), "context must be an object"),
     ],
 )
 def test_messages_that_make_no_sense_are_answered_by_name(open_link, kind, payload, said):

@@ -23,12 +23,14 @@ def _exists(path):
     return True
 
 
+micropython.kbd_intr(-1)  # a host's first frame may hold the byte that is Ctrl-C
 if "pin" in SAFE_MODE and _held_down():
+    micropython.kbd_intr(3)
     print("stapes: safe mode: nothing runs; free the pin, then Ctrl-D starts the board again")
 elif _exists("/main.py"):
+    micropython.kbd_intr(3)
     execfile("/main.py")  # noqa: F821 (MicroPython's)
 else:
-    micropython.kbd_intr(-1)  # a host's first frame may hold the byte that is Ctrl-C
     try:
         from stapes.startup import run
 

@@ -6,6 +6,7 @@ bytes, bytearray, memoryview or array; unlike the native code it allocates.
 
 from .audio import audio_apply, audio_init, audio_levels, audio_size
 from .decoder import (
+    decoder_context,
     decoder_init,
     decoder_lattice,
     decoder_partial,
@@ -37,6 +38,7 @@ __all__ = [
     "audio_init",
     "audio_levels",
     "audio_size",
+    "decoder_context",
     "decoder_init",
     "decoder_lattice",
     "decoder_partial",

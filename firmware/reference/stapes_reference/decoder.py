@@ -19,6 +19,7 @@ from .model import _find_slot, model_invoke, model_subgraph, model_tensor, model
 from .search import Search
 
 __all__ = [
+    "decoder_context",
     "decoder_init",
     "decoder_lattice",
     "decoder_partial",
@@ -35,7 +36,7 @@ INPUT, OUTPUT = 0, 1
 
 # Sizes of the native structs and of the table of predictor outputs for two context units.
 DECODER_BYTES = 48
-SEARCH_BYTES = 80
+SEARCH_BYTES = 88
 ROWS = 64
 
 _live = {}  # number -> _Decoder
@@ -123,6 +124,7 @@ def _config_ok(config):
     ranges.append((spec.CONFIG_INDEX_MAX_EDGES, 1, spec.LIMITS_SEARCH_EDGES))
     ranges.append((spec.CONFIG_INDEX_BEAM, 0, spec.LIMITS_SEARCH_BEAM))
     ranges.append((spec.CONFIG_INDEX_LATTICE_BEAM, 0, spec.LIMITS_SEARCH_BEAM))
+    ranges.append((spec.CONFIG_INDEX_MAX_CONTEXT, 0, spec.LIMITS_SEARCH_CONTEXT))
     ranges.append((spec.CONFIG_INDEX_BLANK_PENALTY, -32768, 32767))
     ranges.append((spec.CONFIG_INDEX_LANGUAGE_SCALE, 0, 32767))
     return all([low <= config[i] <= high for i, low, high in ranges])
@@ -143,7 +145,8 @@ def _search_bytes(config):
         buckets *= 2
     table = tokens * (16 + 16 * config[spec.CONFIG_INDEX_MAX_ALTERNATIVES])
     table = _align8(max(table, scratch_bytes(nodes, edges)))
-    return SEARCH_BYTES + 2 * table + _align8(12 * nodes) + _align8(16 * edges) + _align8(2 * buckets)
+    rows = _align8(12 * nodes) + _align8(16 * edges) + _align8(2 * buckets)
+    return SEARCH_BYTES + 2 * table + rows + spec.CONTEXT_NODE_BYTES * config[spec.CONFIG_INDEX_MAX_CONTEXT]
 
 
 def _state_bytes(model, config):
@@ -162,6 +165,7 @@ class _Decoder:
         self.graph = graph
         self.config = config
         self.context_size = model.context_size
+        self.search = None
         self.restart()
         self.encoder, self.predictor, self.joint = model.encoder, model.predictor, model.joint
         self.table = bytearray(4 * 256)
@@ -171,8 +175,11 @@ class _Decoder:
         self._predicted = {}
 
     def restart(self):
-        """Start another utterance."""
+        """Start another utterance with the context of the one before."""
+        context = self.search.context if self.search else None
         self.search = Search(self.config, self.context_size, self.graph)
+        if context:
+            self.search.context = context
 
     def _predict(self, model, context):
         if context not in self._predicted:
@@ -269,6 +276,19 @@ def _restart(state, graph):
 def decoder_restart(state, graph):
     """Start another utterance with the same graph and configuration: see docs/kernels_api.md."""
     return _guarded(_restart, state, graph)
+
+
+def _context(state, graph, table):
+    try:
+        _get_decoder(state, graph).search.set_context(bytes(table))
+    except ValueError as refused:
+        raise _CallError(refused.args[0])
+    return 0
+
+
+def decoder_context(state, graph, table):
+    """Set the phrases that are likely now: see docs/kernels_api.md."""
+    return _guarded(_context, state, graph, table)
 
 
 def _step(state, model_state, model, graph):

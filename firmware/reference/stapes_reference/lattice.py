@@ -11,18 +11,19 @@ def scratch_bytes(max_nodes, max_edges):
 
 
 class Node:
-    """Where a word ended: graph state and context at a time (steps consumed); score of the best path into it."""
+    """Where a word ended: what a token there is, at a time (steps consumed); score of the best path into it."""
 
-    def __init__(self, index, score, time, state, context):
+    def __init__(self, index, score, time, state, context, bias=0):
         self.index = index
         self.score = score
         self.time = time
         self.state = state
         self.context = context
+        self.bias = bias
 
     def same_class(self, other):
-        """Whether two nodes differ in nothing but time."""
-        return self.state == other.state and self.context == other.context
+        """Whether a node differs from another, or from a token, in nothing but time."""
+        return self.state == other.state and self.context == other.context and self.bias == other.bias
 
 
 class Edge:
@@ -55,6 +56,11 @@ class Lattice:
         self.nodes = [Node(0, 0, 0, search.graph.start_state, spec.MODEL_BLANK_UNIT)]
         self.edges = []
         self.truncated = False
+
+    def bias(self, edge):
+        """Return the part of an edge's language score that is the context's."""
+        search = self._search
+        return search.follow(edge.from_node.bias, edge.word)[1] if edge.to_node.time > search.context_step else 0
 
     # --- room ------------------------------------------------------------------------------
 
@@ -133,7 +139,7 @@ class Lattice:
         others = [entry for entry in token.entries if entry.word == NONE]
         settled = None
         for entry in others:
-            if entry.node.state == token.state and entry.node.context == token.context:
+            if entry.node.same_class(token):
                 settled = entry
                 break
         if settled and settled.score >= ended[0].score:
@@ -146,7 +152,7 @@ class Lattice:
 
     def _settle(self, token, ended):
         score = ended[0].score
-        node = Node(len(self.nodes), score, self._search.steps, token.state, token.context)
+        node = Node(len(self.nodes), score, self._search.steps, token.state, token.context, token.bias)
         self.nodes.append(node)
         for entry in reversed(ended):
             acoustic = entry.score - entry.node.score - entry.language

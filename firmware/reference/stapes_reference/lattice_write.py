@@ -18,16 +18,18 @@ class _End:
         tokens = [token for token in search.tokens if finals[token.state] != NONE]
         self.complete = bool(tokens)
         tokens = tokens or search.tokens
-        self.best = min(tokens, key=lambda token: token.key())
+        lent = search.context.lent  # it is taken back where nothing follows
+        self.best = min(tokens, key=lambda token: (lent(token.bias) - token.score,) + token.key())
         self.intent = finals[self.best.state] if self.complete else NONE
-        self.floor = self.best.score - beam
-        self.links = {}  # node -> the entry that ends there best
+        self.floor = self.best.score - lent(self.best.bias) - beam
+        self.links = {}  # node -> the entry that ends there best, and what its token's context has lent
         for token in sorted(tokens, key=lambda token: token.key()):
             for entry in token.entries:
-                if entry.score >= self.floor:
+                score = entry.score - lent(token.bias)
+                if score >= self.floor:
                     link = self.links.get(entry.node)
-                    if link is None or entry.score > link.score:
-                        self.links[entry.node] = entry
+                    if link is None or score > link[0].score - link[1]:
+                        self.links[entry.node] = (entry, lent(token.bias))
         self.best_node = self.best.entries[0].node
 
 
@@ -36,19 +38,22 @@ def _pack_edge(from_index, to_index, word, best, first, acoustic, language):
     return struct.pack(spec.LATTICE_EDGE_STRUCT, from_index, to_index, word, flags, first * STEP_MS, acoustic, language)
 
 
-def _pack_edges(end, nodes, edges, best_edges, words):
+def _pack_edges(end, nodes, edges, best_edges, words, lattice):
+    """Return the edges' rows, and their biases."""
     index = {node: i for i, node in enumerate(nodes)}
-    out = []
+    out, biases = [], []
     for edge in edges:
         ends = (index[edge.from_node], index[edge.to_node], words.index(edge.word))
-        out.append(_pack_edge(*ends, edge in best_edges, edge.first, edge.acoustic, edge.language))
+        biases.append(lattice.bias(edge))
+        out.append(_pack_edge(*ends, edge in best_edges, edge.first, edge.acoustic, edge.language - biases[-1]))
     for node in nodes:
-        entry = end.links.get(node)
-        if entry is not None:
+        if node in end.links:
+            entry, lent = end.links[node]
+            biases.append(-lent)
             acoustic = entry.score - node.score - entry.language
             ends = (index[node], len(nodes), NONE)
             out.append(_pack_edge(*ends, node is end.best_node, node.time, acoustic, entry.language))
-    return out
+    return out, biases
 
 
 def _string_index(strings, string):
@@ -63,9 +68,10 @@ def _pack_words(graph, words, strings):
     return out
 
 
-def _flags(end, revision, truncated):
+def _flags(end, search, revision, truncated):
     flags = 0 if revision & spec.REVISION_SPECULATIVE else spec.LATTICE_FLAGS_FINAL
     flags |= spec.LATTICE_FLAGS_COMPLETE if end.complete else 0
+    flags |= spec.LATTICE_FLAGS_CONTEXT if search.context else 0
     return flags | (spec.LATTICE_FLAGS_TRUNCATED if truncated else 0)
 
 
@@ -73,7 +79,7 @@ def _write_within(search, beam, utterance, revision, truncated):
     """Return the lattice of what lies within a beam of the best path."""
     lattice, graph = search.lattice, search.graph
     end = _End(search, beam)
-    behind = {node: entry.score - node.score for node, entry in end.links.items()}
+    behind = {node: entry.score - lent - node.score for node, (entry, lent) in end.links.items()}
     lattice.add_continuations(behind)
     nodes = [node for node in lattice.nodes if node in behind and node.score + behind[node] >= end.floor]
     scores = [lattice.through(edge, behind) for edge in lattice.edges]
@@ -83,14 +89,16 @@ def _write_within(search, beam, utterance, revision, truncated):
     for word in words:
         used.update(graph.words[word][:2])
     strings = sorted(used - {NONE})
-    packed = _pack_edges(end, nodes, edges, lattice.best_edges(end.best_node), words)
+    packed, biases = _pack_edges(end, nodes, edges, lattice.best_edges(end.best_node), words, lattice)
     body = [struct.pack(spec.LATTICE_NODE_STRUCT, node.time * STEP_MS) for node in nodes]
     body.append(struct.pack(spec.LATTICE_NODE_STRUCT, search.steps * STEP_MS))
     body += packed
+    if search.context:
+        body += [struct.pack("<i", bias) for bias in biases]
     body += _pack_words(graph, words, strings)
     body += [graph.string(string) for string in strings]
     counts = (len(nodes) + 1, len(packed), len(words), len(strings), _string_index(strings, end.intent))
-    return _seal(b"".join(body), counts, (utterance, revision, _flags(end, revision, truncated)))
+    return _seal(b"".join(body), counts, (utterance, revision, _flags(end, search, revision, truncated)))
 
 
 def _seal(body, counts, labels):

@@ -6,6 +6,7 @@ are Python objects; entries and edges point to nodes.
 
 import stapes_spec as spec
 
+from .context import Context
 from .lattice import Lattice
 
 NONE = spec.LIMITS_NONE16
@@ -28,22 +29,27 @@ class Entry:
 
 
 class Token:
-    """The best path into (graph state, context), and its alternatives in order."""
+    """The best path into (graph state, context, context state: bias), and its alternatives in order."""
 
-    def __init__(self, score, state, context, last, units):
+    def __init__(self, score, state, context, last, units, bias=0):
         self.score = score
         self.state = state
         self.context = context
         self.last = last
         self.units = units
+        self.bias = bias
         self.entries = []
+
+    def identity(self):
+        """Return what a token is the best path into."""
+        return (self.state, self.context, self.bias)
 
     def key(self):
         """Return the order of tokens: the smaller, the better."""
-        return (-self.score, self.state, self.context)
+        return (-self.score,) + self.identity()
 
     def merge(self, entry, limit):
-        """Add an entry; of two with one word and one (state, context) to start from, the better stays."""
+        """Add an entry; of two with one word and one class of node to start from, the better stays."""
         for other in self.entries:
             if other.word == entry.word and other.node.same_class(entry.node):
                 if entry.key() >= other.key():
@@ -85,13 +91,13 @@ class TokenTable:
             worst = self.tokens[slot]
             if worst.key() <= wanted.key():
                 return None
-            del self._index[(worst.state, worst.context)]
+            del self._index[worst.identity()]
             self.tokens[slot] = wanted
-        self._index[(wanted.state, wanted.context)] = wanted
+        self._index[wanted.identity()] = wanted
         return wanted
 
     def _reach(self, wanted):
-        token = self._index.get((wanted.state, wanted.context))
+        token = self._index.get(wanted.identity())
         if token is None:
             return self._new_token(wanted)
         if wanted.score > token.score:
@@ -100,10 +106,11 @@ class TokenTable:
             token.units = wanted.units
         return token
 
-    def relax(self, source, state, context, acoustic, language=0, word=NONE, step=None):
-        """Follow a blank (step None) or an arc from a token of the step before."""
+    def relax(self, source, identity, acoustic, language=0, word=NONE, step=None):
+        """Follow a blank (step None) or an arc from a token of the step before, to a token of some identity."""
         gain = acoustic + language
-        wanted = Token(source.score + gain, state, context, source.last, source.units)
+        state, context, bias = identity
+        wanted = Token(source.score + gain, state, context, source.last, source.units, bias)
         if wanted.score < self.floor():
             return
         if step is not None:
@@ -137,7 +144,10 @@ class Search:
         self.blank_penalty = config[spec.CONFIG_INDEX_BLANK_PENALTY]
         self.language_scale = config[spec.CONFIG_INDEX_LANGUAGE_SCALE]
         self.context_mask = 0xFF if context_size == 1 else 0xFFFF
+        self.max_context = config[spec.CONFIG_INDEX_MAX_CONTEXT]
         self.graph = graph
+        self.context = Context()
+        self.context_step = 0
         self.steps = 0
         self.tokens_dropped = 0
         self.joint_evaluations = 0
@@ -151,13 +161,39 @@ class Search:
         """Return a graph weight in the search's terms."""
         return max((self.language_scale * weight) >> spec.Q_LOG_PROB_FRACTION_BITS, WEIGHT_FLOOR)
 
+    def follow(self, bias, word):
+        """Return the context state behind a word (NONE: none), and what it gains."""
+        return (bias, 0) if word == NONE else self.context.follow(bias, self.graph.words[word][0])
+
+    def set_context(self, table):
+        """Replace the phrases; what was lent is taken back.
+
+        Args:
+            table: bytes, see Context.
+        Raises:
+            ValueError: see Context.
+        """
+        context = Context(table, self.max_context)
+        for token in self.tokens:
+            lent = self.context.lent(token.bias)
+            for entry in token.entries:
+                entry.score -= lent
+                entry.language -= lent
+            token.score -= lent
+            token.bias = 0
+        for node in self.lattice.nodes:
+            node.bias = 0
+        self.context_step = self.steps
+        self.context = context
+
     def _expand(self, table, token, log_probs):
         blank = log_probs[spec.MODEL_BLANK_UNIT] - self.blank_penalty
-        table.relax(token, token.state, token.context, blank)
+        table.relax(token, token.identity(), blank)
         for next_state, word, weight, unit, _ in self.graph.arcs_of(token.state):
             context = ((token.context << 8) | unit) & self.context_mask
-            language = self.scaled_weight(weight)
-            table.relax(token, next_state, context, log_probs[unit], language, word, self.steps)
+            bias, gain = self.follow(token.bias, word)
+            language = self.scaled_weight(weight) + gain
+            table.relax(token, (next_state, context, bias), log_probs[unit], language, word, self.steps)
 
     def step(self, score):
         """Make one step.

@@ -11,7 +11,7 @@ except ImportError:
 PROJECT_VERSION = "0.1.0"
 VERSION_METADATA = const(1)
 VERSION_GRAPH = const(1)
-VERSION_LATTICE = const(1)
+VERSION_LATTICE = const(2)
 VERSION_PROTOCOL = const(3)
 VERSION_ZERO_SKIP = const(1)
 MAGIC_METADATA = "STPM"
@@ -66,6 +66,8 @@ SEARCH_MAX_NODES = const(384)
 SEARCH_MAX_EDGES = const(768)
 SEARCH_LATTICE_BYTES = const(8192)
 SEARCH_LATTICE_BUDGET = const(1024)
+SEARCH_MAX_CONTEXT = const(64)
+SEARCH_CONTEXT_BOOST = const(3072)
 ENDPOINT_FINAL_TRAILING_MS = const(600)
 ENDPOINT_PARTIAL_TRAILING_MS = const(1500)
 ENDPOINT_NO_WORD_TRAILING_MS = const(5000)
@@ -90,9 +92,12 @@ LIMITS_SEARCH_ALTERNATIVES = const(16)
 LIMITS_SEARCH_NODES = const(16384)
 LIMITS_SEARCH_EDGES = const(32767)
 LIMITS_SEARCH_BEAM = const(16777216)
+LIMITS_SEARCH_CONTEXT = const(255)
+LIMITS_CONTEXT_BONUS = const(16383)
 LATTICE_FLAGS_FINAL = const(1)
 LATTICE_FLAGS_COMPLETE = const(2)
 LATTICE_FLAGS_TRUNCATED = const(4)
+LATTICE_FLAGS_CONTEXT = const(8)
 REVISION_SPECULATIVE = const(65536)
 EDGE_FLAGS_BEST = const(1)
 WORD_FLAGS_SLOT_BEGIN = const(1)
@@ -172,7 +177,8 @@ CONFIG_INDEX_MAX_NODES = const(4)
 CONFIG_INDEX_MAX_EDGES = const(5)
 CONFIG_INDEX_BLANK_PENALTY = const(6)
 CONFIG_INDEX_LANGUAGE_SCALE = const(7)
-CONFIG_INDEX_COUNT = const(8)
+CONFIG_INDEX_MAX_CONTEXT = const(8)
+CONFIG_INDEX_COUNT = const(9)
 FRAME_INDEX_FILL = const(0)
 FRAME_INDEX_NEXT = const(1)
 FRAME_INDEX_SCAN = const(2)
@@ -283,6 +289,8 @@ ERROR_GRAPH_VERSION = const(22)
 ERROR_GRAPH_CRC = const(23)
 ERROR_GRAPH_UNITS = const(24)
 ERROR_GRAPH_SIZE = const(25)
+ERROR_CONTEXT_WORD = const(26)
+ERROR_CONTEXT_SIZE = const(27)
 ERROR_AUDIO_RATE = const(30)
 ERROR_AUDIO_CHANNELS = const(31)
 ERROR_AUDIO_EMPTY = const(32)
@@ -392,6 +400,14 @@ WORD_TEXT_OFFSET = const(0)
 WORD_SLOT_OFFSET = const(2)
 WORD_FLAGS_OFFSET = const(4)
 WORD_RESERVED_OFFSET = const(6)
+
+CONTEXT_NODE_STRUCT = "<HhhBB"
+CONTEXT_NODE_BYTES = const(8)
+CONTEXT_NODE_TEXT_OFFSET = const(0)
+CONTEXT_NODE_FOUND_OFFSET = const(2)
+CONTEXT_NODE_LENT_OFFSET = const(4)
+CONTEXT_NODE_CHILD_OFFSET = const(6)
+CONTEXT_NODE_FAIL_OFFSET = const(7)
 
 LATTICE_STRUCT = "<4sHHIIIHHHHHHHH"
 LATTICE_BYTES = const(36)
@@ -600,6 +616,18 @@ ERRORS = {
         "user",
         "the grammar is too large for the board",
         "split it, or shorten its lists",
+    ),
+    26: (
+        "context_word",
+        "user",
+        "a word of the context is not one of the grammar's",
+        "spell it as the grammar does, or add it there and compile it again",
+    ),
+    27: (
+        "context_size",
+        "user",
+        "the context has more words than there is room for",
+        "give fewer or shorter phrases, or a recogniser with a larger max_context",
     ),
     30: (
         "audio_rate",

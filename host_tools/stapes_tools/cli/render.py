@@ -150,14 +150,15 @@ def _print_lattice(transcript: Transcript) -> None:
     console.print(Text(counts + (", some alternatives are missing" if lattice.is_truncated else "")))
     if not lattice.edges:
         return
-    table = Table("", "nodes", "word", "start", "end", "acoustic", "language", box=None, pad_edge=False)
+    context = ["context"] if lattice.has_context else []
+    table = Table("", "nodes", "word", "start", "end", "acoustic", "language", *context, box=None, pad_edge=False)
     for column in table.columns[3:]:
         column.justify = "right"
     for edge in sorted(lattice.edges, key=lambda edge: (edge.start_ms, not edge.best))[:_ROWS]:
         word = lattice.words[edge.word].text if edge.word is not None else "-"
         times = (f"{edge.start_ms / 1000:.2f} s", f"{edge.end_ms / 1000:.2f} s")
         nodes = f"{edge.from_node}-{edge.to_node}"
-        scores = (f"{edge.acoustic:.2f}", f"{edge.language:.2f}")
+        scores = [f"{edge.acoustic:.2f}", f"{edge.language:.2f}", *([f"{edge.bias:.2f}"] if context else [])]
         style = "bold" if edge.best else ""
         table.add_row("*" if edge.best else "", nodes, Text(word), *times, *scores, style=style)
     console.print(table)

@@ -58,6 +58,16 @@ MODEL_HELP = "Acoustic model (.tflite); default: models/coffee for coffee gramma
 )
 @click.option("--effort", type=EFFORT, metavar="%", help=EFFORT_HELP)
 @click.option(
+    "--context",
+    "phrases",
+    multiple=True,
+    metavar="PHRASE",
+    help="Words of the grammar that are likely now; may be given several times.",
+)
+@click.option(
+    "--boost", type=click.FloatRange(0, 16), metavar="NATS", help="For each word of such a phrase.  [default: 3]"
+)
+@click.option(
     "--trace",
     is_flag=False,
     flag_value=_SHOWN,
@@ -84,6 +94,8 @@ def transcribe(
     as_object: bool,
     lattice: Path | None,
     effort: int | None,
+    phrases: tuple[str, ...],
+    boost: float | None,
     trace: str | None,
     trace_plot: Path | None,
     microphone: bool,
@@ -100,7 +112,11 @@ def transcribe(
         form_of(lattice)  # an unknown suffix is said before the work, not after it
     _check_trace(trace, trace_plot)
     model = model or default_model(grammar)
-    order = Order(effort, trace is not None or trace_plot is not None)
+    if boost is not None and not phrases:
+        raise UserError("--boost is given, but no --context", advice='write for instance --context "oat milk"')
+    if not all(phrase.split() for phrase in phrases):
+        raise UserError("--context has no words", advice='write for instance --context "oat milk"')
+    order = Order(effort, trace is not None or trace_plot is not None, context=phrases or None, boost=boost)
     heard = recognise(
         recording, on, model=model, grammar=grammar, show=not as_object, order=order, microphone=microphone
     )

@@ -90,6 +90,8 @@ class HostSession:
             self._recognizer.effort = order.effort / 100
         if order.lattice_bytes is not None:
             self._recognizer.lattice_bytes = order.lattice_bytes
+        if order.context is not None:
+            self._set_context(order)
         self._recognizer.reset(self._utterance)
         self._utterance += 1
         listener = Listener(self._recognizer, single=True)
@@ -106,6 +108,13 @@ class HostSession:
                 time.sleep(max(0.0, due - time.monotonic()))
         listener.finish()
         yield from self._taken(listener)
+
+    def _set_context(self, order: Order) -> None:
+        assert self._recognizer is not None
+        try:
+            self._recognizer.set_context(list(order.context or ()), order.boost)
+        except PackageError as error:
+            raise board_fault(error.code, error.where, error.detail) from None
 
     def _taken(self, listener: Listener) -> Iterator[Event]:
         assert self._recognizer is not None

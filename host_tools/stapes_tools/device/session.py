@@ -44,11 +44,15 @@ class Order:
         effort: per cent, 0 to 100, of a model with branches; None leaves the board's own.
         trace: whether each step is told in a TRACE event, ahead of what it led to.
         lattice_bytes: what the lattice is to keep to; None leaves the board's own, 1024 at first.
+        context: phrases that are likely now, words of the grammar; None leaves the board's own, none at first.
+        boost: nats for each word of such a phrase; None: as the board has it, 3.
     """
 
     effort: int | None = None
     trace: bool = False
     lattice_bytes: int | None = None
+    context: tuple[str, ...] | None = None
+    boost: float | None = None
 
     def check(self, branches: bool, where: str) -> None:
         """Refuse an effort for a model without branches. Raises UserError."""
@@ -61,6 +65,9 @@ class Order:
         wanted: dict = {} if self.effort is None else {"effort": self.effort / 100}
         if self.lattice_bytes is not None:
             wanted["lattice"] = {"bytes": self.lattice_bytes}
+        if self.context is not None:
+            boost = {} if self.boost is None else {"boost": self.boost}
+            wanted["context"] = {"phrases": list(self.context), **boost}
         return wanted | ({"trace": True} if self.trace else {})
 
 

@@ -17,6 +17,8 @@ FFI.cdef("""
     int32_t st_search_size(const int32_t *config, int context_size);
     int32_t st_search_init(void *search, const int32_t *config, int context_size, const void *graph);
     int32_t st_search_step(void *search, const void *graph, st_scorer_t score, void *scorer);
+    int32_t st_context_set(void *search, const uint8_t *table, uint32_t bytes);
+    void st_search_start(void *search, const void *graph);
     void st_search_status(const void *search, const void *graph, int32_t *status);
     int32_t st_lattice_partial(const void *search, uint16_t *words, uint32_t capacity);
     int32_t st_lattice_write(void *search, const void *graph, uint8_t *out, uint32_t capacity,
@@ -66,6 +68,14 @@ class Search:
 
         callback = FFI.callback("const int16_t *(void *, uint32_t)", row)
         return self.library.st_search_step(self._state, self._graph, callback, FFI.NULL)
+
+    def set_context(self, table: bytes) -> int:
+        """Set the phrases that are likely now: layout.context_node [n]. Returns 0, or an error's code times -1."""
+        return self.library.st_context_set(self._state, FFI.from_buffer(table), len(table))
+
+    def restart(self) -> None:
+        """Start another utterance."""
+        self.library.st_search_start(self._state, self._graph)
 
     def status(self) -> list[int]:
         """Figures of the search, by stapes_spec's STATUS_INDEX_…."""

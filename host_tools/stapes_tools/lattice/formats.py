@@ -19,6 +19,7 @@ _FLAG_NAMES = {
     "final": spec.LATTICE_FLAGS_FINAL,
     "complete": spec.LATTICE_FLAGS_COMPLETE,
     "truncated": spec.LATTICE_FLAGS_TRUNCATED,
+    "context": spec.LATTICE_FLAGS_CONTEXT,
 }
 _MAX_FILE_BYTES = 16 << 20
 
@@ -52,6 +53,7 @@ def _edge_as_json(lattice: Lattice, edge: Edge) -> dict:
         "end_ms": edge.end_ms,
         "acoustic": edge.acoustic,
         "language": edge.language,
+        "bias": edge.bias,
         "best": edge.best,
     }
 
@@ -68,7 +70,8 @@ def from_json(data: object, path: object = None) -> Lattice:
         words = [Word(str(entry["text"]), entry["slot"], bool(entry["begin"])) for entry in data["words"]]
         nodes = [entry["time_ms"] for entry in data["nodes"]]
         edges = [_edge_from_json(entry) for entry in data["edges"]]
-        flags = sum(bit for name, bit in _FLAG_NAMES.items() if data[name])
+        # Lattices written before there was a context say nothing of it.
+        flags = sum(bit for name, bit in _FLAG_NAMES.items() if (data | {"context": data.get("context")})[name])
         lattice = Lattice(nodes, edges, words, data["intent"], data["utterance"], data["revision"], flags)
         packed = lattice.to_bytes()
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError, struct.error) as error:
@@ -78,9 +81,10 @@ def from_json(data: object, path: object = None) -> Lattice:
 
 
 def _edge_from_json(entry: dict) -> Edge:
-    acoustic, language = (round(entry[name] * SCORE_SCALE) for name in ("acoustic", "language"))
+    scores = (entry["acoustic"], entry["language"], entry.get("bias", 0.0))
+    acoustic, language, bias = (round(score * SCORE_SCALE) for score in scores)
     ends = (entry["from"], entry["to"], entry["id"], entry["start_ms"], entry["end_ms"])
-    return Edge(*ends, acoustic, language, bool(entry["best"]))
+    return Edge(*ends, acoustic, language, bool(entry["best"]), bias)
 
 
 def _json_text(lattice: Lattice) -> str:

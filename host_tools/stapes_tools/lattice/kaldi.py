@@ -21,7 +21,7 @@ def kaldi_words(lattice: Lattice) -> str:
 def to_kaldi(lattice: Lattice) -> str:
     """Return one archive entry in Kaldi's text form: key, `from to label label graph,acoustic` lines, blank line.
 
-    Costs are negated natural logs: graph from the language score, acoustic from the acoustic one. A
+    Costs are negated natural logs: graph from the language and context scores, acoustic from the acoustic one. A
     word's label stands on both sides. Times have no place in this form, which counts frames by
     transition-ids; slots have none either.
     """
@@ -29,7 +29,7 @@ def to_kaldi(lattice: Lattice) -> str:
     lines = [f"utterance-{lattice.utterance}-{lattice.revision}"]
     for edge in sorted(lattice.edges, key=lambda edge: edge.from_node):
         label = 0 if edge.word is None else ids[lattice.words[edge.word].text]
-        costs = f"{_cost(edge.language)},{_cost(edge.acoustic)}"
+        costs = f"{_cost(edge.graph)},{_cost(edge.acoustic)}"
         lines.append(f"{edge.from_node}\t{edge.to_node}\t{label}\t{label}\t{costs}")
     lines.append(f"{len(lattice.nodes) - 1}\t0,0")
     return "\n".join([*lines, "", ""])

@@ -43,6 +43,7 @@ class Edge:
     acoustic_raw: int
     language_raw: int
     best: bool = False
+    bias_raw: int = 0
 
     @property
     def acoustic(self) -> float:
@@ -55,8 +56,18 @@ class Edge:
         return self.language_raw / SCORE_SCALE
 
     @property
+    def bias(self) -> float:
+        """What the context gave: natural log, exact: a multiple of 2 ** -10."""
+        return self.bias_raw / SCORE_SCALE
+
+    @property
+    def graph(self) -> float:
+        """Language and context together, for formats that have one field for both."""
+        return (self.language_raw + self.bias_raw) / SCORE_SCALE
+
+    @property
     def score_raw(self) -> int:
-        return self.acoustic_raw + self.language_raw
+        return self.acoustic_raw + self.language_raw + self.bias_raw
 
 
 @dataclass(frozen=True)
@@ -132,6 +143,10 @@ class Lattice:
         return bool(self.flags & spec.LATTICE_FLAGS_COMPLETE)
 
     @property
+    def has_context(self) -> bool:
+        return bool(self.flags & spec.LATTICE_FLAGS_CONTEXT)
+
+    @property
     def is_truncated(self) -> bool:
         return bool(self.flags & spec.LATTICE_FLAGS_TRUNCATED)
 
@@ -202,6 +217,8 @@ class Lattice:
         intent = string(self.intent)
         body = b"".join(struct.pack(spec.LATTICE_NODE_STRUCT, time_ms) for time_ms in self.nodes)
         body += b"".join(_pack_edge(edge) for edge in self.edges)
+        if self.has_context:
+            body += struct.pack(f"<{len(self.edges)}i", *(edge.bias_raw for edge in self.edges))
         for word in self.words:
             text, slot, flags = word.as_board()
             body += struct.pack(spec.WORD_STRUCT, string(text), string(slot), flags, 0)
@@ -231,7 +248,8 @@ def parse(data: bytes, path: object = None) -> Lattice:
         raise kind(f"{error.text} ({error.detail})", path=path, advice=error.advice) from None
     words = [Word(text, slot, bool(flags & spec.WORD_FLAGS_SLOT_BEGIN)) for text, slot, flags in board.words]
     edges = [
-        Edge(e.from_node, e.to_node, e.word, e.start_ms, e.end_ms, e.acoustic, e.language, e.best) for e in board.edges
+        Edge(e.from_node, e.to_node, e.word, e.start_ms, e.end_ms, e.acoustic, e.language, e.best, e.bias)
+        for e in board.edges
     ]
     return Lattice(board.nodes, edges, words, board.intent, board.utterance, board.revision, board.flags)
 

@@ -18,7 +18,7 @@ def to_slf(lattice: Lattice) -> str:
     lines += [f"I={index} t={time_ms / 1000:.3f}" for index, time_ms in enumerate(lattice.nodes)]
     for index, edge in enumerate(lattice.edges):
         word = _NULL if edge.word is None else _quote(lattice.words[edge.word].text)
-        scores = f"a={edge.acoustic:.17g} l={edge.language:.17g}"
+        scores = f"a={edge.acoustic:.17g} l={edge.graph:.17g}"
         lines.append(f"J={index} S={edge.from_node} E={edge.to_node} W={word} {scores}")
     return "\n".join([*lines, ""])
 

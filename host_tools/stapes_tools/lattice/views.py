@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 
 from stapes_tools.lattice.lattice import Edge, Lattice
 
-_ROW = "{:1} {:>7} {:>7} {:>9}  {:<20} {:<16} {:>9} {:>9}"
+_ROW = "{:1} {:>7} {:>7} {:>9}  {:<20} {:<16} {:>9} {:>9} {:>7}"
 
 
 def to_text(lattice: Lattice) -> str:
@@ -17,7 +17,17 @@ def to_text(lattice: Lattice) -> str:
         f"intent: {lattice.intent or 'not understood'}",
         *(f"slot: {name} = {value}" for name, value in best.slots.items()),
         "",
-        _ROW.format("", "start_s", "end_s", "nodes", "word", "slot", "acoustic", "language").rstrip(),
+        _ROW.format(
+            "",
+            "start_s",
+            "end_s",
+            "nodes",
+            "word",
+            "slot",
+            "acoustic",
+            "language",
+            "context" if lattice.has_context else "",
+        ).rstrip(),
     ]
     for edge in sorted(lattice.edges, key=lambda edge: (edge.start_ms, edge.end_ms, not edge.best)):
         word = None if edge.word is None else lattice.words[edge.word]
@@ -30,6 +40,7 @@ def to_text(lattice: Lattice) -> str:
             (word.slot or "") if word else "",
             f"{edge.acoustic:.2f}",
             f"{edge.language:.2f}",
+            f"{edge.bias:.2f}" if lattice.has_context else "",
         )
         lines.append(row.rstrip())
     return "\n".join([*lines, ""])
@@ -54,7 +65,7 @@ def _dot_label(lattice: Lattice, edge: Edge) -> str:
     word = lattice.words[edge.word]
     text = f"{word.text} ${word.slot}" if word.slot else word.text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f"{escaped}\\n{edge.acoustic:.1f} {edge.language:.1f}"
+    return f"{escaped}\\n{edge.acoustic:.1f} {edge.language:.1f}" + (f" {edge.bias:+.1f}" if edge.bias else "")
 
 
 _PIXELS_PER_S = 240
@@ -95,6 +106,7 @@ def _bar(lattice: Lattice, edge: Edge, lane: int) -> str:
     y = (lane + 1) * _LANE
     colour = ("#9ecae1" if word.slot else "#c7e9c0") if edge.best else "#eeeeee"
     title = f"{word.text}{f' (slot {word.slot})' if word.slot else ''}: {edge.acoustic:.2f} {edge.language:.2f}"
+    title += f" {edge.bias:+.2f}" if edge.bias else ""
     return (
         f'<g><title>{escape(title)}</title><rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{_LANE - 6}" '
         f'rx="3" fill="{colour}" stroke="#888"/>'
