@@ -80,6 +80,40 @@ def test_host_and_unix_say_the_same_to_the_last_bit(capfd, model, tmp_path):
     assert results[0] == results[1]
 
 
+@pytest.mark.unix
+def test_a_context_gives_the_same_everywhere(capfd, model, tmp_path):
+    """Host, MicroPython with the kernels, the same bytes; and each phrase's gain stands at its words."""
+    likely = ("--context", "reading lamp", "--context", "desk lamp", "--boost", "1.5")
+    lattices = {}
+    for on in ("host", "unix"):
+        path = tmp_path / f"{on}.stl"
+        code, out, err = transcribe(capfd, on, model, LAMP, LIGHTS, "--json", "--lattice", path, *likely)
+        assert (code, err) == (0, "")
+        lattices[on] = path.read_bytes()
+    assert lattices["host"] == lattices["unix"]
+    shown = json.loads(out)["lattice"]
+    gains = {edge["word"]: edge["bias"] for edge in shown["edges"] if edge["best"]}
+    said = shown["text"]
+    assert shown["context"]
+    assert sum(gains.values()) == 3 * (said.count("reading lamp") + said.count("desk lamp"))
+
+
+@on_each_board
+@pytest.mark.parametrize(
+    ("likely", "says"),
+    [
+        (("--context", "kitchn lamp"), ["kitchn", "not one of the grammar's", "in 'kitchn lamp'"]),
+        (("--context", " "), ["--context has no words"]),
+        (("--boost", "2"), ["no --context"]),
+        (("--context", "lamp", "--boost", "20"), ["--boost"]),
+    ],
+)
+def test_bad_contexts(capfd, model, on, likely, says):
+    code, out, err = transcribe(capfd, on, model, LAMP, LIGHTS, "--json", *likely)
+    assert (code, out) == (2, "")
+    one_line(err, *says)
+
+
 @on_each_board
 def test_what_a_pipe_shows(capfd, model, on):
     code, out, err = transcribe(capfd, on, model)
