@@ -9,7 +9,7 @@ from driver import GRAMMAR, REPO, Borrowed, model
 from stapes import event as kinds
 from stapes_tools.audio import read_recording
 from stapes_tools.device.host import HostSession
-from stapes_tools.device.session import Session
+from stapes_tools.device.session import Order, Session
 from stapes_tools.grammars import compiled
 from stapes_tools.transcript import transcribe
 from talk import Talk
@@ -73,7 +73,7 @@ def test_hears_what_the_host_hears(listening, sound, expected, figure):
     """Words, end-point and lattice, bit for bit."""
     with listening.session() as session:
         session.connect()
-        found = _transcribed(sound, session)
+        found = transcribe(sound, session)
     assert found.text == expected.text and len(found.text.split()) >= 2
     assert found.lattice_bytes == expected.lattice_bytes
     assert found.intent == expected.intent is not None
@@ -82,30 +82,6 @@ def test_hears_what_the_host_hears(listening, sound, expected, figure):
     assert ends[0][0] < 1000 * len(sound) // _RATE, "the end-pointer should not need the recording's end"
     figure("end-point", ends[0][0], "ms")
     figure("lattice", len(found.lattice_bytes), "bytes")
-
-
-def _transcribed(sound, session):
-    """Transcribe; that there is no microphone is not what this is about."""
-    return transcribe(sound, _Deaf(session))
-
-
-class _Deaf:
-    """A session whose board's report of having no microphone is passed over."""
-
-    def __init__(self, session):
-        self._session = session
-        self.name = session.name
-        decode = session._event
-
-        def event(kind, payload):
-            found = decode(kind, payload)
-            passed = found is not None and found.error is not None and found.error.code == spec.ERROR_MICROPHONE
-            return None if passed else found
-
-        session._event = event
-
-    def recognise(self, *arguments, **options):
-        return self._session.recognise(*arguments, **options)
 
 
 @pytest.mark.slow_on_emulator
@@ -125,18 +101,39 @@ def test_hears_the_same_on_a_line_that_damages_bytes(listening, sound, expected,
     stream = Borrowed(listening.stream(), damage)
     with Session(stream, listening.name, slowness=listening.slowness) as session:
         session.connect()
-        found = _transcribed(sound, session)
+        found = transcribe(sound, session)
     assert changed[0] > 3, "the line was too good"
     assert found.lattice_bytes == expected.lattice_bytes and found.intent == expected.intent
     figure("bytes changed", changed[0])
 
 
-def test_context_is_obeyed_or_refused(listening):
-    """Phrases raise the scores of their words; firmware that cannot do it says so."""
+def test_a_context_is_obeyed_or_refused_by_name(listening, figure):
+    """Phrases of the grammar's words are taken; a word that it lacks is named."""
     with Talk(listening) as talk:
-        talk.command(spec.COMMAND_CONTEXT, {"phrases": ["never mind"]})
-        failed, answer = talk.reply(spec.COMMAND_CONTEXT)
-        assert not failed or answer["code"] == spec.ERROR_LINK_COMMAND
+        for phrases, failed, code in (
+            (["never mind"], 0, None),
+            (["kitchn"], 1, spec.ERROR_CONTEXT_WORD),
+            ([], 0, None),
+        ):
+            talk.replies.clear()
+            talk.command(spec.COMMAND_CONTEXT, {"phrases": phrases})
+            found, answer = talk.reply(spec.COMMAND_CONTEXT)
+            assert (found, answer.get("code")) == (failed, code)
+            assert not failed or answer["where"] == "kitchn"
+
+
+@pytest.mark.slow_on_emulator
+def test_a_context_gains_the_same_as_on_the_host(listening, sound, expected):
+    """Its lattice, with what each word gained, bit for bit."""
+    order = Order(context=("never mind", "mind"), boost=1.5)
+    with HostSession(model(), compiled(GRAMMAR)) as session:
+        session.connect()
+        host = transcribe(sound, session, order=order)
+    with listening.session() as session:
+        session.connect()
+        found = transcribe(sound, session, order=order)
+    assert found.lattice_bytes == host.lattice_bytes != expected.lattice_bytes
+    assert found.lattice.has_context
 
 
 @pytest.mark.slow_on_emulator
