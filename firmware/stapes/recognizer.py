@@ -134,7 +134,7 @@ class Recognizer:
 
         Args:
             phrases: list of str, words of the grammar; or dict of str -> boost for each word of the phrase.
-            boost: float, nats from 0 to 16; None: 3. A phrase gains 16 at most.
+            boost: float, nats from 0 to 16; None: 1. A phrase gains 16 at most.
         Raises:
             StapesError: a word is not one of the grammar's (where: the word), or there is no room for so many.
             TypeError, ValueError: phrases or boost are of another kind.

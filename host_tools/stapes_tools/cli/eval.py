@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..errors import TRAIN_TOOLS, UserError
 from ..evaluate import report
 from ..evaluate.folder import Folder, read_folder
+from ..evaluate.likely import NOTHING_LIKELY, Likely
 from ..evaluate.noise import CLEAN, Condition
 from ..evaluate.run import Row, Setup, Track, evaluate
 from ..grammars import compiled
@@ -38,6 +39,16 @@ _file = click.Path(path_type=Path)
 @click.option("--processes", type=click.IntRange(1), help="Recognise so many at once; default: one per core.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Take only the first N recordings.")
 @click.option("--effort", type=EFFORT, metavar="%", help=EFFORT_HELP)
+@click.option(
+    "--context", type=_file, metavar="FILE.txt", help="Phrases that are likely, one a line (docs/context.md)."
+)
+@click.option(
+    "--context-labels",
+    type=click.IntRange(0),
+    metavar="N",
+    help="In each recording its own labels are likely, and N others of the folder.",
+)
+@click.option("--boost", type=click.FloatRange(0, 16), metavar="NATS", help="For each word of them.  [default: 1]")
 @click.option("--sweep", type=click.Choice(["effort"]), help="A row for each effort: accuracy against cost.")
 @click.option("--efforts", metavar="%,…", help=f"What --sweep tries; default: {EFFORTS}.")
 @click.option("--plot", type=_file, metavar="FILE.png", help="Draw acceptance against SNR, or cost; or latencies.")
@@ -54,6 +65,9 @@ def evaluation(
     processes: int | None,
     limit: int | None,
     effort: int | None,
+    context: Path | None,
+    context_labels: int | None,
+    boost: float | None,
     sweep: str | None,
     efforts: str | None,
     plot: Path | None,
@@ -66,9 +80,14 @@ def evaluation(
     error rates only. See docs/evaluation.md.
     """
     if endpoints:
-        _check_endpoints(
-            grammar, {"--wrong": wrong, "--effort": effort is not None, "--sweep": sweep, "--efforts": efforts}
-        )
+        others: dict[str, object] = {
+            "--wrong": wrong,
+            "--effort": effort is not None,
+            "--sweep": sweep,
+            "--efforts": efforts,
+        }
+        others |= {"--context": context, "--context-labels": context_labels is not None, "--boost": boost is not None}
+        _check_endpoints(grammar, others)
         assert grammar is not None
         eval_endpoints(
             directory,
@@ -88,12 +107,13 @@ def evaluation(
         messages.print(f"left out because their transcripts hold numbers in digits: {folder.left_out}")
     conditions = conditions_of(noise, snr)
     tried = _efforts(effort, sweep, efforts)
+    likely = _likely(context, context_labels, boost, grammar)
     if plot:
         _check_plot(plot, grammar, folder)
     graph = compiled(grammar, not as_object) if grammar else None
     model = model or default_model(grammar or Path(GENERAL))
     cores = processes or os.cpu_count() or 1
-    setup = Setup(model, graph, str(grammar), conditions, cores, tried, free=not sweep)
+    setup = Setup(model, graph, str(grammar), conditions, cores, tried, not sweep, likely)
     with _progress() as track:
         rows = list(evaluate(folder, setup, track))
     if plot:
@@ -112,6 +132,30 @@ def _check_endpoints(grammar: Path | None, others: Mapping[str, object]) -> None
             raise UserError(f"--endpoints does not go with {name}", advice=f"leave {name} out")
     if grammar is None:
         raise UserError("--endpoints needs to know what may be said", advice="add --grammar FILE")
+
+
+def _likely(context: Path | None, labels: int | None, boost: float | None, grammar: Path | None) -> Likely:
+    """What the options say is likely. Raises UserError: they contradict each other, or the file is no list."""
+    if context is None and labels is None:
+        if boost is not None:
+            raise UserError("--boost is given, but no --context", advice="add --context FILE.txt")
+        return NOTHING_LIKELY
+    if grammar is None:
+        raise UserError("a context needs a grammar, whose words its phrases are", advice="add --grammar FILE")
+    return Likely(_phrases(context) if context else (), labels, boost)
+
+
+def _phrases(context: Path) -> tuple[str, ...]:
+    """Read the phrases of --context, one a line. Raises UserError."""
+    try:
+        lines = context.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UserError(f"cannot be read ({why})", context, "give a text file with a phrase on each line") from None
+    phrases = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    if not phrases:
+        raise UserError("holds no phrases", context, "write a phrase on each line")
+    return phrases
 
 
 def _efforts(effort: int | None, sweep: str | None, efforts: str | None) -> Sequence[int | None]:

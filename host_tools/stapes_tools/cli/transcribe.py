@@ -65,7 +65,7 @@ MODEL_HELP = "Acoustic model (.tflite); default: models/coffee for coffee gramma
     help="Words of the grammar that are likely now; may be given several times.",
 )
 @click.option(
-    "--boost", type=click.FloatRange(0, 16), metavar="NATS", help="For each word of such a phrase.  [default: 3]"
+    "--boost", type=click.FloatRange(0, 16), metavar="NATS", help="For each word of such a phrase.  [default: 1]"
 )
 @click.option(
     "--trace",

@@ -45,7 +45,7 @@ class Order:
         trace: whether each step is told in a TRACE event, ahead of what it led to.
         lattice_bytes: what the lattice is to keep to; None leaves the board's own, 1024 at first.
         context: phrases that are likely now, words of the grammar; None leaves the board's own, none at first.
-        boost: nats for each word of such a phrase; None: as the board has it, 3.
+        boost: nats for each word of such a phrase; None: as the board has it, 1.
     """
 
     effort: int | None = None

@@ -69,6 +69,14 @@ class Sound(Protocol):
     def effort(self) -> int | None:
         """Per cent, 0 to 100, of a model with branches; None leaves the board's own."""
 
+    @property
+    def context(self) -> tuple[str, ...]:
+        """Phrases that are likely, where a grammar is searched."""
+
+    @property
+    def boost(self) -> float | None:
+        """Nats for each word of such a phrase; None: as a board has it."""
+
     def samples(self) -> np.ndarray:
         """Return int16 [n], 16 kHz. Raises UserError."""
 
@@ -79,6 +87,8 @@ class Samples:
 
     values: np.ndarray
     effort: int | None = None
+    context: tuple[str, ...] = ()
+    boost: float | None = None
 
     def samples(self) -> np.ndarray:
         return self.values
@@ -121,14 +131,16 @@ class Ear:
         """Return what each decoder makes of a sound. Raises UserError, BoardError."""
         samples = sound.samples()
         try:
-            return tuple(_recognise(recognizer, samples) for recognizer in self._at(sound.effort))
+            return tuple(_recognise(recognizer, samples) for recognizer in self._set_for(sound))
         except PackageError as error:
             raise board_fault(error.code, error.where or "recognition", error.detail) from None
 
-    def _at(self, effort: int | None) -> Iterator[Recognizer]:
-        """The recognisers, each at an effort in per cent or at the board's own."""
+    def _set_for(self, sound: Sound) -> Iterator[Recognizer]:
+        """The recognisers, each at the sound's effort or the board's own, those of a grammar with its context."""
         for recognizer, own in zip(self._recognizers, self._efforts, strict=True):
-            recognizer.effort = own if effort is None else effort / 100
+            recognizer.effort = own if sound.effort is None else sound.effort / 100
+            if not isinstance(recognizer, FreeRecognizer | FloatRecognizer):
+                recognizer.set_context(list(sound.context), sound.boost)
             yield recognizer
 
 
@@ -174,7 +186,7 @@ _KINDS: dict[tuple[bool, bool], type[Recognizer]] = {
 def _open(model: str | bytes, decoder: Decoder) -> Recognizer:
     kind = _KINDS[decoder.free, isinstance(model, str) and model.endswith(FLOAT_SUFFIX)]
     try:
-        return kind(model, decoder.graph, kernels=kernels.install())
+        return kind(model, decoder.graph, kernels=kernels.install(), max_context=spec.LIMITS_SEARCH_CONTEXT)
     except PackageError as error:
         named = decoder.name if error.where == decoder.graph else ""
         raise board_fault(error.code, named or error.where or "model", error.detail) from None

@@ -16,6 +16,7 @@ from .bootstrap import Interval, interval
 from .cost import Cost, cost_of
 from .float_recognizer import SUFFIX as FLOAT_SUFFIX
 from .folder import Folder, Utterance, durations_s
+from .likely import NOTHING_LIKELY, Likely
 from .loop import compiled_loop, vocabulary
 from .noise import Condition, in_noise, read_noise
 from .recognition import Decoder, Heard, hear_all
@@ -37,6 +38,7 @@ class Setup:
         processes: how many recordings are recognised at once.
         efforts: per cent, 0 to 100, of a model with branches; None leaves the board's own.
         free: search the free lexicon loop beside the grammar.
+        likely: the context in which the grammar is searched.
     """
 
     model: Path
@@ -46,6 +48,7 @@ class Setup:
     processes: int = 1
     efforts: Sequence[int | None] = (None,)
     free: bool = True
+    likely: Likely = NOTHING_LIKELY
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,8 @@ class Recording:
     utterance: Utterance
     condition: Condition
     effort: int | None = None
+    context: tuple[str, ...] = ()
+    boost: float | None = None
 
     def samples(self) -> np.ndarray:
         """Return int16 [n]. Raises UserError."""
@@ -130,7 +135,12 @@ def evaluate(folder: Folder, setup: Setup, track: Track = lambda things, *_: thi
     if setup.grammar:
         decoders.insert(0, Decoder(str(setup.grammar), name=setup.grammar_name))
     rows = list(itertools.product(setup.efforts, setup.conditions))
-    sounds = [Recording(utterance, condition, effort) for effort, condition in rows for utterance in utterances]
+    contexts = setup.likely.contexts(utterances)
+    sounds = [
+        Recording(utterance, condition, effort, context, setup.likely.boost)
+        for effort, condition in rows
+        for utterance, context in zip(utterances, contexts, strict=True)
+    ]
     heard = iter(track(hear_all(str(setup.model), decoders, sounds, setup.processes), len(sounds), "recognising"))
     for effort, condition in rows:
         yield scorer.row(condition, effort, list(itertools.islice(heard, len(utterances))))
@@ -146,6 +156,8 @@ def _work(setup: Setup) -> Work | None:
     if setup.model.is_file() and setup.model.suffix != FLOAT_SUFFIX:
         with contextlib.suppress(UserError):
             work = work_of(setup.model.read_bytes())
+    if setup.likely and setup.model.suffix == FLOAT_SUFFIX:
+        raise UserError("a checkpoint is heard without a context", setup.model, "give its .tflite, or no context")
     if any(effort is not None for effort in setup.efforts):
         if setup.model.suffix == FLOAT_SUFFIX:
             raise UserError("a checkpoint is heard without branches", setup.model, "give its .tflite, or no effort")
