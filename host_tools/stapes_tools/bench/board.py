@@ -42,11 +42,12 @@ class BoardCost:
         audio_ms: heard by the board, flushed silence included.
         steps: of 30 ms.
         cycles: of the core, awake, from the first sample to the last event; the link's included, if there was one.
-        state_bytes: RAM of the recogniser: front end, model, search, lattice.
+        ram_bytes: of recogniser (front end, model, search, lattice), listener and microphone, and of the kernels' own
+            variables; over a link that of the recogniser alone. Code that lies in RAM is not in it.
         flash_bytes_per_step: weights and biases read, mean over the steps; most in one go, while the core works.
         fetched_per_cycle: words that the flash cache has to fetch, per cycle: the core stands still for each.
         joint_evaluations: of the whole utterance.
-        boot_ms: from power-up until the board listens.
+        boot_ms: from power-up until the board listens; None: not measured.
         profile: where the cycles went.
         final_to_wire_us: microseconds of the board's clock from the final end-pointer's decision, or from the order
             to finish, to the last byte of the lattice on its way to the host; None: nobody was told.
@@ -55,11 +56,11 @@ class BoardCost:
     audio_ms: int
     steps: int
     cycles: int
-    state_bytes: int
+    ram_bytes: int
     flash_bytes_per_step: float
     fetched_per_cycle: float
     joint_evaluations: int
-    boot_ms: float
+    boot_ms: float | None
     profile: Profile
     final_to_wire_us: int | None = None
 
@@ -99,25 +100,28 @@ def flash_bytes_per_step(model: bytes, statistics: Mapping[str, int]) -> float:
     return sum(totals(rows, name).constant_bytes * runs for name, runs in parts.items()) / steps
 
 
-def measure_listening(recording: Path, model: Path, grammar: Path) -> tuple[BoardCost, str]:
-    """Recognise a recording that lies in the board's own flash: what a board with a microphone spends.
+def measure_listening(recording: Path, model: Path, grammar: Path, source: str) -> tuple[BoardCost, str]:
+    """Recognise a recording without a link: what a board that listens spends.
 
     Args:
         recording: 16 kHz mono.
         model: .tflite.
         grammar: .stg.
+        source: listening.MICROPHONE or FLASH.
     Returns:
         (its cost, the words).
     Raises:
         UserError, BoardError, DeviceError: anything that is wrong.
     """
-    heard = hear(read_recording(recording), model, grammar, build_firmware(EMULATED_BOARD), _FOLLOWED)
+    heard = hear(
+        read_recording(recording), model, grammar, build_firmware(EMULATED_BOARD), followed=_FOLLOWED, source=source
+    )
     steps, joints = heard.statistics["steps"], heard.statistics["joint_evaluations"]
     cost = BoardCost(
         audio_ms=steps * spec.FRONTEND_STEP_MS,
         steps=steps,
         cycles=heard.cycles,
-        state_bytes=heard.state_bytes,
+        ram_bytes=heard.ram_bytes,
         flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), heard.statistics),
         fetched_per_cycle=heard.fetched_per_cycle,
         joint_evaluations=joints,
@@ -137,15 +141,16 @@ def _boot_ms(model: Path, grammar: Path) -> float:
 
 
 def measure(
-    recording: Path, model: Path, grammar: Path, progress: Progress = lambda _: None
+    recording: Path, model: Path, grammar: Path, progress: Progress = lambda _: None, *, boot: bool = True
 ) -> tuple[BoardCost, Transcript]:
-    """Recognise a recording on the emulated RP2040 and say what it cost.
+    """Recognise a recording that the host sends to the emulated RP2040, and say what it cost.
 
     Args:
         recording: 16 kHz mono.
         model: .tflite.
         grammar: .stg.
         progress: called with the samples sent so far.
+        boot: measure how long it takes to boot, too.
     Raises:
         UserError, BoardError, DeviceError: anything that is wrong.
     """
@@ -169,11 +174,11 @@ def measure(
         audio_ms=steps * spec.FRONTEND_STEP_MS,
         steps=steps,
         cycles=spent.cycles,
-        state_bytes=about["bytes"],
+        ram_bytes=about["bytes"],
         flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), statistics),
         fetched_per_cycle=fetched,
         joint_evaluations=joints,
-        boot_ms=_boot_ms(model, grammar),
+        boot_ms=_boot_ms(model, grammar) if boot else None,
         profile=profile,
         final_to_wire_us=final_to_wire_us,
     )

@@ -14,6 +14,7 @@ from ..audio import read_recording
 from ..bench import host, kernels
 from ..bench.board import CLOCKS_HZ, BoardCost, measure, measure_listening
 from ..bench.kernels import HOST, RP2040, Row
+from ..bench.listening import FLASH, MICROPHONE
 from ..bench.plot import draw, draw_stages
 from ..bench.profile import per_second
 from ..device.firmware import build_firmware
@@ -23,6 +24,9 @@ from ..models import default_model
 from .demo import SAMPLE
 from .render import LiveView, console, messages, waiting
 from .transcribe import GRAMMAR, MODEL_HELP
+
+_LINK = "link"
+_OVER_LINK = ("cycles_per_audio_second", "worst_step_ms", "real_time_factor")
 
 
 @click.group(short_help="Measure what recognition costs.")
@@ -36,31 +40,39 @@ def bench() -> None:
 @click.option("--grammar", type=click.Path(path_type=Path), default=GRAMMAR, help="What may be said (.yaml or .stg).")
 @click.option(
     "--source",
-    type=click.Choice(["link", "flash"]),
-    default="link",
-    show_default=True,
-    help="Where the sound comes from: sent by the host, or from the board's flash in place of a microphone.",
+    type=click.Choice([MICROPHONE, FLASH, _LINK]),
+    help="Where the sound comes from: the board's microphone, its flash in place of one, or sent by the host. "
+    "Default: its microphone, then what the link to the host costs.",
 )
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw what each stage costs.")
 def board(  # noqa: PLR0917
-    recording: Path, model: Path | None, grammar: Path, source: str, as_object: bool, plot: Path | None
+    recording: Path, model: Path | None, grammar: Path, source: str | None, as_object: bool, plot: Path | None
 ) -> None:
     """Run FILE, by default a sample order, through the firmware on an emulated RP2040."""
     if plot:
         check_plot(plot)
-    cost, text = _cost(recording, model or default_model(grammar), compiled(grammar, not as_object), source, as_object)
+    files = (recording, model or default_model(grammar), compiled(grammar, not as_object))
+    cost, text = _cost(*files, source or MICROPHONE, quiet=as_object)
     figures = figures_of(cost)
+    over_link = figures_of(_cost(*files, _LINK, quiet=as_object, boot=False)[0]) if source is None else {}
+    if over_link:
+        figures["final_to_wire_ms"] = over_link["final_to_wire_ms"]
     stages = per_second(cost.profile.stages, cost.audio_ms)
     if plot:
         write_plot(plot, lambda: draw_stages(stages, recording.name, plot))
     worst = worst_step(cost)
     if as_object:
-        click.echo(json.dumps({"text": text, **figures, "stages": stages, "worst_step": worst}))
+        link = {"link": over_link} if over_link else {}
+        click.echo(json.dumps({"text": text, **figures, "stages": stages, "worst_step": worst, **link}))
         return
     console.print(f"{recording.name}: {text or '(no words)'}")
     for name, value in figures.items():
         console.print(f"  {name:28}{value:>14,}")
+    if over_link:
+        console.print("the same, sent by the host")
+        for name in _OVER_LINK:
+            console.print(f"  {name:28}{over_link[name]:>14,}")
     _print_stages("cycles per second of audio", stages)
     if worst:
         _print_stages(f"cycles of the worst step, number {worst['step']}, {worst['time_ms']} ms", worst["stages"])
@@ -81,14 +93,16 @@ def worst_step(cost: BoardCost) -> dict[str, Any]:
     return {"step": step, "time_ms": step * spec.FRONTEND_STEP_MS, "stages": profile.parts[profile.worst]}
 
 
-def _cost(recording: Path, model: Path, grammar: Path, source: str, quiet: bool) -> tuple[BoardCost, str]:
+def _cost(
+    recording: Path, model: Path, grammar: Path, source: str, *, quiet: bool, boot: bool = True
+) -> tuple[BoardCost, str]:
     samples = len(read_recording(recording))
-    if source != "link":
+    if source != _LINK:
         with waiting("the emulated board listens", not quiet):
-            return measure_listening(recording, model, grammar)
+            return measure_listening(recording, model, grammar, source)
     view = LiveView(samples, show=not quiet)
     with waiting("starting the emulated board", not quiet), view:
-        cost, transcript = measure(recording, model, grammar, view.progress)
+        cost, transcript = measure(recording, model, grammar, view.progress, boot=boot)
     return cost, transcript.text
 
 
@@ -184,9 +198,10 @@ def figures_of(cost: BoardCost) -> dict[str, float]:
         "joint_evaluations_per_step": round(cost.joint_evaluations / cost.steps, 1),
         "flash_bytes_per_step": round(cost.flash_bytes_per_step),
         "cache_fetches_per_step": round(cost.fetched_per_cycle * cost.cycles_per_step),
-        "ram_bytes": cost.state_bytes,
-        "boot_ms": round(cost.boot_ms, 1),
+        "ram_bytes": cost.ram_bytes,
     }
+    if cost.boot_ms is not None:
+        figures["boot_ms"] = round(cost.boot_ms, 1)
     clock_hz = CLOCKS_HZ[-1]
     figures["worst_step_ms"] = round(cost.step_ms(cost.profile.worst_step, clock_hz), 1)
     figures["step_99th_percentile_ms"] = round(cost.step_ms(cost.profile.step_99th, clock_hz), 1)
@@ -194,5 +209,6 @@ def figures_of(cost: BoardCost) -> dict[str, float]:
     if final_to_wire_ms is not None:
         figures["final_to_wire_ms"] = round(final_to_wire_ms, 1)
     for clock_hz in CLOCKS_HZ:
-        figures[f"real_time_factor_{clock_hz // 1_000_000}_mhz"] = round(cost.real_time_factor(clock_hz), 2)
+        figures[f"real_time_factor_{clock_hz // 1_000_000}_mhz"] = round(cost.real_time_factor(clock_hz), 3)
+    figures["real_time_factor"] = round(cost.real_time_factor(CLOCKS_HZ[-1]), 3)
     return figures

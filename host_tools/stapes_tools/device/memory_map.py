@@ -100,6 +100,12 @@ def section_bytes(linker_map: Path, section: str) -> int:
     return sum(int(size, 16) for size in pattern.findall(linker_map.read_text()))
 
 
+def our_data_bytes(linker_map: Path) -> int:
+    """Bytes of RAM that the variables of our own C files take, code that lies in RAM not counted."""
+    pattern = r"^ \.(?:bss|data)\S*\s+0x[0-9a-f]+\s+0x([0-9a-f]+) \S*/firmware/(?:kernels|bindings)/\S+\.o$"
+    return sum(int(size, 16) for size in re.findall(pattern, linker_map.read_text(), re.MULTILINE))
+
+
 def memory_map(
     board: Board,
     elf: Path,
