@@ -3,7 +3,30 @@
 #include "st_fetch.h"
 #include "st_fixed.h"
 
+/* Four weights or inputs in one word, read at once: a load costs as much as two multiplications. */
+static inline uint32_t weight_word(const int8_t *weights) {
+    uint32_t word;
+    memcpy(&word, __builtin_assume_aligned(weights, 4), 4);
+    return word;
+}
+
+#define ST_WEIGHT_0(word) ((int32_t)(int8_t)(word))
+#define ST_WEIGHT_1(word) ((int32_t)((word) << 16) >> 24)
+#define ST_WEIGHT_2(word) ((int32_t)((word) << 8) >> 24)
+#define ST_WEIGHT_3(word) ((int32_t)(word) >> 24)
+
 ST_HOT void st_dense_widen(const int8_t *x, uint32_t count, int32_t zero, int32_t *column) {
+    if ((((uint32_t)(uintptr_t)x | count) & 3u) == 0) {
+        for (const int8_t *end = x + count; x != end; x += 4) {
+            uint32_t word = weight_word(x);
+            column[0] = ST_WEIGHT_0(word) - zero;
+            column[1] = ST_WEIGHT_1(word) - zero;
+            column[2] = ST_WEIGHT_2(word) - zero;
+            column[3] = ST_WEIGHT_3(word) - zero;
+            column += 4;
+        }
+        return;
+    }
     for (uint32_t i = 0; i < count; i++) {
         column[i] = x[i] - zero;
     }
@@ -16,18 +39,6 @@ int32_t st_dense_dot_naive(const int8_t *weights, const int32_t *column, uint32_
     }
     return sum;
 }
-
-/* Four weights in one word, read at once: a load costs as much as two multiplications. */
-static inline uint32_t weight_word(const int8_t *weights) {
-    uint32_t word;
-    memcpy(&word, __builtin_assume_aligned(weights, 4), 4);
-    return word;
-}
-
-#define ST_WEIGHT_0(word) ((int32_t)(int8_t)(word))
-#define ST_WEIGHT_1(word) ((int32_t)((word) << 16) >> 24)
-#define ST_WEIGHT_2(word) ((int32_t)((word) << 8) >> 24)
-#define ST_WEIGHT_3(word) ((int32_t)(word) >> 24)
 
 /* Sums of two rows at once: both need the same inputs, and those loads are half of the work. */
 ST_HOT void st_dense_dot_pair(const int8_t *weights, uint32_t depth, const int32_t *column, int32_t sums[2]) {

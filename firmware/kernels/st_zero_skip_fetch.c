@@ -71,7 +71,7 @@ static inline chunk_t take_several(const source_t *source, uint32_t limit) {
 }
 
 /* Take the next blocks whose groups fit into limit bytes. */
-ST_HOT static chunk_t take(source_t *source, uint32_t limit) {
+static chunk_t take(source_t *source, uint32_t limit) {
     chunk_t chunk = source->segments == 1 ? take_single(source, limit) : take_several(source, limit);
     source->groups += chunk.bytes;
     source->left -= chunk.bytes;
@@ -80,7 +80,7 @@ ST_HOT static chunk_t take(source_t *source, uint32_t limit) {
 }
 
 /* Take the next blocks, at least one, if there is one, and begin to copy their groups. */
-static inline chunk_t begin_chunk(source_t *source, uint32_t *to, uint32_t limit) {
+ST_HOT static chunk_t begin_chunk(source_t *source, uint32_t *to, uint32_t limit) {
     const uint8_t *groups = source->groups;
     chunk_t chunk = take(source, limit);
     if (chunk.blocks == 0 && source->count != source->end) {
