@@ -58,7 +58,7 @@ static int32_t judge(const st_arg_t *args) {
     return args[ENDPOINT].length == 0 ? ST_VERDICT_NONE : stk_endpoint_step(parts);
 }
 
-int32_t stk_recognizer_step(const st_arg_t *args) {
+ST_HOT int32_t stk_recognizer_step(const st_arg_t *args) {
     ST_REQUIRE(st_holds(&args[STATUS], ST_STATUS_INDEX_COUNT, sizeof(int32_t)), ARGUMENT);
     ST_REQUIRE(st_is_aligned(&args[WORDS], sizeof(uint16_t)), ARGUMENT);
     st_arg_t sound[] = {args[FRONTEND], args[SAMPLES], {NULL, 0, 0}};

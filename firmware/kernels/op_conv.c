@@ -7,6 +7,7 @@
 #include "st_dense_int4.h"
 #include "st_depthwise.h"
 #include "st_fixed.h"
+#include "st_lead.h"
 #include "st_zero_skip.h"
 
 #define OPTIONS_CONV (1)
@@ -138,6 +139,51 @@ static void gather_bytes(const st_record_conv_t *op, const int8_t *x, int32_t to
     }
 }
 
+#ifdef ST_FETCH
+
+#define FINISHED_MEANWHILE (256) /* rows: for as long interrupts are off */
+
+static int is_single_position(const st_record_conv_t *op) {
+    return op->batches == 1 && op->y_height == 1 && op->y_width == 1;
+}
+
+/* Finish the first rows while the next layer's lead is copied; returns how many. The bias is in the pool. */
+ST_HOT static uint32_t finish_meanwhile(st_fetch_t *fetch, const st_lead_t *lead, st_dense_channel_t *channel,
+                                        const int32_t *sums, uint32_t rows, const st_record_conv_t *op, int8_t *y) {
+    uint32_t count = ST_MIN(rows, FINISHED_MEANWHILE);
+    st_fetch_start(fetch->pool, lead->from, lead->bytes);
+    st_dense_finish_rows(channel, sums, count, op, y);
+    st_fetch_wait();
+    fetch->held = lead->from;
+    fetch->held_bytes = lead->bytes;
+    return count;
+}
+
+static void finish_layer(const st_memory_t *memory, const st_record_conv_t *op, st_dense_channel_t *channel,
+                         const int32_t *sums, uint32_t rows, int8_t *y) {
+    st_fetch_t *fetch = st_fetch_open(memory->file);
+    uint32_t done = 0;
+    if (fetch != NULL && is_single_position(op) && st_dense_is_quick(channel)) {
+        const uint8_t *pool = (const uint8_t *)fetch->pool;
+        uint32_t room = (uint32_t)(channel->bias - pool);
+        if (channel->bias > pool && room < sizeof(fetch->pool)) {
+            st_lead_t lead = st_lead_find(memory, &op->head, room);
+            done = lead.bytes ? finish_meanwhile(fetch, &lead, channel, sums, rows, op, y) : 0;
+        }
+    }
+    st_dense_finish_rows(channel, sums + done, rows - done, op, y + done);
+}
+
+#else
+
+static void finish_layer(const st_memory_t *memory, const st_record_conv_t *op, st_dense_channel_t *channel,
+                         const int32_t *sums, uint32_t rows, int8_t *y) {
+    (void)memory;
+    st_dense_finish_rows(channel, sums, rows, op, y);
+}
+
+#endif
+
 static void packed_position(const st_memory_t *memory, const st_record_conv_t *op, const int8_t *x, int32_t top,
                             int32_t left, int8_t *y) {
     uint32_t depth = (uint32_t)(op->kernel_height * op->kernel_width * op->x_depth);
@@ -147,7 +193,7 @@ static void packed_position(const st_memory_t *memory, const st_record_conv_t *o
     gather_bytes(op, x, top, left, column);
     st_dense_channel_t channel = st_dense_channels(memory, op);
     channel.bias = st_zero_skip_sums(memory->file + op->weights, rows, depth, column, sums, channel.bias);
-    st_dense_finish_rows(&channel, (const int32_t *)sums, rows, op, y);
+    finish_layer(memory, op, &channel, (const int32_t *)sums, rows, y);
 }
 
 /* sums[c] += (x - zero) * w over one tap of the kernel. */
@@ -177,11 +223,14 @@ static int is_one_row(const st_record_conv_t *op, int32_t top, int32_t left) {
 #ifdef ST_FETCH
 /* The sums from a copy of the weights in RAM, the bias copied meanwhile. */
 ST_HOT static void fetched_depthwise(st_fetch_t *fetch, st_depthwise_t *taps, st_dense_channel_t *channel) {
-    st_fetch_start(fetch->chunk[0], taps->weights, taps->taps * taps->depth);
-    st_fetch_wait();
-    st_fetch_start(fetch->chunk[1], channel->bias, 4 * taps->depth);
-    taps->weights = (const int8_t *)fetch->chunk[0];
-    channel->bias = (const uint8_t *)fetch->chunk[1];
+    uint32_t bytes = taps->taps * taps->depth;
+    if (fetch->held != taps->weights || fetch->held_bytes < bytes) {
+        st_fetch_start(fetch->pool, taps->weights, bytes);
+        st_fetch_wait();
+    }
+    st_fetch_start(st_fetch_chunk(fetch, 1), channel->bias, 4 * taps->depth);
+    taps->weights = (const int8_t *)fetch->pool;
+    channel->bias = (const uint8_t *)st_fetch_chunk(fetch, 1);
     st_depthwise_sums(taps);
     st_fetch_wait();
 }
@@ -213,7 +262,7 @@ static void depthwise_row(const st_memory_t *memory, const st_record_conv_t *op,
     if (!fetch_depthwise(&taps, &channel)) {
         st_depthwise_sums(&taps);
     }
-    st_dense_finish_rows(&channel, (const int32_t *)sums, depth, op, y);
+    finish_layer(memory, op, &channel, (const int32_t *)sums, depth, y);
 }
 
 static void depthwise_position(const st_memory_t *memory, const st_record_conv_t *op, const int8_t *x, int32_t top,

@@ -3,9 +3,30 @@
 #include "st_fetch.h"
 #include "st_fixed.h"
 
-#define LEAST_FETCHED (256) /* bytes: fewer are not worth it */
+/* Four weights or inputs in one word, read at once: a load costs as much as two multiplications. */
+static inline uint32_t weight_word(const int8_t *weights) {
+    uint32_t word;
+    memcpy(&word, __builtin_assume_aligned(weights, 4), 4);
+    return word;
+}
+
+#define ST_WEIGHT_0(word) ((int32_t)(int8_t)(word))
+#define ST_WEIGHT_1(word) ((int32_t)((word) << 16) >> 24)
+#define ST_WEIGHT_2(word) ((int32_t)((word) << 8) >> 24)
+#define ST_WEIGHT_3(word) ((int32_t)(word) >> 24)
 
 ST_HOT void st_dense_widen(const int8_t *x, uint32_t count, int32_t zero, int32_t *column) {
+    if ((((uint32_t)(uintptr_t)x | count) & 3u) == 0) {
+        for (const int8_t *end = x + count; x != end; x += 4) {
+            uint32_t word = weight_word(x);
+            column[0] = ST_WEIGHT_0(word) - zero;
+            column[1] = ST_WEIGHT_1(word) - zero;
+            column[2] = ST_WEIGHT_2(word) - zero;
+            column[3] = ST_WEIGHT_3(word) - zero;
+            column += 4;
+        }
+        return;
+    }
     for (uint32_t i = 0; i < count; i++) {
         column[i] = x[i] - zero;
     }
@@ -18,18 +39,6 @@ int32_t st_dense_dot_naive(const int8_t *weights, const int32_t *column, uint32_
     }
     return sum;
 }
-
-/* Four weights in one word, read at once: a load costs as much as two multiplications. */
-static inline uint32_t weight_word(const int8_t *weights) {
-    uint32_t word;
-    memcpy(&word, __builtin_assume_aligned(weights, 4), 4);
-    return word;
-}
-
-#define ST_WEIGHT_0(word) ((int32_t)(int8_t)(word))
-#define ST_WEIGHT_1(word) ((int32_t)((word) << 16) >> 24)
-#define ST_WEIGHT_2(word) ((int32_t)((word) << 8) >> 24)
-#define ST_WEIGHT_3(word) ((int32_t)(word) >> 24)
 
 /* Sums of two rows at once: both need the same inputs, and those loads are half of the work. */
 ST_HOT void st_dense_dot_pair(const int8_t *weights, uint32_t depth, const int32_t *column, int32_t sums[2]) {
@@ -146,7 +155,7 @@ void st_dense_finish_naive(st_dense_channel_t *channel, const int32_t *sums, uin
 
 ST_HOT void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint32_t count, const st_record_conv_t *op,
                           int8_t *y) {
-    if (channel->bias == NULL || ((uint32_t)(uintptr_t)channel->bias & 3u) != 0 || channel->step != 1 || count == 0) {
+    if (!st_dense_is_quick(channel) || count == 0) {
         st_dense_finish_naive(channel, sums, count, op, y);
         return;
     }
@@ -168,45 +177,101 @@ ST_HOT void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sum
 
 #endif
 
+/* sums of count rows, an even number of at most ST_DENSE_FINISHED. */
+static inline void pair_sums(const int8_t *weights, uint32_t count, uint32_t depth, const int32_t *column, int32_t start,
+                             int32_t *sums) {
+    for (int32_t *end = sums + count; sums != end; sums += 2) {
+        st_dense_pair(weights, depth, column, start, sums);
+        weights += 2 * depth;
+    }
+}
+
+/* An even number of rows after st_dense_begin, which returned start. */
+ST_HOT static void paired_rows(st_dense_channel_t *channel, const st_record_conv_t *op, const int8_t *weights,
+                               uint32_t rows, const int32_t *column, uint32_t depth, int32_t start, int8_t *y) {
+    int32_t sums[ST_DENSE_FINISHED];
+    while (rows > 0) {
+        uint32_t count = ST_MIN(rows, ST_DENSE_FINISHED);
+        pair_sums(weights, count, depth, column, start, sums);
+        st_dense_finish_rows(channel, sums, count, op, y);
+        weights += count * depth;
+        rows -= count;
+        y += count;
+    }
+}
+
 #ifdef ST_FETCH
+
+#define LEAST_FETCHED (256) /* bytes: fewer are not worth it */
+#define FETCHED_AT_ONCE (8) /* rows, at most ST_DENSE_FINISHED and even */
+
+/* The same from copies: some rows are copied while those before are worked on, and finished afterwards, since the bias
+ * is read in place. */
+ST_HOT static void fetched_rows(st_fetch_t *fetch, st_dense_channel_t *channel, const st_record_conv_t *op,
+                                const int8_t *weights, uint32_t rows, const int32_t *column, uint32_t depth,
+                                int32_t start, int8_t *y) {
+    int32_t sums[ST_DENSE_FINISHED];
+    uint32_t count = ST_MIN(rows, FETCHED_AT_ONCE);
+    uint32_t *copy = fetch->pool;
+    const int8_t *from = weights;
+    const uint32_t all = rows * depth;
+    st_fetch_start(copy, from, count * depth);
+    st_fetch_wait();
+    while (rows > 0) {
+        uint32_t next = ST_MIN(rows - count, FETCHED_AT_ONCE);
+        uint32_t *next_copy = copy + count * depth / 4;
+        from += count * depth;
+        if (next > 0) {
+            st_fetch_start(next_copy, from, next * depth);
+        }
+        pair_sums((const int8_t *)copy, count, depth, column, start, sums);
+        if (next > 0) {
+            st_fetch_wait();
+        }
+        st_dense_finish_rows(channel, sums, count, op, y);
+        rows -= count;
+        y += count;
+        count = next;
+        copy = next_copy;
+    }
+    fetch->held = weights;
+    fetch->held_bytes = all;
+}
+
 /* Small layers are copied whole. The joint, which runs several times in a step, finds its weights where it left them. */
-ST_HOT static const int8_t *fetched(const int8_t *weights, uint32_t bytes) {
+static void even_rows(st_dense_channel_t *channel, const st_record_conv_t *op, const int8_t *weights, uint32_t rows,
+                      const int32_t *column, uint32_t depth, int32_t start, int8_t *y) {
+    uint32_t bytes = rows * depth;
     st_fetch_t *fetch = st_fetch_open(weights);
-    if (fetch == NULL || !st_fetch_fits(weights, bytes, sizeof(fetch->chunk)) || bytes < LEAST_FETCHED) {
-        return weights;
+    if (fetch == NULL || bytes < LEAST_FETCHED || !st_fetch_fits(weights, bytes, sizeof(fetch->pool))) {
+        paired_rows(channel, op, weights, rows, column, depth, start, y);
+    } else if (fetch->held == weights && fetch->held_bytes >= bytes) {
+        paired_rows(channel, op, (const int8_t *)fetch->pool, rows, column, depth, start, y);
+    } else {
+        fetched_rows(fetch, channel, op, weights, rows, column, depth, start, y);
     }
-    if (fetch->held != weights) {
-        st_fetch_start(fetch->chunk[0], weights, bytes);
-        st_fetch_wait();
-        fetch->held = weights;
-    }
-    return (const int8_t *)fetch->chunk[0];
 }
+
 #else
-static inline const int8_t *fetched(const int8_t *weights, uint32_t bytes) {
-    (void)bytes;
-    return weights;
+
+static void even_rows(st_dense_channel_t *channel, const st_record_conv_t *op, const int8_t *weights, uint32_t rows,
+                      const int32_t *column, uint32_t depth, int32_t start, int8_t *y) {
+    paired_rows(channel, op, weights, rows, column, depth, start, y);
 }
+
 #endif
 
 ST_HOT void st_dense_rows(const st_memory_t *memory, const st_record_conv_t *op, int32_t *column, uint32_t depth,
                           int8_t *y) {
-    const int8_t *weights = fetched((const int8_t *)memory->file + op->weights, (uint32_t)op->y_depth * depth);
+    const int8_t *weights = (const int8_t *)memory->file + op->weights;
     st_dense_channel_t channel = st_dense_channels(memory, op);
     int8_t *end = y + op->y_depth;
     if (is_wordwise(weights, depth) && op->y_depth >= 2) {
-        int32_t start = st_dense_begin(column, depth);
-        while (end - y >= 2) {
-            int32_t sums[ST_DENSE_FINISHED];
-            uint32_t count = (uint32_t)ST_MIN(end - y, ST_DENSE_FINISHED) & ~1u;
-            for (uint32_t row = 0; row < count; row += 2) {
-                st_dense_pair(weights, depth, column, start, sums + row);
-                weights += 2 * depth;
-            }
-            st_dense_finish_rows(&channel, sums, count, op, y);
-            y += count;
-        }
+        uint32_t rows = (uint32_t)op->y_depth & ~1u;
+        even_rows(&channel, op, weights, rows, column, depth, st_dense_begin(column, depth), y);
         st_dense_end(column, depth); /* even where nothing is left: scratch is the same on all targets */
+        weights += rows * depth;
+        y += rows;
     }
     for (; y != end; y++) {
         *y = st_dense_finish(&channel, st_dense_dot(weights, column, depth), op);

@@ -68,6 +68,11 @@ static inline int8_t st_dense_finish(st_dense_channel_t *channel, int32_t sum, c
 void st_dense_finish_rows(st_dense_channel_t *channel, const int32_t *sums, uint32_t count, const st_record_conv_t *op,
                           int8_t *y);
 
+/* Whether it reads nothing but RAM, where the bias lies there. */
+static inline int st_dense_is_quick(const st_dense_channel_t *channel) {
+    return channel->bias != NULL && ((uint32_t)(uintptr_t)channel->bias & 3u) == 0 && channel->step == 1;
+}
+
 /* The plain loop behind it, and what the Cortex-M0+ does instead where bias and step allow it. */
 void st_dense_finish_naive(st_dense_channel_t *channel, const int32_t *sums, uint32_t count,
                            const st_record_conv_t *op, int8_t *y);

@@ -18,33 +18,73 @@
 #define ST_HOT_SECTION ".text.st_dense"
 #endif
 
-ST_HOT int32_t st_dense_begin(int32_t *column, uint32_t depth) {
-    int32_t total = 0;
-    for (int32_t *end = column + depth; column != end; column += 4) {
-        int32_t a = column[0];
-        int32_t b = column[1];
-        int32_t c = column[2];
-        int32_t d = column[3];
-        total += a + b + c + d;
-        column[0] = b - a * 256; /* in the order in which the loop wants them: y0 last */
-        column[1] = c - b * 256;
-        column[2] = d - c * 256;
-        column[3] = a;
-    }
-    return -128 * total;
-}
+#define BEGIN(name)                                    \
+    ".syntax unified\n"                                \
+    ".section " ST_HOT_SECTION ", \"ax\", %progbits\n" \
+    ".balign 4\n"                                      \
+    ".global " name "\n"                               \
+    ".type " name ", %function\n"                      \
+    ".thumb_func\n" name ":\n"
 
-ST_HOT void st_dense_end(int32_t *column, uint32_t depth) {
-    for (int32_t *end = column + depth; column != end; column += 4) {
-        int32_t a = column[3];
-        int32_t b = column[0] + a * 256;
-        int32_t c = column[1] + b * 256;
-        column[3] = column[2] + c * 256;
-        column[0] = a;
-        column[1] = b;
-        column[2] = c;
-    }
-}
+/* int32_t st_dense_begin(int32_t *column, uint32_t depth): y in the order in which the loop wants them, y0 last. Four
+ * inputs in r2 to r5, 25 cycles; r1 end, r12 sum of all. */
+__asm__(BEGIN("st_dense_begin")
+        "push {r4-r6, lr}\n"
+        "movs r2, #0\n"
+        "mov r12, r2\n"
+        "lsls r1, r1, #2\n"
+        "adds r1, r1, r0\n"
+        "cmp r0, r1\n"
+        "beq 2f\n"
+        "1:\n"
+        "ldmia r0!, {r2-r5}\n"
+        "add r12, r2\n"
+        "add r12, r3\n"
+        "add r12, r4\n"
+        "add r12, r5\n"
+        "movs r6, r2\n"
+        "lsls r2, r4, #8\n"
+        "subs r5, r5, r2\n"
+        "lsls r2, r3, #8\n"
+        "subs r4, r4, r2\n"
+        "lsls r2, r6, #8\n"
+        "subs r3, r3, r2\n"
+        "subs r0, #16\n"
+        "stmia r0!, {r3-r6}\n"
+        "cmp r0, r1\n"
+        "bne 1b\n"
+        "2:\n"
+        "mov r0, r12\n"
+        "lsls r0, r0, #7\n"
+        "negs r0, r0\n"
+        "pop {r4-r6, pc}\n"
+        ".size st_dense_begin, . - st_dense_begin\n"
+        ".previous\n");
+
+/* void st_dense_end(int32_t *column, uint32_t depth): 21 cycles for four inputs. */
+__asm__(BEGIN("st_dense_end")
+        "push {r4-r7, lr}\n"
+        "lsls r1, r1, #2\n"
+        "adds r1, r1, r0\n"
+        "cmp r0, r1\n"
+        "beq 2f\n"
+        "1:\n"
+        "ldmia r0!, {r2-r5}\n"
+        "lsls r6, r5, #8\n"
+        "adds r6, r6, r2\n"
+        "lsls r7, r6, #8\n"
+        "adds r7, r7, r3\n"
+        "lsls r2, r7, #8\n"
+        "adds r4, r4, r2\n"
+        "subs r0, #16\n"
+        "stmia r0!, {r5-r7}\n"
+        "stmia r0!, {r4}\n"
+        "cmp r0, r1\n"
+        "bne 1b\n"
+        "2:\n"
+        "pop {r4-r7, pc}\n"
+        ".size st_dense_end, . - st_dense_end\n"
+        ".previous\n");
 
 /* r0 y, r1 and r2 weights of both rows, r3 and r4 their words, r5 and r7 y, r6 scratch; r8 and r9 sums, r10 end of the
  * first row, r12 mask of signs, r14 where the sums go. */
@@ -75,13 +115,7 @@ ST_HOT void st_dense_end(int32_t *column, uint32_t depth) {
 
 /* void st_dense_pair(const int8_t *weights, uint32_t depth, const int32_t *column, int32_t start, int32_t sums[2]):
  * the steps that do not fill the loop come first, it is entered at the one that leaves as many. */
-__asm__(".syntax unified\n"
-        ".section " ST_HOT_SECTION ", \"ax\", %progbits\n"
-        ".balign 4\n"
-        ".global st_dense_pair\n"
-        ".type st_dense_pair, %function\n"
-        ".thumb_func\n"
-        "st_dense_pair:\n"
+__asm__(BEGIN("st_dense_pair")
         "push {r4-r7, lr}\n"
         "mov r4, r8\n"
         "mov r5, r9\n"

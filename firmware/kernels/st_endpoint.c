@@ -225,7 +225,7 @@ static st_status_t decide(st_endpoint_t *endpoint, const st_search_t *search) {
     return ST_VERDICT_NONE;
 }
 
-st_status_t st_endpoint_step(st_endpoint_t *endpoint, const st_search_t *search, const st_decoder_model_t *model,
+ST_HOT st_status_t st_endpoint_step(st_endpoint_t *endpoint, const st_search_t *search, const st_decoder_model_t *model,
                              const st_graph_t *graph) {
     if (st_model_subgraph(model->state, model->file, "encoder", 7) != endpoint->encoder ||
         file_crc(model) != endpoint->file_crc) {

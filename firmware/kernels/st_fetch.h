@@ -8,15 +8,20 @@
 
 #include "st_common.h"
 
-#define ST_FETCH_COUNTS (512) /* bytes */
+#define ST_FETCH_COUNTS (528) /* bytes: the header of packed weights and 512 of their counts */
 #define ST_FETCH_CHUNK (2048)
 
 /* Where copies go: the image's own memory. What is in it lasts until the next operator. */
 typedef struct {
-    uint32_t counts[ST_FETCH_COUNTS / 4];
-    uint32_t chunk[2][ST_FETCH_CHUNK / 4];
-    const void *held; /* where what the chunks hold was copied from, until the next copy begins; NULL: of no use */
+    uint32_t pool[(ST_FETCH_COUNTS + 2 * ST_FETCH_CHUNK) / 4]; /* counts, then two chunks */
+    const void *held; /* where what the pool begins with was copied from, until the next copy begins; NULL: of no use */
+    uint32_t held_bytes;
 } st_fetch_t;
+
+/* Chunk 0 or 1. */
+static inline uint32_t *st_fetch_chunk(st_fetch_t *fetch, uint32_t k) {
+    return fetch->pool + (ST_FETCH_COUNTS + k * ST_FETCH_CHUNK) / 4;
+}
 
 static inline int st_fetch_fits(const void *from, uint32_t bytes, uint32_t capacity) {
     return ((uint32_t)(uintptr_t)from & 3u) == 0 && bytes <= capacity;

@@ -14,12 +14,23 @@
 /* The result is the transform divided by 2^ST_FFT_SHIFT: three of the four stages divide by 4. */
 #define ST_FFT_SHIFT (6)
 
-/* Where input point n (0 ... 255) of st_fft_complex belongs: its base-4 digits reversed. */
-static inline uint32_t st_fft_slot(uint32_t n) {
-    return ((n & 3u) << 6) | ((n & 12u) << 2) | ((n >> 2) & 12u) | (n >> 6);
+/* Where input point n (0 ... 255) of st_fft_complex belongs, its slot: n's base-4 digits reversed. From the slot of n that
+ * of n + 1: the carry goes down. */
+static inline uint32_t st_fft_next_slot(uint32_t slot) {
+    slot += 64;
+    if (slot >= 256) {
+        slot -= 256 - 16;
+        if (slot >= 64) {
+            slot -= 64 - 4;
+            if (slot >= 16) {
+                slot -= 16 - 1;
+            }
+        }
+    }
+    return slot;
 }
 
-/* In-place complex FFT. data: int32 [256, 2] (real, imaginary), point n at row st_fft_slot(n); the
+/* In-place complex FFT. data: int32 [256, 2] (real, imaginary), point n at its slot; the
  * result is in natural order. Radix 4, decimation in time. */
 void st_fft_complex(int32_t *data);
 

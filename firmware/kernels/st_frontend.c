@@ -74,8 +74,8 @@ static int window(int32_t *frame, int before) {
 static void arrange(int32_t *scratch, int shift) {
     int32_t half = (1 << shift) >> 1;
     memset(scratch + LENGTH, 0, (2 * ST_FFT_COMPLEX_POINTS - LENGTH) * sizeof(int32_t));
-    for (uint32_t n = 0; n < ST_FFT_COMPLEX_POINTS; n++) {
-        uint32_t slot = st_fft_slot(n);
+    uint32_t slot = 0;
+    for (uint32_t n = 0; n < ST_FFT_COMPLEX_POINTS; n++, slot = st_fft_next_slot(slot)) {
         if (n <= slot) {
             int32_t *a = scratch + 2 * n, *b = scratch + 2 * slot;
             int32_t re = a[0], im = a[1];

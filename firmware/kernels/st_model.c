@@ -189,7 +189,7 @@ static const st_record_t *record_at(const uint8_t *state, uint32_t offset) {
 }
 
 static st_memory_t memory_of(uint8_t *state, st_model_file_t file) {
-    st_memory_t memory = {state, state + head_of(state)->arena, file.data};
+    st_memory_t memory = {state, state + head_of(state)->arena, file.data, 0};
     return memory;
 }
 
@@ -295,6 +295,7 @@ ST_HOT st_status_t st_model_invoke(uint8_t *state, st_model_file_t file, int sub
     uint32_t offset = plan->first_record;
     for (uint32_t i = 0; i < plan->record_count; i++) {
         const st_record_t *record = record_at(state, offset);
+        memory.records_left = plan->record_count - 1 - i;
         status = st_op_invoke(&memory, record);
         if (status < 0) {
             return status;

@@ -58,6 +58,7 @@ typedef struct {
     uint8_t *state;
     uint8_t *arena;
     const uint8_t *file;
+    uint32_t records_left; /* behind the one that runs */
 } st_memory_t;
 
 static inline const void *st_read_at(const st_memory_t *memory, st_ref_t ref) {

@@ -51,25 +51,20 @@ void st_zero_skip_sums8(const st_zero_skip_t *packed, const uint8_t *x, uint32_t
 
 /* --- in a model ------------------------------------------------------------------------- */
 
-static uint32_t divided_up(uint32_t count, uint32_t by) {
-    return (count + by - 1) / by;
-}
-
 st_zero_skip_t st_zero_skip_open(const uint8_t *header, uint32_t rows, uint32_t depth) {
     st_zero_skip_t packed = {header + st_read_u32(header + ST_ZERO_SKIP_GROUPS_OFFSET_OFFSET),
-                             header + ST_ZERO_SKIP_BYTES, divided_up(depth, ST_ZERO_SKIP_SEGMENT),
-                             divided_up(rows, ST_ZERO_SKIP_ROWS)};
+                             header + ST_ZERO_SKIP_BYTES, st_zero_skip_segments(depth), st_zero_skip_blocks(rows)};
     return packed;
 }
 
 ST_HOT const uint8_t *st_zero_skip_sums(const uint8_t *header, uint32_t rows, uint32_t depth, const uint8_t *x,
                                  uint32_t *sums, const uint8_t *bias) {
-    st_zero_skip_t packed = st_zero_skip_open(header, rows, depth);
 #ifdef ST_FETCH
-    if (st_zero_skip_fetched(&packed, st_zero_skip_bits(header), x, sums, &bias, 4 * rows)) {
+    if (st_zero_skip_fetched(header, rows, depth, x, sums, &bias)) {
         return bias;
     }
 #endif
+    st_zero_skip_t packed = st_zero_skip_open(header, rows, depth);
     if (st_zero_skip_bits(header) == 8) {
         st_zero_skip_sums8(&packed, x, sums);
     } else {
@@ -79,7 +74,7 @@ ST_HOT const uint8_t *st_zero_skip_sums(const uint8_t *header, uint32_t rows, ui
 }
 
 uint32_t st_zero_skip_sum_bytes(uint32_t rows) {
-    return 4 * ST_ZERO_SKIP_ROWS * divided_up(rows, ST_ZERO_SKIP_ROWS);
+    return 4 * ST_ZERO_SKIP_ROWS * st_zero_skip_blocks(rows);
 }
 
 uint32_t st_zero_skip_scratch_bytes(uint32_t rows, uint32_t depth) {
@@ -129,11 +124,11 @@ static st_status_t check_entries(st_plan_t *plan, uint32_t at, uint32_t rows, ui
                                  uint32_t group, uint32_t end) {
     uint32_t group_bytes = st_zero_skip_group_bytes(bits);
     uint32_t count_at = at + ST_ZERO_SKIP_BYTES;
-    for (uint32_t block = 0; block < divided_up(rows, ST_ZERO_SKIP_ROWS); block++) {
+    for (uint32_t block = 0; block < st_zero_skip_blocks(rows); block++) {
         for (uint32_t first = 0; first < depth; first += ST_ZERO_SKIP_SEGMENT, count_at += 2) {
             uint32_t width = ST_MIN(depth - first, ST_ZERO_SKIP_SEGMENT);
             uint32_t count = st_read_u16(plan->fb.data + count_at);
-            uint32_t bytes = divided_up(count, ST_ZERO_SKIP_ENTRIES) * group_bytes;
+            uint32_t bytes = ((count + ST_ZERO_SKIP_ENTRIES - 1) / ST_ZERO_SKIP_ENTRIES) * group_bytes;
             if (count > width || bytes > end - group) {
                 return refuse_at(plan, count_at);
             }
@@ -177,8 +172,8 @@ st_status_t st_zero_skip_prepare(st_plan_t *plan, uint32_t k, uint32_t rows, uin
     }
     const uint8_t *header = plan->fb.data + packed.data;
     uint32_t groups = st_read_u32(header + ST_ZERO_SKIP_GROUPS_OFFSET_OFFSET);
-    uint32_t counts_end = ST_ZERO_SKIP_BYTES + 2 * divided_up(rows, ST_ZERO_SKIP_ROWS) *
-                                                   divided_up(depth, ST_ZERO_SKIP_SEGMENT);
+    uint32_t counts_end = ST_ZERO_SKIP_BYTES + 2 * st_zero_skip_blocks(rows) *
+                                                   st_zero_skip_segments(depth);
     uint32_t group_bytes = st_zero_skip_group_bytes(st_zero_skip_bits(header));
     if (groups % 4 != 0 || groups < counts_end || groups > packed.bytes ||
         (packed.bytes - groups) % group_bytes != 0 ||

@@ -28,6 +28,15 @@ void st_zero_skip_sums_naive(const st_zero_skip_t *packed, uint32_t bits, const 
 void st_zero_skip_sums4(const st_zero_skip_t *packed, const uint8_t *x, uint32_t *sums);
 void st_zero_skip_sums8(const st_zero_skip_t *packed, const uint8_t *x, uint32_t *sums);
 
+/* Segments of a row, and blocks of a matrix. */
+static inline uint32_t st_zero_skip_segments(uint32_t depth) {
+    return (depth + ST_ZERO_SKIP_SEGMENT - 1) / ST_ZERO_SKIP_SEGMENT;
+}
+
+static inline uint32_t st_zero_skip_blocks(uint32_t rows) {
+    return (rows + ST_ZERO_SKIP_ROWS - 1) / ST_ZERO_SKIP_ROWS;
+}
+
 /* Those with a header, of a matrix [rows, depth]. */
 st_zero_skip_t st_zero_skip_open(const uint8_t *header, uint32_t rows, uint32_t depth);
 
@@ -43,8 +52,8 @@ const uint8_t *st_zero_skip_sums(const uint8_t *header, uint32_t rows, uint32_t 
 
 #ifdef ST_FETCH
 /* The same by copies to RAM. Returns whether it could: then *bias is where it is to be read now. */
-int st_zero_skip_fetched(const st_zero_skip_t *packed, uint32_t bits, const uint8_t *x, uint32_t *sums,
-                         const uint8_t **bias, uint32_t bias_bytes);
+int st_zero_skip_fetched(const uint8_t *header, uint32_t rows, uint32_t depth, const uint8_t *x, uint32_t *sums,
+                         const uint8_t **bias);
 #endif
 
 /* Bytes of the sums of so many rows. */

@@ -107,8 +107,8 @@ static condition_t try_out(void) {
         return FAILS;
     }
     fetch.condition = WORKS;
-    copy(fetch.buffers.counts, image, 4 * TRIED_WORDS);
-    return memcmp(fetch.buffers.counts, image, 4 * TRIED_WORDS) == 0 ? fetch.condition : FAILS;
+    copy(fetch.buffers.pool, image, 4 * TRIED_WORDS);
+    return memcmp(fetch.buffers.pool, image, 4 * TRIED_WORDS) == 0 ? fetch.condition : FAILS;
 }
 
 st_fetch_t *st_fetch_open(const void *from) {
