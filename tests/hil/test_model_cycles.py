@@ -42,7 +42,7 @@ def test_cycles_of_a_full_size_encoder(measured, bits, most):
 
 
 @pytest.mark.emulator
-@pytest.mark.parametrize(("bits", "most"), [(8, 1_390_000), (4, 1_160_000)])
+@pytest.mark.parametrize(("bits", "most"), [(8, 1_300_000), (4, 1_075_000)])
 def test_cycles_of_a_packed_encoder(measured, bits, most):
     """Three quarters of the weights of the full-size encoder are zero."""
     dense = encoder_model(bits, 0.25)
