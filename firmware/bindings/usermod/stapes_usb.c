@@ -60,6 +60,15 @@ static size_t read_now(uint8_t *data, size_t most) {
     }
 }
 
+/* Sleep until something has come, or a millisecond is over. TinyUSB's locks leave the core's event flag set, upon which
+ * the first wait returns at once: whoever asked TinyUSB after each wait would never sleep. */
+static void rest(void) {
+    mp_uint_t began = mp_hal_ticks_ms();
+    do {
+        mp_event_wait_ms(1);
+    } while (mp_hal_ticks_ms() == began && !tud_task_event_ready() && !tud_cdc_n_available(ITF));
+}
+
 static mp_obj_t usb_readinto(mp_obj_t buffer, mp_obj_t wait) {
     mp_buffer_info_t info;
     mp_get_buffer_raise(buffer, &info, MP_BUFFER_WRITE);
@@ -82,7 +91,7 @@ static mp_obj_t usb_readinto(mp_obj_t buffer, mp_obj_t wait) {
         } else if (wait_ms > 0 && mp_hal_ticks_ms() - began >= (mp_uint_t)wait_ms) {
             break;
         }
-        mp_event_wait_ms(1);
+        rest();
     }
     return MP_OBJ_NEW_SMALL_INT(count);
 }
