@@ -14,6 +14,8 @@ from ..device.emulator import Samples
 # By a kernel method among the callers: what the board's Python asked for.
 _METHODS = {
     "gc_collect": "garbage collection",
+    "stk_audio_apply": "microphone",
+    "stk_pdm_apply": "microphone",
     "stk_frontend_apply": "front end",
     "stk_model_invoke": "encoder",
     "stk_encoder_step": "encoder",
