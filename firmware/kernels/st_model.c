@@ -1,6 +1,7 @@
 #include "st_model.h"
 
 #include "st_branch.h"
+#include "st_fetch.h"
 #include "st_metadata.h"
 #include "st_op.h"
 
@@ -156,6 +157,12 @@ st_status_t st_model_init(uint8_t *state, uint32_t state_bytes, st_model_file_t 
         return -ST_ERROR_BUFFER_SMALL;
     }
     memset(state, 0, state_bytes);
+#ifdef ST_FETCH
+    st_fetch_t *fetch = st_fetch_open(file.data);
+    if (fetch != NULL) {
+        fetch->held = NULL; /* another file may have been there */
+    }
+#endif
     st_status_t status = plan_file(state, state_bytes, file, info);
     if (status < 0) {
         return status;
