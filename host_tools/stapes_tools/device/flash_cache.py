@@ -17,6 +17,7 @@ WORD_CYCLES = 40
 _SETS = 1024
 _FLASH_SEGMENT = 0x10
 _PC = 15
+_MOST_SLEEP = 20  # a core that sleeps for longer, in units of the time it is to be followed, is not waited for
 _NANOSECONDS_PER_CYCLE = 8.0
 _BEHIND = 4  # the program counter reads as the address after the next instruction
 
@@ -110,7 +111,7 @@ class Tracer:
         return found
 
     def follow(self) -> None:
-        """Run the core as far as it is to be followed this time."""
+        """Run the core as far as it is to be followed this time; what it sleeps in between takes no time."""
         self.due = False
         self._alarm.schedule(self._every_ns)
         cache = FlashCache()
@@ -118,6 +119,19 @@ class Tracer:
         self._cycles += self._run(cache, self._wanted_cycles, self._code, self._data)
 
     def _run(self, cache: FlashCache, cycles: int, code: dict[int, int], data: dict[int, int]) -> int:
+        core, clock = self._chip.core, self._chip.clock
+        latest = clock.nanos + _MOST_SLEEP * cycles * _NANOSECONDS_PER_CYCLE
+        spent = 0
+        while spent < cycles and clock.nanos < latest:
+            if not core.waiting:
+                spent += self._run_awake(cache, cycles - spent, code, data)
+            elif clock.has_scheduled_alarm:
+                clock.tick(clock.nanos_to_next_alarm)
+            else:
+                break
+        return spent
+
+    def _run_awake(self, cache: FlashCache, cycles: int, code: dict[int, int], data: dict[int, int]) -> int:
         core, clock, flash = self._chip.core, self._chip.clock, self._chip.flash
         ssi = self._chip.ssi
         registers, loads, execute, fetches = core.registers, self._loads, core.execute_instruction, cache.fetches
