@@ -100,7 +100,9 @@ def flash_bytes_per_step(model: bytes, statistics: Mapping[str, int]) -> float:
     return sum(totals(rows, name).constant_bytes * runs for name, runs in parts.items()) / steps
 
 
-def measure_listening(recording: Path, model: Path, grammar: Path, source: str) -> tuple[BoardCost, str]:
+def measure_listening(
+    recording: Path, model: Path, grammar: Path, source: str, *, boot: bool = True
+) -> tuple[BoardCost, str]:
     """Recognise a recording without a link: what a board that listens spends.
 
     Args:
@@ -108,6 +110,7 @@ def measure_listening(recording: Path, model: Path, grammar: Path, source: str) 
         model: .tflite.
         grammar: .stg.
         source: listening.MICROPHONE or FLASH.
+        boot: measure how long it takes to boot, too.
     Returns:
         (its cost, the words).
     Raises:
@@ -125,7 +128,7 @@ def measure_listening(recording: Path, model: Path, grammar: Path, source: str) 
         flash_bytes_per_step=flash_bytes_per_step(model_for_board(model), heard.statistics),
         fetched_per_cycle=heard.fetched_per_cycle,
         joint_evaluations=joints,
-        boot_ms=_boot_ms(model, grammar),
+        boot_ms=_boot_ms(model, grammar) if boot else None,
         profile=heard.profile,
         final_to_wire_us=None,
     )

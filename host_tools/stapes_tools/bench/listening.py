@@ -11,7 +11,7 @@ import numpy as np
 import stapes_spec as spec
 
 from ..device.board_model import model_for_board
-from ..device.emulator import EmulatedBoard
+from ..device.emulator import EmulatedBoard, Fetches
 from ..device.firmware import Image
 from ..device.memory_map import our_data_bytes
 from ..device.microphone_sound import board_settings, sound_of
@@ -24,6 +24,7 @@ from .profile import WANTED, Profile, profile
 MICROPHONE, FLASH = "microphone", "flash"
 _AUDIO_ON_BOARD = "/rom/audio.pcm"
 _TAIL_STEPS = 150  # of silence behind what is spoken to a microphone, so that the end-pointer decides
+_COPIES_AUDIO = "memmove"  # out of the flash, through its cache: a microphone's samples come by DMA
 _TIMEOUT_S = 3600.0
 
 _CODE = """
@@ -100,9 +101,9 @@ class Heard:
         text: the words of the best path.
         statistics: of the utterance.
         ram_bytes: of recogniser, listener, microphone, and of the kernels' own variables.
-        cycles: of the core, awake, from the first sample to the last event.
+        cycles: of the core, awake, from the first sample to the last event, without reading a recording from flash.
         profile: where the cycles went.
-        fetched_per_cycle: words that the flash cache has to fetch.
+        fetched_per_cycle: words that the flash cache has to fetch, those of the recording not counted.
     """
 
     text: str
@@ -154,7 +155,19 @@ def hear(
                 text=parse(bytes.fromhex(found["lattice"]), path="emulator").text,
                 statistics=found["statistics"],
                 ram_bytes=found["heap"] + our_data_bytes(image.map),
-                cycles=sum(counted.stages.values()),
+                cycles=sum(counted.stages.values()) if spoken else _without_reading(found),
                 profile=counted,
-                fetched_per_cycle=board.traced().fetched_per_cycle,
+                fetched_per_cycle=_fetched_per_cycle(board.traced(), spoken),
             )
+
+
+def _without_reading(found: Mapping[str, Any]) -> int:
+    """Cycles of the steps, and of what comes after the last."""
+    steps, (_, ended) = found["steps"], found["span"]
+    return CLOCK_MHZ * (sum(end - begin for begin, end in steps) + ended - steps[-1][1])
+
+
+def _fetched_per_cycle(fetches: Fetches, spoken: bool) -> float:
+    if spoken or not fetches.cycles:
+        return fetches.fetched_per_cycle
+    return fetches.fetched_per_cycle - fetches.data.get(_COPIES_AUDIO, 0) / fetches.cycles
