@@ -26,20 +26,20 @@ class FloatRecognizer(Recognizer):
 
     Args:
         path: of a checkpoint (models/general/dense.npz).
-        grammar, kernels: as the board's recogniser takes them.
+        grammar, kernels, max_context: as the board's recogniser takes them.
     Raises:
         UserError: the checkpoint does not read, or there is no model file beside it.
         StapesError: as the board's recogniser.
     """
 
-    def __init__(self, path: str, grammar, kernels=None):
+    def __init__(self, path: str, grammar, kernels=None, max_context=None):
         model = Path(path).with_name(_MODEL)
         saved = checkpoint.load(Path(path))
         if not model.is_file():
             raise UserError("no such file; it says how to search", model, "train to the end, or use --export")
         self._topology, self._parameters = saved.topology, saved.parameters
         self._context_size = saved.parameters["predictor.table"].shape[0]
-        super().__init__(str(model), grammar, kernels=kernels)
+        super().__init__(str(model), grammar, kernels=kernels, max_context=max_context)
 
     def reset(self, utterance=0) -> None:
         """Forget what was heard."""
