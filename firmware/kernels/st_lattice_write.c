@@ -7,7 +7,6 @@
 #define NONE (ST_LIMITS_NONE16)
 #define NOTHING (INT32_MIN)
 #define BEAM_SHARES (64)
-#define BIAS_BYTES (4)
 #define LINK_SHIFT (4) /* log2 of the most entries a token may have */
 
 /* What goes into the lattice, and where. */
@@ -249,13 +248,13 @@ static uint8_t *write_biases(const writer_t *w, uint8_t *out) {
     for (uint32_t e = 0; e < w->search->edge_count; e++) {
         if (keeps_edge(w, &w->edges[e])) {
             st_write_u32(out, (uint32_t)st_context_bias(w->search, w->graph, &w->edges[e]));
-            out += BIAS_BYTES;
+            out += ST_LATTICE_BIAS_BYTES;
         }
     }
     for (uint32_t n = 0; n < w->search->node_count; n++) {
         if (w->link[n] != NONE) {
             st_write_u32(out, (uint32_t)-st_context_lent(w->search, linked_token(w, w->link[n])->bias));
-            out += BIAS_BYTES;
+            out += ST_LATTICE_BIAS_BYTES;
         }
     }
     return out;
@@ -318,7 +317,7 @@ static void write_header(const writer_t *w, uint8_t *out, uint32_t total, uint32
 
 /* Choose what lies within a beam of the best path; returns the bytes it takes. */
 static uint32_t select_within(writer_t *w, int32_t beam) {
-    uint32_t edge_bytes = ST_LATTICE_EDGE_BYTES + (w->search->context_count ? BIAS_BYTES : 0);
+    uint32_t edge_bytes = ST_LATTICE_EDGE_BYTES + (w->search->context_count ? ST_LATTICE_BIAS_BYTES : 0);
     w->floor = ended_score(w, st_search_token(w->search, w->best)) - beam;
     find_links(w);
     st_lattice_backward(w->search, w->behind);

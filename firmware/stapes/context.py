@@ -12,7 +12,7 @@ from stapes.errors import StapesError
 
 _SCALE = 1 << spec.Q_LOG_PROB_FRACTION_BITS
 _MOST = spec.LIMITS_CONTEXT_BONUS
-_MOST_NATS = 16
+_MOST_NATS = (_MOST + 1) // _SCALE
 
 
 class _Node:

@@ -11,7 +11,6 @@ import stapes_spec as spec
 
 from stapes.errors import StapesError
 
-_BIAS_BYTES = 4
 _NONE16 = spec.LIMITS_NONE16
 # The search takes no more steps: a later time is damage, and would make a picture of it endless.
 _MAX_TIME_MS = spec.LIMITS_SEARCH_STEPS * spec.FRONTEND_STEP_MS
@@ -64,7 +63,7 @@ class Lattice:
         self._nodes_at = header[2]
         self._edges_at = self._nodes_at + self.node_count * spec.LATTICE_NODE_BYTES
         self._biases_at = self._edges_at + self.edge_count * spec.LATTICE_EDGE_BYTES
-        self._words_at = self._biases_at + (self.edge_count * _BIAS_BYTES if self.has_context else 0)
+        self._words_at = self._biases_at + (self.edge_count * spec.LATTICE_BIAS_BYTES if self.has_context else 0)
         self._strings = self._read_strings(self._words_at + self.word_count * spec.WORD_BYTES)
         self.intent = self._string(intent)
         if checked:
@@ -170,7 +169,9 @@ class Lattice:
     def _bias(self, index):
         if not self.has_context:
             return 0
-        return struct.unpack_from("<i", self._data, self._biases_at + index * _BIAS_BYTES)[0]
+        return struct.unpack_from(
+            spec.LATTICE_BIAS_STRUCT, self._data, self._biases_at + index * spec.LATTICE_BIAS_BYTES
+        )[0]
 
     def word(self, index):
         text, slot, flags, _ = self._word_fields(index)

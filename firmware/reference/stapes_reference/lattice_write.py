@@ -94,7 +94,7 @@ def _write_within(search, beam, utterance, revision, truncated):
     body.append(struct.pack(spec.LATTICE_NODE_STRUCT, search.steps * STEP_MS))
     body += packed
     if search.context:
-        body += [struct.pack("<i", bias) for bias in biases]
+        body += [struct.pack(spec.LATTICE_BIAS_STRUCT, bias) for bias in biases]
     body += _pack_words(graph, words, strings)
     body += [graph.string(string) for string in strings]
     counts = (len(nodes) + 1, len(packed), len(words), len(strings), _string_index(strings, end.intent))

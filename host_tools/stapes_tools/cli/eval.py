@@ -19,6 +19,7 @@ from ..evaluate.noise import CLEAN, Condition
 from ..evaluate.run import Row, Setup, Track, evaluate
 from ..grammars import compiled
 from ..models import GENERAL, default_model
+from .boost import BOOST, BOOST_HELP
 from .effort import EFFORT, EFFORT_HELP, EFFORTS, efforts_of
 from .render import console, messages, print_table
 from .transcribe import MODEL_HELP
@@ -48,7 +49,7 @@ _file = click.Path(path_type=Path)
     metavar="N",
     help="In each recording its own labels are likely, and N others of the folder.",
 )
-@click.option("--boost", type=click.FloatRange(0, 16), metavar="NATS", help="For each word of them.  [default: 1]")
+@click.option("--boost", type=BOOST, metavar="NATS", help=BOOST_HELP)
 @click.option("--sweep", type=click.Choice(["effort"]), help="A row for each effort: accuracy against cost.")
 @click.option("--efforts", metavar="%,…", help=f"What --sweep tries; default: {EFFORTS}.")
 @click.option("--plot", type=_file, metavar="FILE.png", help="Draw acceptance against SNR, or cost; or latencies.")

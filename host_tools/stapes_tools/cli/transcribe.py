@@ -26,6 +26,7 @@ from ..trace import as_json as traced_as_json
 from ..transcript import Transcript, event_as_json
 from ..transcript import transcribe as run
 from . import trace_view
+from .boost import BOOST, BOOST_HELP
 from .effort import EFFORT, EFFORT_HELP
 from .render import LiveView, console, messages, print_table, print_transcript, waiting
 
@@ -64,9 +65,7 @@ MODEL_HELP = "Acoustic model (.tflite); default: models/coffee for coffee gramma
     metavar="PHRASE",
     help="Words of the grammar that are likely now; may be given several times.",
 )
-@click.option(
-    "--boost", type=click.FloatRange(0, 16), metavar="NATS", help="For each word of such a phrase.  [default: 1]"
-)
+@click.option("--boost", type=BOOST, metavar="NATS", help=BOOST_HELP)
 @click.option(
     "--trace",
     is_flag=False,

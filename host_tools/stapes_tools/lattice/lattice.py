@@ -218,7 +218,7 @@ class Lattice:
         body = b"".join(struct.pack(spec.LATTICE_NODE_STRUCT, time_ms) for time_ms in self.nodes)
         body += b"".join(_pack_edge(edge) for edge in self.edges)
         if self.has_context:
-            body += struct.pack(f"<{len(self.edges)}i", *(edge.bias_raw for edge in self.edges))
+            body += b"".join(struct.pack(spec.LATTICE_BIAS_STRUCT, edge.bias_raw) for edge in self.edges)
         for word in self.words:
             text, slot, flags = word.as_board()
             body += struct.pack(spec.WORD_STRUCT, string(text), string(slot), flags, 0)
