@@ -11,6 +11,7 @@
  *
  * Cycles per weight: 4.4, of which loading takes 1.25; and 50 for every pair of rows. */
 #include "st_dense.h"
+#include "st_thumb.h"
 
 #if defined(__ARM_ARCH_6M__)
 
@@ -18,17 +19,9 @@
 #define ST_HOT_SECTION ".text.st_dense"
 #endif
 
-#define BEGIN(name)                                    \
-    ".syntax unified\n"                                \
-    ".section " ST_HOT_SECTION ", \"ax\", %progbits\n" \
-    ".balign 4\n"                                      \
-    ".global " name "\n"                               \
-    ".type " name ", %function\n"                      \
-    ".thumb_func\n" name ":\n"
-
 /* int32_t st_dense_begin(int32_t *column, uint32_t depth): y in the order in which the loop wants them, y0 last. Four
  * inputs in r2 to r5, 25 cycles; r1 end, r12 sum of all. */
-__asm__(BEGIN("st_dense_begin")
+__asm__(ST_THUMB_BEGIN("st_dense_begin")
         "push {r4-r6, lr}\n"
         "movs r2, #0\n"
         "mov r12, r2\n"
@@ -62,7 +55,7 @@ __asm__(BEGIN("st_dense_begin")
         ".previous\n");
 
 /* void st_dense_end(int32_t *column, uint32_t depth): 21 cycles for four inputs. */
-__asm__(BEGIN("st_dense_end")
+__asm__(ST_THUMB_BEGIN("st_dense_end")
         "push {r4-r7, lr}\n"
         "lsls r1, r1, #2\n"
         "adds r1, r1, r0\n"
@@ -115,7 +108,7 @@ __asm__(BEGIN("st_dense_end")
 
 /* void st_dense_pair(const int8_t *weights, uint32_t depth, const int32_t *column, int32_t start, int32_t sums[2]):
  * the steps that do not fill the loop come first, it is entered at the one that leaves as many. */
-__asm__(BEGIN("st_dense_pair")
+__asm__(ST_THUMB_BEGIN("st_dense_pair")
         "push {r4-r7, lr}\n"
         "mov r4, r8\n"
         "mov r5, r9\n"

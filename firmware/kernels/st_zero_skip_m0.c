@@ -12,20 +12,13 @@
  * and 17.25, and 15 for every 16 entries, 3 for every 8. The entries that do not fill the loop come first: it is
  * entered at the one that leaves as many. */
 #include "st_zero_skip.h"
+#include "st_thumb.h"
 
 #if defined(__ARM_ARCH_6M__)
 
 #ifndef ST_HOT_SECTION
 #define ST_HOT_SECTION ".text.st_zero_skip"
 #endif
-
-#define BEGIN(name)                                    \
-    ".syntax unified\n"                                \
-    ".section " ST_HOT_SECTION ", \"ax\", %progbits\n" \
-    ".balign 4\n"                                      \
-    ".global " name "\n"                               \
-    ".type " name ", %function\n"                      \
-    ".thumb_func\n" name ":\n"
 
 /* On the stack: 0 end of the groups, 4 whole of r9, 8 counts, 12 segments left, 16 segments, 20 sums, 24 their end,
  * 28 x. Comes with r0 packed, r1 x, r2 sums. */
@@ -163,7 +156,7 @@
     ".hword st_zs4_" a ", st_zs4_" b ", st_zs4_" c ", st_zs4_" d \
     ", st_zs4_" e ", st_zs4_" f ", st_zs4_" g ", st_zs4_" h "\n"
 
-__asm__(BEGIN("st_zero_skip_sums4") ENTER
+__asm__(ST_THUMB_BEGIN("st_zero_skip_sums4") ENTER
         "movs r7, #15\n"
         "lsls r6, r7, #16\n"
         "orrs r7, r6\n"
@@ -257,7 +250,7 @@ __asm__(BEGIN("st_zero_skip_sums4") ENTER
     ".set st_zs8_" d ", . - 3b - 2\n"                       \
     "ldmia r0!, {r3}\n" COLUMN_3 PRODUCTS8("r3")
 
-__asm__(BEGIN("st_zero_skip_sums8") ENTER
+__asm__(ST_THUMB_BEGIN("st_zero_skip_sums8") ENTER
         "b 0f\n"
         "2:\n"
         "b 6f\n"
