@@ -1,5 +1,6 @@
 """How long work tells where it is: lines, and bars with an estimate of the time that is left."""
 
+import time
 from typing import Protocol
 
 from rich.console import Console
@@ -19,14 +20,18 @@ class Teller(Protocol):
         ...
 
 
+_EVERY_S = 60.0
+
+
 class ConsoleTeller:
-    """Bars on a terminal, with the lines above them; lines alone where there is none. A context manager."""
+    """Bars on a terminal, with the lines above them; elsewhere lines, once a minute for each bar. A context manager."""
 
     def __init__(self, console: Console):
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), Left())
         self._bars = Progress(*columns, console=console, disable=not console.is_terminal)
         self._console = console
         self._tasks: dict[str, TaskID] = {}
+        self._told_s: dict[str, float] = {}
 
     def __enter__(self) -> "ConsoleTeller":
         self._bars.start()
@@ -41,9 +46,19 @@ class ConsoleTeller:
 
     def progress(self, name: str, share: float) -> None:
         """Draw or move the bar called name."""
+        if not self._console.is_terminal:
+            self._tell(name, share)
+            return
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(name, total=1.0)
         self._bars.update(self._tasks[name], completed=share)
+
+    def _tell(self, name: str, share: float) -> None:
+        """A line for what takes long; nothing in its first minute."""
+        now = time.monotonic()
+        if now - self._told_s.setdefault(name, now) >= _EVERY_S:
+            self._told_s[name] = now
+            self.say(f"{name}: {share:.0%}")
 
 
 class QuietTeller:
