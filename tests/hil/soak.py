@@ -22,6 +22,7 @@ sys.path.insert(0, str(HERE))
 from driver import REPO, EmulatedDevice, open_device, rom_files  # noqa: E402
 from stapes import event as kinds  # noqa: E402
 from stapes_tools.audio import read_recording  # noqa: E402
+from stapes_tools.errors import BoardError  # noqa: E402
 from talk import Talk  # noqa: E402
 
 SAMPLE = REPO / "models" / "samples" / "coffee_never_mind.flac"
@@ -36,8 +37,7 @@ from array import array
 from stapes.startup import run
 from stapes.storage import replace_file
 EACH, MINUTES, STEP = {each}, {minutes}, {step}
-with open({speech!r}, "rb") as file:
-    speech = memoryview(file.read())
+speech = open({speech!r}, "rb")  # read bit by bit: a board has no room for all of it
 quiet = array("h", bytes(STEP))
 kept = []
 class Sound:
@@ -52,8 +52,9 @@ class Sound:
             gc.collect()
             self.marks[minute] = gc.mem_alloc()
             replace_file({result!r}, json.dumps(self.marks).encode())
-        part = speech[step * STEP : (step + 1) * STEP]
-        memoryview(samples)[:] = array("h", bytes(part)) if len(part) else quiet
+            speech.seek(0)
+        if not speech.readinto(samples):
+            memoryview(samples)[:] = quiet
         self.done += 1
         {leak}
         return len(samples)
@@ -92,6 +93,8 @@ def soak(device, minutes, place, tell=lambda _: None, leak=False):
     Returns:
         (list of int, list): bytes in the heap at the begin of each minute, one more than minutes if none is missing;
         the orders' intents.
+    Raises:
+        BoardError: the device tells of an error.
     """
     speech, result = f"{place}/speech.pcm", f"{place}/soak.json"
     if device.kind == "unix":
@@ -104,6 +107,8 @@ def soak(device, minutes, place, tell=lambda _: None, leak=False):
         with Talk(device) as talk:
             while len(intents) <= minutes:
                 found = talk.wait(partial(_is_order, last), _LATE_S)
+                if found.error is not None:
+                    raise BoardError(f"it cannot listen: {found.error}", device.name)
                 last = found.utterance
                 intents.append(found.intent)
                 tell(f"minute {len(intents)}: {found.intent}")
@@ -119,7 +124,7 @@ def soak(device, minutes, place, tell=lambda _: None, leak=False):
 
 
 def _is_order(last, event):
-    return event.kind == kinds.INTENT and event.utterance > last
+    return event.error is not None or (event.kind == kinds.INTENT and event.utterance > last)
 
 
 def growth(marks):
