@@ -18,12 +18,15 @@ class AudioPath:
     Args:
         settings: microphone_settings.Settings.
         kernels: the kernel module.
+
+    Attributes:
+        state: bytearray, of audio_apply.
     """
 
     def __init__(self, settings, kernels):
         self._kernels = kernels
-        self._state = bytearray(kernels.audio_size())
-        kernels.audio_init(self._state, array("i", settings.config))
+        self.state = bytearray(kernels.audio_size())
+        kernels.audio_init(self.state, array("i", settings.config))
         self._pdm = None
         if settings.bus == "pdm":
             self._pdm = bytearray(kernels.pdm_size())
@@ -45,14 +48,18 @@ class AudioPath:
         if self._pdm is not None:
             count = self._kernels.pdm_apply(self._pdm, words, self._words)
             words = self._words if count == len(self._words) else self._words[:count]
-        self._samples += self._kernels.audio_apply(self._state, words, samples)
+        self.measure(self._kernels.audio_apply(self.state, words, samples))
+
+    def measure(self, count):
+        """Look at the last second once in a second; count: int, samples that the state has made since."""
+        self._samples += count
         if self._samples >= _WINDOW_STEPS * spec.FRONTEND_STEP_SAMPLES:
             self._samples = 0
             self._look()
 
     def begin(self):
         """Forget how loud it has been, not the offset."""
-        self._kernels.audio_levels(self._state, self._levels)
+        self._kernels.audio_levels(self.state, self._levels)
         self._samples = 0
         self._wrong = 0
         self._fault = None
@@ -69,7 +76,7 @@ class AudioPath:
 
     def _look(self):
         levels = self._levels
-        self._kernels.audio_levels(self._state, levels)
+        self._kernels.audio_levels(self.state, levels)
         wrong = 0
         if levels[spec.AUDIO_LEVEL_INDEX_ZEROS] == levels[spec.AUDIO_LEVEL_INDEX_SAMPLES]:
             wrong = spec.ERROR_MICROPHONE_SILENT

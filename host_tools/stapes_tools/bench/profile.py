@@ -15,6 +15,8 @@ from ..device.emulator import Samples
 _METHODS = {
     "gc_collect": "garbage collection",
     "stk_audio_apply": "microphone",
+    "stk_ring_look": "microphone",
+    "stk_ring_hear": "microphone",
     "stk_pdm_apply": "microphone",
     "stk_frontend_apply": "front end",
     "stk_model_invoke": "encoder",
