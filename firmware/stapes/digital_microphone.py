@@ -64,7 +64,10 @@ class DigitalMicrophone:
             self._path.convert(self._source.read(count), samples)
         else:
             self._hear(self._state, samples)
-            self._path.measure(count)
+            left = self._left
+            left[0] -= count
+            if left[0] <= 0:
+                self._path.look()
         return count
 
     async def readinto_async(self, samples):
@@ -93,7 +96,8 @@ class DigitalMicrophone:
         if self._source is None:
             self._path = AudioPath(self._settings, self._kernels)
             self._source = self._open(self._settings)
-            self._hear, self._state = getattr(self._source, "hear", None), self._path.state
+            self._hear = getattr(self._source, "hear", None)
+            self._state, self._left = self._path.state, self._path.left
             self._skip = self._settings.startup_steps
 
 

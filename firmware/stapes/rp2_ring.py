@@ -35,8 +35,6 @@ class Ring:
         self._words = clocked.words
         self._block = _STEP * clocked.words
         self._ring = array("I", [0] * (steps * self._block))
-        view = memoryview(self._ring)
-        self._blocks = [view[k * self._block : (k + 1) * self._block] for k in range(steps)]
         base = uctypes.addressof(self._ring)
         self._start_address = array("I", [base])
         self._state = array("i", [0] * spec.RING_INDEX_COUNT)
@@ -49,8 +47,11 @@ class Ring:
         _running.append(self)
         clocked.start()
         self._state[spec.RING_INDEX_SEEN_US] = ticks_us()
-        if clocked.words > 1:
-            self.hear = None  # its words are not samples yet
+        self._blocks = None
+        if clocked.words > 1:  # they are not samples yet: read() has them, and is to allocate nothing
+            self.hear = None
+            view = memoryview(self._ring)
+            self._blocks = [view[k * self._block : (k + 1) * self._block] for k in range(steps)]
 
     @property
     def lost(self):
@@ -86,20 +87,21 @@ class Ring:
         at, end = state[spec.RING_INDEX_AT], state[spec.RING_INDEX_AT] + words
         state[spec.RING_INDEX_AT] = end % size
         state[spec.RING_INDEX_FILL] -= words
-        if words == self._block and at % words == 0:
+        if self._blocks and words == self._block and at % words == 0:
             return self._blocks[at // words]
         return memoryview(ring)[at:end] if end <= size else ring[at:] + ring[: end % size]
 
     def hear(self, audio, samples):
-        """Wait for the words of samples and make them, in one call of the kernels. Allocates nothing.
+        """Wait for the words of samples and make them, in one call of the kernels.
+
+        MicroPython keeps eleven words of variables and arguments on its stack, and more than that on the heap.
 
         Args:
             audio: bytearray, state of the audio path.
             samples: array int16 [n], n at most 480.
         """
-        state, ring = self._state, self._ring
         while True:
-            wait_ms = self._make(state, ring, audio, samples, self._fills.write, ticks_us())
+            wait_ms = self._make(self._state, self._ring, audio, samples, self._fills.write, ticks_us())
             if wait_ms <= 0:
                 break
             sleep_ms(wait_ms)
