@@ -67,7 +67,7 @@ class Listener:
         self._single = single
         self._endpointer = endpointer or _usual(recognizer)
         self._state = getattr(self._endpointer, "state", NOBODY)
-        self._samples = array("q", [0])  # in an array: a board stores there in half the time
+        self._samples = [0]  # in a list: a board stores there in half the time
         self._events = []
         self._shown = array("H", recognizer.words)
         self._shown_count = 0
