@@ -37,6 +37,10 @@ set_source_files_properties(${STAPES_KERNEL_SOURCES} PROPERTIES
     COMPILE_OPTIONS "-O2;-fno-jump-tables;-Wextra;-Wno-unused-parameter${STAPES_FETCH};-include;${CMAKE_CURRENT_LIST_DIR}/st_hot.h"
 )
 
+set_source_files_properties(${STAPES_FIRMWARE_DIR}/bindings/module_usermod.c PROPERTIES
+    COMPILE_OPTIONS "-include;${CMAKE_CURRENT_LIST_DIR}/st_hot.h"
+)
+
 target_link_libraries(usermod INTERFACE usermod_stapes)
 
 # USB serial in bulk, where the port has TinyUSB and MicroPython's own standard input: the RP2.
