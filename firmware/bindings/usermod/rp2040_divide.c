@@ -1,8 +1,8 @@
 /* Unsigned division where the dividend is the smaller one, without the RP2040's divider.
  *
  * MicroPython divides each time it looks up a name, where it was last by the size of the table that it is in now, and
- * the one is nearly always below the other. The SDK's function takes 60 cycles for that, the way from RAM to flash
- * included, and this one 8. What needs a division goes there as before. micropython.cmake has the linker take it. */
+ * the one is nearly always below the other. The SDK's function takes four times as long for that, the way from RAM to
+ * flash included. What needs a division goes there as before. micropython.cmake has the linker take it. */
 __asm__(".syntax unified\n"
         ".section .time_critical.stapes, \"ax\", %progbits\n"
         ".balign 4\n"
