@@ -62,8 +62,9 @@ static void st_get_int(const char *name, size_t index, mp_obj_t object, st_arg_t
     arg->value = (int32_t)value;
 }
 
-/* Call a kernel. The number of objects was checked by MicroPython against the signature. */
-static mp_obj_t st_call(const char *name, const char *signature, st_method_t method, const mp_obj_t *objects) {
+/* Call a kernel. The number of objects was checked by MicroPython against the signature. In RAM where an image has
+ * ST_HOT: each step goes through it, and in flash it lies where MicroPython's own calls push it out of the cache. */
+ST_HOT static mp_obj_t st_call(const char *name, const char *signature, st_method_t method, const mp_obj_t *objects) {
     st_arg_t args[ST_MAX_ARGS];
     for (size_t i = 0; signature[i]; i++) {
         args[i].data = NULL;

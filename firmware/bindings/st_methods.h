@@ -21,6 +21,8 @@ ST_METHOD(audio_levels, "ww")
 ST_METHOD(pdm_size, "")
 ST_METHOD(pdm_init, "w")
 ST_METHOD(pdm_apply, "wrw")
+ST_METHOD(ring_look, "wiii")
+ST_METHOD(ring_hear, "wrwwii")
 
 ST_METHOD(log_softmax_table, "iw")
 ST_METHOD(log_softmax, "rrw")

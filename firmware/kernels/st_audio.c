@@ -1,5 +1,5 @@
-/* See st_audio.h. A sample x has 24 bits; with 7 more behind them it is Q.30, and the difference of
- * two such values still fits in 32 bits. */
+/* See st_audio.h. A sample has 24 bits; a word, halved, has 7 more behind them and is Q.30: the difference of two such
+ * values still fits in 32 bits. */
 #include "st_audio.h"
 #include "st_fixed.h"
 
@@ -29,55 +29,70 @@ st_status_t st_audio_init(st_audio_t *state, const int32_t *config) {
     return 0;
 }
 
-/* Add to the levels what these words and samples are, as far as the window has room. */
-static void measure(st_audio_t *state, const uint32_t *words, uint32_t n, const int16_t *samples) {
-    int32_t *levels = state->levels;
-    uint32_t room = (uint32_t)(ST_AUDIO_WINDOW_SAMPLES - levels[ST_AUDIO_LEVEL_INDEX_SAMPLES]);
-    uint32_t last = state->last, magnitude = 0;
-    int32_t peak = levels[ST_AUDIO_LEVEL_INDEX_PEAK], changes = 0, zeros = 0;
-    n = ST_MIN(n, room);
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t x = ((words[i] << state->shift) ^ state->flip) & state->mask;
-        int32_t size = samples[i] < 0 ? -samples[i] : samples[i];
-        changes += x != last;
-        zeros += x == 0;
-        last = x;
-        magnitude += (uint32_t)size;
-        peak = size > peak ? size : peak;
+void st_audio_run_naive(st_audio_run_t *run, const uint32_t *words, const uint32_t *end, int16_t *samples) {
+    uint32_t shift = run->turn & 31u, flip = run->turn & 0x80000000u;
+    for (; words != end; words++, samples++) {
+        uint32_t x = ((*words << shift) ^ flip) & run->mask;
+        int32_t y = ((int32_t)x >> 1) - run->offset; /* the lowest 8 bits are 0 */
+        run->offset += y >> run->pole;
+        y = ((y >> run->down) + 1) >> 1; /* rounds half up */
+        int32_t sample = st_saturate_i16(y), size = sample < 0 ? -sample : sample;
+        *samples = (int16_t)sample;
+        run->clipped += sample != y;
+        run->zeros += x == 0;
+        run->equals += x == run->last;
+        run->last = x;
+        run->magnitude += (uint32_t)size;
+        run->peak = size > run->peak ? size : run->peak;
     }
-    levels[ST_AUDIO_LEVEL_INDEX_SAMPLES] += (int32_t)n;
-    levels[ST_AUDIO_LEVEL_INDEX_MAGNITUDE] += (int32_t)magnitude;
-    levels[ST_AUDIO_LEVEL_INDEX_PEAK] = peak;
-    levels[ST_AUDIO_LEVEL_INDEX_CHANGES] += changes;
-    levels[ST_AUDIO_LEVEL_INDEX_ZEROS] += zeros;
 }
 
-ST_HOT void st_audio_apply(st_audio_t *state, const uint32_t *words, uint32_t n, int16_t *samples) {
-    uint32_t shift = state->shift, mask = state->mask, flip = state->flip;
-    int down = GAIN_MOST - state->gain, pole = state->pole;
-    int32_t offset = state->offset, clipped = 0;
+#if !defined(__ARM_ARCH_6M__) /* there: st_audio_m0.c */
+
+void st_audio_run(st_audio_run_t *run, const uint32_t *words, const uint32_t *end, int16_t *samples) {
+    st_audio_run_naive(run, words, end, samples);
+}
+
+#endif
+
+/* Ready for the next word, nothing counted. */
+static st_audio_run_t begin(const st_audio_t *state) {
+    st_audio_run_t run = {state->shift | state->flip, state->mask, 0, state->last, 0, state->offset, state->pole,
+                          GAIN_MOST - state->gain, 0, 0, 0};
+    return run;
+}
+
+/* Add n samples to the levels. */
+static void measure(int32_t *levels, const st_audio_run_t *run, uint32_t n) {
+    levels[ST_AUDIO_LEVEL_INDEX_SAMPLES] += (int32_t)n;
+    levels[ST_AUDIO_LEVEL_INDEX_MAGNITUDE] += (int32_t)run->magnitude;
+    levels[ST_AUDIO_LEVEL_INDEX_PEAK] = ST_MAX(levels[ST_AUDIO_LEVEL_INDEX_PEAK], run->peak);
+    levels[ST_AUDIO_LEVEL_INDEX_CHANGES] += (int32_t)n - run->equals;
+    levels[ST_AUDIO_LEVEL_INDEX_ZEROS] += run->zeros;
+}
+
+void st_audio_apply(st_audio_t *state, const uint32_t *words, uint32_t n, int16_t *samples) {
+    st_audio_run_t run = begin(state);
+    uint32_t measured = ST_MIN(n, (uint32_t)(ST_AUDIO_WINDOW_SAMPLES - state->levels[ST_AUDIO_LEVEL_INDEX_SAMPLES]));
+    uint32_t pairs = measured & ~1u;
     if (n == 0) {
         return;
     }
     if (!state->primed) {
+        uint32_t first = ((words[0] << state->shift) ^ state->flip) & state->mask;
         state->primed = 1;
-        state->last = ~(((words[0] << shift) ^ flip) & mask); /* the first word is a change */
-        offset = (int32_t)(((words[0] << shift) ^ flip) & mask) >> 8;
-        offset = (int32_t)((uint32_t)offset << FRACTION_BITS);
+        run.last = ~first; /* the first word is a change */
+        run.offset = (int32_t)first >> 1;
     }
-    for (uint32_t i = 0; i < n; i++) {
-        int32_t x = (int32_t)(((words[i] << shift) ^ flip) & mask) >> 8;
-        int32_t y = (int32_t)((uint32_t)x << FRACTION_BITS) - offset;
-        offset += y >> pole;
-        y = ((y >> down) + 1) >> 1; /* rounds half up */
-        int32_t sample = st_saturate_i16(y);
-        clipped += sample != y;
-        samples[i] = (int16_t)sample;
+    if (pairs) {
+        st_audio_run(&run, words, words + pairs, samples);
     }
-    measure(state, words, n, samples);
-    state->last = ((words[n - 1] << shift) ^ flip) & mask;
-    state->levels[ST_AUDIO_LEVEL_INDEX_CLIPPED] += clipped;
-    state->offset = offset;
+    st_audio_run_naive(&run, words + pairs, words + measured, samples + pairs);
+    measure(state->levels, &run, measured);
+    st_audio_run_naive(&run, words + measured, words + n, samples + measured); /* the window is full */
+    state->levels[ST_AUDIO_LEVEL_INDEX_CLIPPED] += run.clipped;
+    state->last = run.last;
+    state->offset = run.offset;
 }
 
 void st_audio_levels(st_audio_t *state, int32_t *levels) {

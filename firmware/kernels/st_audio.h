@@ -25,6 +25,26 @@ typedef struct {
     int32_t levels[ST_AUDIO_LEVEL_INDEX_COUNT];
 } st_audio_t;
 
+/* A run over words. The layout is known to st_audio_m0.c. */
+typedef struct {
+    uint32_t turn;      /* shift, 0 to 31, and flip, the highest bit */
+    uint32_t mask;      /* as in st_audio_t; the lowest 8 bits are 0 */
+    int32_t peak;
+    uint32_t last;
+    uint32_t magnitude; /* sum */
+    int32_t offset;
+    int32_t pole;
+    int32_t down;       /* 14 less the gain */
+    int32_t zeros;      /* words that are 0 */
+    int32_t equals;     /* words that equal the one before */
+    int32_t clipped;
+} st_audio_run_t;
+
+/* Make samples of the words up to end, and count. st_audio_run takes an even number of words, two at least, and the
+ * three counts of a new run, which are 0. */
+void st_audio_run(st_audio_run_t *run, const uint32_t *words, const uint32_t *end, int16_t *samples);
+void st_audio_run_naive(st_audio_run_t *run, const uint32_t *words, const uint32_t *end, int16_t *samples);
+
 /* Start. config: int32 [5], see [audio_config_index]. Returns 0 or -ST_ERROR_ARGUMENT. */
 st_status_t st_audio_init(st_audio_t *state, const int32_t *config);
 

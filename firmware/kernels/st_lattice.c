@@ -268,7 +268,7 @@ static int put_word(uint16_t *words, uint32_t capacity, uint32_t at, uint16_t wo
 }
 
 /* Walk the best token's path twice: to count its words, then to write them, from the last on. */
-static uint32_t write_words(const st_search_t *search, uint16_t *words, uint32_t capacity, int *changed) {
+ST_HOT static uint32_t write_words(const st_search_t *search, uint16_t *words, uint32_t capacity, int *changed) {
     const st_node_t *nodes = st_search_nodes(search);
     const st_edge_t *edges = st_search_edges(search);
     uint32_t count = 0;

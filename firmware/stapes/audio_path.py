@@ -6,7 +6,7 @@ import stapes_spec as spec
 
 from stapes.errors import StapesError
 
-_WINDOW_STEPS = 32  # about a second
+_WINDOW = 32 * spec.FRONTEND_STEP_SAMPLES  # about a second
 _CLIPPED_PARTS = 50  # of a window: so much at full scale is too loud
 
 
@@ -18,12 +18,16 @@ class AudioPath:
     Args:
         settings: microphone_settings.Settings.
         kernels: the kernel module.
+
+    Attributes:
+        state: bytearray, of audio_apply.
+        left: array int32 [1], samples until look() is due: for those who have the kernels make samples themselves.
     """
 
     def __init__(self, settings, kernels):
         self._kernels = kernels
-        self._state = bytearray(kernels.audio_size())
-        kernels.audio_init(self._state, array("i", settings.config))
+        self.state = bytearray(kernels.audio_size())
+        kernels.audio_init(self.state, array("i", settings.config))
         self._pdm = None
         if settings.bus == "pdm":
             self._pdm = bytearray(kernels.pdm_size())
@@ -31,7 +35,7 @@ class AudioPath:
             self._words = array("I", [0] * spec.FRONTEND_STEP_SAMPLES)
         self._where = settings.kind
         self._levels = array("i", [0] * spec.AUDIO_LEVEL_INDEX_COUNT)
-        self._samples = 0
+        self.left = array("i", [_WINDOW])  # in an array: a board stores there in half the time
         self._wrong = 0  # code that was told last, while it lasts
         self._fault = None
 
@@ -45,15 +49,14 @@ class AudioPath:
         if self._pdm is not None:
             count = self._kernels.pdm_apply(self._pdm, words, self._words)
             words = self._words if count == len(self._words) else self._words[:count]
-        self._samples += self._kernels.audio_apply(self._state, words, samples)
-        if self._samples >= _WINDOW_STEPS * spec.FRONTEND_STEP_SAMPLES:
-            self._samples = 0
-            self._look()
+        self.left[0] -= self._kernels.audio_apply(self.state, words, samples)
+        if self.left[0] <= 0:
+            self.look()
 
     def begin(self):
         """Forget how loud it has been, not the offset."""
-        self._kernels.audio_levels(self._state, self._levels)
-        self._samples = 0
+        self._kernels.audio_levels(self.state, self._levels)
+        self.left[0] = _WINDOW
         self._wrong = 0
         self._fault = None
 
@@ -67,9 +70,11 @@ class AudioPath:
         """array int32: of the last whole window, see audio_level_index in the spec."""
         return self._levels
 
-    def _look(self):
+    def look(self):
+        """Look at the levels of the last second."""
+        self.left[0] = _WINDOW
         levels = self._levels
-        self._kernels.audio_levels(self._state, levels)
+        self._kernels.audio_levels(self.state, levels)
         wrong = 0
         if levels[spec.AUDIO_LEVEL_INDEX_ZEROS] == levels[spec.AUDIO_LEVEL_INDEX_SAMPLES]:
             wrong = spec.ERROR_MICROPHONE_SILENT

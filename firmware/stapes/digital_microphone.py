@@ -16,7 +16,8 @@ class DigitalMicrophone:
     Args:
         settings: microphone_settings.Settings.
         source: function (settings) -> a source of words: read(count) returns the words of count samples once they
-            are there, `async read_async(count)` the same, lost counts samples, close(). By default the board's.
+            are there, `async read_async(count)` the same, lost counts samples, close(); optionally
+            hear(state, samples), which makes samples by the audio path's state itself, or None. By default the board's.
         kernels_module: for tests; by default the fastest there is.
     """
 
@@ -25,6 +26,7 @@ class DigitalMicrophone:
         self._open = source or _source
         self._kernels = kernels_module or kernels.native
         self._source = None
+        self._hear = None
         self._skip = 0
         self._path = AudioPath(settings, self._kernels)
 
@@ -52,12 +54,21 @@ class DigitalMicrophone:
         Raises:
             StapesError: the microphone cannot be started.
         """
-        self._start()
-        while self._skip:
-            self._skip -= 1
-            self._wake(self._source.read(_STEP))
-        self._path.convert(self._source.read(len(samples)), samples)
-        return len(samples)
+        count = len(samples)
+        if self._skip or self._source is None:
+            self._start()
+            while self._skip:
+                self._skip -= 1
+                self._wake(self._source.read(_STEP))
+        if self._hear is None:
+            self._path.convert(self._source.read(count), samples)
+        else:
+            self._hear(self._state, samples)
+            left = self._left
+            left[0] -= count
+            if left[0] <= 0:
+                self._path.look()
+        return count
 
     async def readinto_async(self, samples):
         """As readinto, while others may run."""
@@ -79,12 +90,14 @@ class DigitalMicrophone:
         """Stop the microphone; the next read starts it again."""
         if self._source:
             self._source.close()
-            self._source = None
+            self._source = self._hear = None
 
     def _start(self):
         if self._source is None:
             self._path = AudioPath(self._settings, self._kernels)
             self._source = self._open(self._settings)
+            self._hear = getattr(self._source, "hear", None)
+            self._state, self._left = self._path.state, self._path.left
             self._skip = self._settings.startup_steps
 
 

@@ -67,7 +67,7 @@ class Listener:
         self._single = single
         self._endpointer = endpointer or _usual(recognizer)
         self._state = getattr(self._endpointer, "state", NOBODY)
-        self._samples = 0
+        self._samples = [0]  # in a list: a board stores there in half the time
         self._events = []
         self._shown = array("H", recognizer.words)
         self._shown_count = 0
@@ -98,7 +98,7 @@ class Listener:
         """
         if self.over:
             return
-        self._samples += count
+        self._samples[0] += count
         try:
             step = self._recognizer.step(samples, self._state)
             # Most steps of speech end here: no other words, no verdict.
@@ -113,7 +113,7 @@ class Listener:
         Args:
             lost: int.
         """
-        self._samples += lost
+        self._samples[0] += lost
         self._tell(kinds.OVERRUN, lost=lost)
 
     def fault(self, error):
@@ -140,7 +140,7 @@ class Listener:
 
     def _tell(self, kind, **details):
         utterance = self._recognizer.utterance
-        self._events.append(Event(kind, self._samples // _SAMPLES_PER_MS, utterance=utterance, **details))
+        self._events.append(Event(kind, self._samples[0] // _SAMPLES_PER_MS, utterance=utterance, **details))
 
     def _look(self, step):
         """See what a step changed, and do what the end-pointer says."""

@@ -1,19 +1,19 @@
 """A ring of words that DMA fills for ever, and what of it is lost when nobody reads in time."""
 
 from array import array
-from time import sleep_ms, ticks_diff, ticks_us
+from time import sleep_ms, ticks_us
 
 import rp2
 import stapes_spec as spec
 import uctypes
 
+from stapes import kernels
+from stapes.errors import check
+
 _STEP = spec.FRONTEND_STEP_SAMPLES
-_RATE = spec.AUDIO_SAMPLE_RATE_HZ
 _DMA_BASE = 0x50000000
 _CHANNEL_BYTES = 0x40
 _WRITE_ADDR_TRIG = 0x2C
-_GUARD = 32  # words that DMA may write while the oldest are being read
-
 
 _running = []  # the ring that DMA writes to: it must not be collected, and a second one not fight with it
 
@@ -21,38 +21,42 @@ _running = []  # the ring that DMA writes to: it must not be collected, and a se
 class Ring:
     """Two DMA channels: one fills the ring, then sets off the other, which sends it back to the ring's beginning.
 
-    Where the first one writes tells how many words have come, but for whole turns of the ring: those the clock
-    tells, which runs from the same crystal.
+    What has come, and what of it is lost, the kernels tell: ring_look.
 
     Args:
         clocked: what DMA reads: address, dreq, words to a sample, start(), stop().
         steps: int, steps of 480 samples that the ring holds.
-
-    Attributes:
-        lost: int, samples.
     """
 
     def __init__(self, clocked, steps):
         while _running:
             _running[0].close()
-        self.lost = 0
         self._clocked = clocked
         self._words = clocked.words
         self._block = _STEP * clocked.words
-        self._size = steps * self._block
-        self._ring = array("I", [0] * self._size)
-        view = memoryview(self._ring)
-        self._blocks = [view[k * self._block : (k + 1) * self._block] for k in range(steps)]
-        self._base = uctypes.addressof(self._ring)
-        self._start_address = array("I", [self._base])
-        self._at = 0  # where the next word to be read is
-        self._seen = 0  # where DMA was last seen
-        self._fill = 0
+        self._ring = array("I", [0] * (steps * self._block))
+        base = uctypes.addressof(self._ring)
+        self._start_address = array("I", [base])
+        self._state = array("i", [0] * spec.RING_INDEX_COUNT)
+        self._state[spec.RING_INDEX_BASE] = base
+        self._state[spec.RING_INDEX_SIZE] = len(self._ring)
+        self._state[spec.RING_INDEX_WORDS] = clocked.words
+        self._look, self._make = kernels.native.ring_look, kernels.native.ring_hear
         self._fills, self._returns = rp2.DMA(), rp2.DMA()
         self._arm()
         _running.append(self)
         clocked.start()
-        self._seen_us = ticks_us()
+        self._state[spec.RING_INDEX_SEEN_US] = ticks_us()
+        self._blocks = None
+        if clocked.words > 1:  # they are not samples yet: read() has them, and is to allocate nothing
+            self.hear = None
+            view = memoryview(self._ring)
+            self._blocks = [view[k * self._block : (k + 1) * self._block] for k in range(steps)]
+
+    @property
+    def lost(self):
+        """int: samples."""
+        return self._state[spec.RING_INDEX_LOST]
 
     def _arm(self):
         fills, returns = self._fills, self._returns
@@ -61,7 +65,7 @@ class Ring:
         fills.config(
             read=self._clocked.address,
             write=self._ring,
-            count=self._size,
+            count=len(self._ring),
             ctrl=fills.pack_ctrl(inc_read=False, treq_sel=self._clocked.dreq, chain_to=returns.channel),
         )
         returns.config(
@@ -72,43 +76,37 @@ class Ring:
         )
         fills.active(1)
 
-    def _look(self):
-        """See what has come."""
-        at = ((self._fills.write - self._base) >> 2) % self._size
-        now = ticks_us()
-        come = (at - self._seen) % self._size
-        # In units of 64 us, so that the product stays a small integer.
-        clock = (ticks_diff(now, self._seen_us) >> 6) * _RATE * self._words // 15625
-        turns = (clock - come + self._size // 2) // self._size
-        self._seen, self._seen_us = at, now
-        self._fill += come + (turns * self._size if turns > 0 else 0)
-        if self._fill > self._size - _GUARD:
-            self._drop()
-
-    def _drop(self):
-        """Keep whole steps, half of the ring, and count the rest as lost."""
-        keep = len(self._blocks) // 2 * self._block
-        lost = (self._fill - keep) // self._block * self._block
-        self._at = (self._at + lost) % self._size
-        self._fill -= lost
-        self.lost += lost // self._words
-
     def _missing_ms(self, count):
-        """Milliseconds until count samples are there, 0 when they are."""
-        self._look()
-        missing = count * self._words - self._fill
-        return 0 if missing <= 0 else 1 + missing * 1000 // (_RATE * self._words)
+        """See what has come; milliseconds until count samples are there, 0 when they are."""
+        return check(self._look(self._state, self._fills.write, ticks_us(), count))
 
     def _take(self, count):
+        """The words of count samples, which are there."""
+        state, ring, size = self._state, self._ring, len(self._ring)
         words = count * self._words
-        at, end = self._at, self._at + words
-        self._at = end % self._size
-        self._fill -= words
-        if words == self._block and at % words == 0:
+        at, end = state[spec.RING_INDEX_AT], state[spec.RING_INDEX_AT] + words
+        state[spec.RING_INDEX_AT] = end % size
+        state[spec.RING_INDEX_FILL] -= words
+        if self._blocks and words == self._block and at % words == 0:
             return self._blocks[at // words]
-        if end <= self._size:
-            return memoryview(self._ring)[at:end]
-        return self._ring[at:] + self._ring[: self._at]
+        return memoryview(ring)[at:end] if end <= size else ring[at:] + ring[: end % size]
+
+    def hear(self, audio, samples):
+        """Wait for the words of samples and make them, in one call of the kernels.
+
+        MicroPython keeps eleven words of variables and arguments on its stack, and more than that on the heap.
+
+        Args:
+            audio: bytearray, state of the audio path.
+            samples: array int16 [n], n at most 480.
+        """
+        while True:
+            wait_ms = self._make(self._state, self._ring, audio, samples, self._fills.write, ticks_us())
+            if wait_ms <= 0:
+                break
+            sleep_ms(wait_ms)
+        if wait_ms:
+            check(wait_ms)
 
     def read(self, count):
         """Wait for the words of count samples and return them: in the ring, until the next read.

@@ -144,3 +144,43 @@ def test_butterflies(program):
         print(f"{256 // 4 // points} butterflies: {cycles[0]} cycles in C, {cycles[1]}")
         assert found[0] == found[1] != values.tobytes()
         assert cycles[1] <= 146 * (64 // points) + 60
+
+
+def made(elf, words, settings=(0, 0, 24, 4, 8), offset=0, last=1):
+    """What st_audio_run_naive and st_audio_run make: counts and samples of each, and the latter's cycles."""
+    core = BareMetal(elf)
+    shift, flip, bits, gain, pole = settings
+    fields = (shift | flip << 31, ~(0xFFFFFFFF >> bits) & 0xFFFFFFFF, 0, last, 0, offset, pole, 14 - gain, 0, 0, 0)
+    source = core.place(words.astype("<u4").tobytes())
+    found, cycles = [], 0
+    for function in ("st_audio_run_naive", "st_audio_run"):
+        run, samples = core.place(struct.pack("<IIiIIiiiiii", *fields)), core.place(bytes(2 * len(words)))
+        _, cycles = core.call(function, run, source, source + 4 * len(words), samples)
+        found.append((struct.unpack("<IIiIIiiiiii", core.read(run, 44)), core.read(samples, 2 * len(words))))
+    return *found, cycles
+
+
+@pytest.mark.emulator
+@pytest.mark.parametrize("seed", range(16))
+def test_samples_of_a_microphone(program, seed):
+    """Every shift, mask and gain; words that are loud, zero, equal, and at either end."""
+    random = np.random.default_rng(seed)
+    settings = (2 * seed, seed % 2, 8 + seed, min(seed, 14), 4 + seed % 9)
+    words = random.integers(0, 1 << 32, 200, dtype=np.uint64)
+    words[20:60] = random.choice([0, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100], 40)
+    words[60:90] = words[60]
+    words[90:] = (random.integers(-4000, 4000, 110) << 8 & 0xFFFFFFFF).astype(np.uint64) >> settings[0]
+    offset = int(random.integers(-(1 << 30), 1 << 30))
+    for count in (2, 200):
+        expected, found, _ = made(program, words[:count], settings, offset, int(words[0]))
+        assert found == expected
+    assert expected[0][9] >= 29 and any(expected[1])  # equal words, and sound
+
+
+@pytest.mark.emulator
+def test_cycles_of_a_sample_of_a_microphone(program):
+    tone = np.rint(2_000_000 * np.sin(np.arange(480) * 0.1)).astype(np.int64)
+    counts, _, cycles = made(program, tone << 8 & 0xFFFFFFFF, (0, 0, 24, 0, 8))
+    print(f"a sample of a microphone: {cycles / 480:.1f} cycles")
+    assert counts[0][8:] == (1, 0, 0)
+    assert cycles <= 33 * 480

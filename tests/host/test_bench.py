@@ -102,6 +102,7 @@ def test_the_flash_cache():
         (("reach", "stk_decoder_step"), "search"),
         (("st_dense_rows", "st_op_invoke_conv", "stk_endpoint_step"), "end-pointers"),
         (("tud_task_ext", "st_op_invoke_conv", "stk_model_invoke"), "link"),  # an interrupt
+        (("st_audio_run", "stk_frontend_apply"), "microphone"),  # an old word of the stack
         (("mp_execute_bytecode",), "MicroPython"),
         (("",), "MicroPython"),
     ],

@@ -116,6 +116,26 @@ def test_what_is_no_sound_is_told_once_and_heard_all_the_same(value, name):
     assert faults[0].advice in str(faults[0])
 
 
+class Hearing(Source):
+    """One that makes the samples itself."""
+
+    def hear(self, state, samples):
+        assert kernels.audio_apply(state, self.read(len(samples)), samples) == len(samples)
+
+
+def test_a_source_that_makes_the_samples_itself_gives_the_same_and_the_same_faults():
+    other, _ = microphone(lambda k: 0 if k > 100 * STEP else noise(k))
+    found = DigitalMicrophone(SETTINGS, lambda _: Hearing(lambda k: 0 if k > 100 * STEP else noise(k)), kernels)
+    told = []
+    for _ in range(200):
+        assert heard(found, 1) == heard(other, 1)
+        faults = found.take_fault(), other.take_fault()
+        assert str(faults[0]) == str(faults[1])
+        told += [fault.name for fault in faults if fault]
+    assert told == ["microphone_silent"] * 2
+    assert found.levels == other.levels
+
+
 @pytest.mark.parametrize("value", [noise, lambda k: 7_000_000 if k % 100 == 0 else noise(k)])
 def test_quiet_noise_and_a_crack_now_and_then_are_sound(value):
     found, _ = microphone(value)

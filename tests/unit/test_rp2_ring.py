@@ -7,6 +7,7 @@ from array import array
 
 import pytest
 import stapes_spec as spec
+from stapes.errors import StapesError
 
 STEP = spec.FRONTEND_STEP_SAMPLES
 STEPS = 4
@@ -101,6 +102,13 @@ def make(monkeypatch):
     sys.modules.pop("stapes.rp2_ring", None)
 
 
+@pytest.fixture
+def reference():
+    import stapes_reference
+
+    return stapes_reference
+
+
 def first(words):
     return words[0], words[-1]
 
@@ -165,6 +173,36 @@ def test_odd_counts_are_taken_across_the_end(make):
         assert words.tolist() == [(at + k) % board.size for k in range(count)]
         at += count
     assert ring.lost == 0
+
+
+def test_samples_are_made_of_the_words_when_they_are_there(make, reference):
+    board = Board()
+    ring = make(board)
+    for k in range(board.size):
+        ring._ring[k] = (k % 300) << 16
+    states = [bytearray(reference.audio_size()) for _ in range(2)]
+    for state in states:
+        assert reference.audio_init(state, array("i", [0, 24, 0, 4, 8])) == 0
+    samples, expected = array("h", [0] * STEP), array("h", [0] * STEP)
+    for k in range(9):
+        ring.hear(states[0], samples)
+        begin = k % STEPS * STEP
+        reference.audio_apply(states[1], ring._ring[begin : begin + STEP], expected)
+        assert samples == expected and any(samples)
+        board.us += 17_000  # the recogniser's work
+    assert ring.lost == 0 and 0 < board.slept_ms < 9 * 16
+    board.us += 500_000
+    ring.hear(states[0], samples)
+    assert ring.lost > 0 and ring.lost % STEP == 0
+
+
+def test_a_state_that_is_none_of_an_audio_path_is_refused(make):
+    with pytest.raises(StapesError, match="state"):
+        make(Board()).hear(bytearray(200), array("h", [0] * STEP))
+
+
+def test_words_that_are_no_samples_yet_are_only_read(make):
+    assert make(Board(2)).hear is None
 
 
 def test_closing_ends_dma_before_it_is_given_back(make):

@@ -16,7 +16,11 @@ target_sources(usermod_stapes INTERFACE
 
 # What reads the RP2040's flash in one go. The ESP32's flash is a matter of its own cache.
 if(PICO_PLATFORM STREQUAL "rp2040")
-    target_sources(usermod_stapes INTERFACE ${CMAKE_CURRENT_LIST_DIR}/rp2040_fetch.c)
+    target_sources(usermod_stapes INTERFACE
+        ${CMAKE_CURRENT_LIST_DIR}/rp2040_fetch.c
+        ${CMAKE_CURRENT_LIST_DIR}/rp2040_divide.c
+    )
+    target_link_options(usermod INTERFACE "LINKER:--defsym=__wrap___aeabi_uidivmod=stapes_uidivmod")
     set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/rp2040_fetch.c PROPERTIES COMPILE_OPTIONS "-O2;-DST_FETCH")
     set(STAPES_FETCH ";-DST_FETCH")
 endif()
@@ -31,6 +35,10 @@ target_include_directories(usermod_stapes INTERFACE
 # and be read through the XIP cache from code that runs in RAM.
 set_source_files_properties(${STAPES_KERNEL_SOURCES} PROPERTIES
     COMPILE_OPTIONS "-O2;-fno-jump-tables;-Wextra;-Wno-unused-parameter${STAPES_FETCH};-include;${CMAKE_CURRENT_LIST_DIR}/st_hot.h"
+)
+
+set_source_files_properties(${STAPES_FIRMWARE_DIR}/bindings/module_usermod.c PROPERTIES
+    COMPILE_OPTIONS "-include;${CMAKE_CURRENT_LIST_DIR}/st_hot.h"
 )
 
 target_link_libraries(usermod INTERFACE usermod_stapes)

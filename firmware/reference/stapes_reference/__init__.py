@@ -32,6 +32,7 @@ from .model import (
 )
 from .pdm import pdm_apply, pdm_init, pdm_size
 from .recognizer import recognizer_step
+from .ring import ring_hear, ring_look
 
 __all__ = [
     "audio_apply",
@@ -72,4 +73,6 @@ __all__ = [
     "pdm_init",
     "pdm_size",
     "recognizer_step",
+    "ring_hear",
+    "ring_look",
 ]

@@ -42,7 +42,8 @@ def audio_init(state, config):
     return 0
 
 
-def _started(state):
+def audio_started(state):
+    """Return 0 for a state that audio_init has begun, else an error."""
     if byte_length(state) < STATE_BYTES:
         return -spec.ERROR_BUFFER_SMALL
     return 0 if read(state, "I", 1)[0] == MAGIC else -spec.ERROR_STATE
@@ -50,7 +51,7 @@ def _started(state):
 
 def audio_apply(state, words, samples):
     """Make samples of words; see st_audio_apply. Returns how many."""
-    status = _started(state)
+    status = audio_started(state)
     if status < 0:
         return status
     if byte_length(words) % 4:
@@ -99,7 +100,7 @@ def _measure(state, sound, out, last, clipped):
 
 def audio_levels(state, levels):
     """Report the levels and begin anew; see st_audio_levels."""
-    status = _started(state)
+    status = audio_started(state)
     if status < 0:
         return status
     if byte_length(levels) < 4 * spec.AUDIO_LEVEL_INDEX_COUNT:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from .boards import Board
+from .cache import REPO
+from .frozen_package import write_package
 
 NAME = "board_toml.py"
 # How memory is divided and how it is flashed is the host's business.
@@ -11,7 +13,9 @@ _NOT_FOR_THE_BOARD = ("flash", "ram", "flashing")
 _MANIFEST = """\
 include({image!r})
 module({name!r}, base_path={folder!r}, opt=3)
+package("stapes", base_path={folder!r}, opt=3)
 """
+_FIRMWARE = REPO / "firmware"
 
 
 def module_source(board: Board) -> str:
@@ -24,16 +28,17 @@ def module_source(board: Board) -> str:
 
 
 def write_manifest(board: Board, image_manifest: Path, folder: Path) -> Path:
-    """Write the module, and a manifest that freezes it beside what the image's own manifest names.
+    """Write the module, the package, and a manifest that freezes them beside what the image's own manifest names.
 
     Args:
         board: its tables go into the module.
         image_manifest: firmware/images/IMAGE/manifest.py.
-        folder: where both files go.
+        folder: where all files go.
     Returns:
         Path: the manifest.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    write_package(_FIRMWARE / "stapes", _FIRMWARE / "spec" / "generated" / "stapes_spec.py", folder)
     manifest = folder / "manifest.py"
     text = _MANIFEST.format(image=str(image_manifest), name=NAME, folder=str(folder))
     for path, contents in ((folder / NAME, module_source(board)), (manifest, text)):

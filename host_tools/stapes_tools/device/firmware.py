@@ -84,7 +84,7 @@ def _inputs(board: Board) -> list[Path]:
     found = [path for folder, pattern in patterns.items() for path in folder.glob(pattern) if path.is_file()]
     module = _FIRMWARE / "bindings" / "module_usermod.c"
     here = Path(__file__)
-    return [*kernel_inputs(), module, *found, here, here.with_name("board_module.py")]
+    return [*kernel_inputs(), module, *found, here, *map(here.with_name, ("board_module.py", "frozen_package.py"))]
 
 
 def mpy_cross() -> Path:
