@@ -184,6 +184,9 @@ static signs_t read_signs(const st_endpoint_t *endpoint, const st_search_t *sear
     int32_t rule = CONFIG(endpoint, RULE);
     int32_t quiet = rule == ST_ENDPOINT_RULE_ENERGY ? endpoint->silent_steps : search->steps - best->last;
     int32_t limit = rule == ST_ENDPOINT_RULE_ENERGY ? CONFIG(endpoint, SILENCE_STEPS) : trailing_limit(endpoint, best);
+    if (rule == ST_ENDPOINT_RULE_NET && endpoint->logit < 0) {
+        limit = ST_MAX(limit, CONFIG(endpoint, PARTIAL_STEPS));
+    }
     signs_t signs;
     signs.has_spoken =
         rule == ST_ENDPOINT_RULE_ENERGY ? endpoint->loud_steps >= ST_ENDPOINT_ENERGY_SPEECH_STEPS : best->units > 0;

@@ -15,7 +15,8 @@
  *   trailing  a unit; so many blanks after the last one, how many depends on whether the best
  *             hypothesis is a whole command, one that nothing can follow, a part of one, or no word.
  *   net       a unit; the model's subgraph `endpointer` (docs/endpoints.md) gives a logit, which
- *             must reach a threshold so many steps in a row; or the trailing rule says so.
+ *             must reach a threshold so many steps in a row; or the trailing rule says so. While the logit
+ *             is below 0 - speech goes on, though no unit was found - that one waits as for a part of a command.
  *
  * energy and trailing speculate lead_steps before they are final. A speculative decision is
  * withdrawn when the best hypothesis has another last unit; with energy when a step is loud; with the

@@ -171,6 +171,8 @@ def expected_verdicts(seen, settings, has_net):
         certain = certain + 1 if logit >= settings.final_threshold else 0
         kinds = (settings.partial_steps, settings.closed_steps, settings.complete_steps)
         limit = kinds[(1 + (is_open > 0)) if complete else 0] if words else settings.no_word_steps
+        if has_net and logit < 0:
+            limit = max(limit, settings.partial_steps)
         near = blanks + settings.lead_steps >= limit
         last = (units, step + 1 - blanks)
         verdict = NONE

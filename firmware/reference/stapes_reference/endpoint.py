@@ -245,6 +245,8 @@ def _read_signs(endpoint, search):
         has_spoken = endpoint.loud_steps >= spec.ENDPOINT_ENERGY_SPEECH_STEPS
         return has_spoken, quiet >= limit, quiet + lead >= limit, quiet == 0
     quiet, limit = search.steps - best.last, _trailing_limit(endpoint, best)
+    if rule == spec.ENDPOINT_RULE_NET and endpoint.logit < 0:
+        limit = max(limit, config[spec.ENDPOINT_CONFIG_INDEX_PARTIAL_STEPS])
     over, likely = quiet >= limit, quiet + lead >= limit
     resumed = best.units != endpoint.units or best.last != endpoint.last
     if rule == spec.ENDPOINT_RULE_NET:

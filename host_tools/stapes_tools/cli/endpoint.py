@@ -29,9 +29,9 @@ def endpoint() -> None:
 )
 @click.option("--epochs", type=click.IntRange(1), default=40, show_default=True, help="Of training.")
 @click.option(
-    "--early", type=click.FloatRange(0, 100), default=2.0, show_default=True, help="Most speakers cut off, %."
+    "--early", type=click.FloatRange(0, 100), default=3.0, show_default=True, help="Most speakers cut off, %."
 )
-@click.option("--revised", type=click.FloatRange(0, 100), default=10.0, show_default=True, help="Most revisions, %.")
+@click.option("--revised", type=click.FloatRange(0, 100), default=12.0, show_default=True, help="Most revisions, %.")
 @click.option("--threads", default=1, show_default=True, help="Of training, and processes for speaking.")
 def tune(
     *,
@@ -74,7 +74,10 @@ def tune(
 def _report(done) -> list[str]:
     found = done.expected
     final, speculative = found.final_latency_ms, found.speculative_latency_ms
-    lines = [f"{done.recordings} recordings, {done.minutes:.0f} minutes; on those that the net was not trained on:"]
+    lines = [
+        f"{done.recordings} recordings, {done.minutes:.0f} minutes; on {done.understood} of the {done.spoken} commands "
+        "that the net was not trained on, those that are understood:"
+    ]
     if final and speculative:
         lines.append(
             f"final {final.median:.0f} ms after the end (median; 90 %: {final.p90:.0f} ms), "

@@ -27,18 +27,16 @@ class Known:
         samples: int16 [n], 16 kHz.
         end_ms: true end of speech.
         pauses: how many were put into it.
-        is_command: a sentence of the grammar; else something read.
+        text: the command that is said; "" for something read.
     """
 
     samples: np.ndarray
     end_ms: int
     pauses: int
-    is_command: bool
+    text: str
 
 
-def make(
-    speech: np.ndarray, surroundings: Surroundings, seed: Sequence[int], is_command: bool, pauses: int
-) -> Known | None:
+def make(speech: np.ndarray, surroundings: Surroundings, seed: Sequence[int], text: str, pauses: int) -> Known | None:
     """Put speech into a recording, everything drawn by seed.
 
     Speed 0.9 to 1.15; pauses of 200 to 1200 ms at dips of the sentence; silence of 150 to 900 ms before it and
@@ -47,6 +45,7 @@ def make(
 
     Args:
         speech: int16 [n], clean.
+        text: see Known.
         pauses: how many, if there are dips for them.
     Returns:
         Known, or None where no speech is found.
@@ -61,7 +60,7 @@ def make(
     before = int(rng.integers(*_BEFORE_MS))
     end_ms = before + len(x) * 1000 // RATE
     x = _placed(x, before, surroundings, rng)
-    return Known(to_int16(x), end_ms, done, is_command)
+    return Known(to_int16(x), end_ms, done, text)
 
 
 def _placed(x: np.ndarray, before_ms: int, surroundings: Surroundings, rng: np.random.Generator) -> np.ndarray:

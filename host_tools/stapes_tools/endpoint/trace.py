@@ -36,6 +36,7 @@ class Trace:
         logits: int8 [steps], of the net; -128 without one.
         verdicts: int8 [steps], of the rule that was watched.
         loud: int32 [steps], loud steps so far.
+        text: what was understood in the end.
     """
 
     encoded: np.ndarray
@@ -47,6 +48,7 @@ class Trace:
     logits: np.ndarray
     verdicts: np.ndarray
     loud: np.ndarray
+    text: str = ""
 
 
 class Pointer:
@@ -124,7 +126,8 @@ class Tracer:
         units, blanks, words, loud = (np.array(columns[k], np.int32) for k in (3, 4, 5, 8))
         logits, verdicts = (np.array(columns[k], np.int8) for k in (6, 7))
         search = np.array(columns[2], np.int8).reshape(len(rows), -1)
-        return Trace(_bytes(columns[0]), _bytes(columns[1]), search, units, blanks, words, logits, verdicts, loud)
+        encoded, features, text = _bytes(columns[0]), _bytes(columns[1]), one.lattice().text
+        return Trace(encoded, features, search, units, blanks, words, logits, verdicts, loud, text)
 
     def _row(self, verdict: int, figures: list[int]) -> tuple:
         one, status = self._recognizer, self._recognizer.status

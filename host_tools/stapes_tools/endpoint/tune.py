@@ -24,19 +24,30 @@ from .decisions import Figures
 from .net import examples, train
 from .recordings import Known, make
 from .thresholds import Case, Goals, choose
-from .trace import Trace, Tracer
+from .trace import Tracer
 
 ENGINES = ("flite", "espeak-ng", "hibari")
 _READ = "speechocean762"
 _READ_SHARE = 0.2  # recordings of read speech, per command: what is not a whole command
-_PAUSES = (0.4, 0.45, 0.15)  # how many recordings are made with no pause, one, two
-_COPIES = 2  # recordings made of each that is spoken
-# How often what is heard is taken to happen, when thresholds are chosen.
-_SHARES = {"command": 0.85, "command with pauses": 0.10, "read": 0.05}
-_CALIBRATION_SHARE = 0.35  # recordings that the net is not trained on
+
+
+@dataclass(frozen=True)
+class _Mix:
+    """Recordings made of each that is spoken: how many, and their shares with no pause, one, two."""
+
+    copies: int
+    pauses: tuple[float, float, float]
+
+
+# The net learns most from pauses, and from what is no command. Thresholds keep to shares of commands, which are mostly
+# said without pauses, so of those there must be enough: one of a hundred would already be half of what may be cut off.
+_LEARNT, _CALIBRATED = _Mix(2, (0.4, 0.45, 0.15)), _Mix(4, (0.75, 0.2, 0.05))
+_PAUSED = 0.1  # share of commands with pauses, when thresholds are chosen
+_CALIBRATION_SHARE = 0.35  # of what is spoken; the net is not trained on it
 _NOISES = ("noise/running_tap.flac", "noise/doing_the_dishes.flac", "noise/exercise_bike.flac", "noise/esc10/*.opus")
 _ROOMS = ("rir/*.flac",)
 _MADE = "synthetic:8"
+_FEWEST = 2  # recordings, of either part
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,7 @@ class Tuned:
         settings: the thresholds.
         expected: what they do on recordings that the net was not trained on.
         recordings, minutes: how many were heard, and how long they are.
+        spoken, understood: commands that the net was not trained on, and those of them that decide (see _cases).
     """
 
     data: bytes
@@ -78,6 +90,8 @@ class Tuned:
     expected: Figures
     recordings: int
     minutes: float
+    spoken: int
+    understood: int
 
 
 def tune(model: bytes, grammar: Path, options: Options) -> Tuned:
@@ -93,24 +107,21 @@ def tune(model: bytes, grammar: Path, options: Options) -> Tuned:
     if grammar.suffix == ".stg":
         raise UserError("sentences cannot be drawn from a compiled grammar", grammar, "give its .yaml")
     graph = compiled(grammar, False).read_bytes()
-    known = recordings(grammar, options)
+    learnt, calibrated = recordings(grammar, options)
     plain = with_endpointer(model, None, None)
-    tracer = Tracer(plain, graph)
-    heard = [tracer.trace(one.samples) for one in tracked(known, "listening")]
-    learn, calibrate = _split(len(known), options.seed)  # copies of one stay together
-    data = _with_net(plain, heard, known, learn, options)
-    cases = _cases(Tracer(data, graph, spec.ENDPOINT_RULE_NET), [known[k] for k in calibrate])
+    data = _with_net(plain, Tracer(plain, graph), learnt, options)
+    cases = _cases(Tracer(data, graph, spec.ENDPOINT_RULE_NET), calibrated)
     with bar("thresholds", None):
         settings, expected = choose(cases, options.goals)
+    known = learnt + calibrated
     minutes = sum(len(one.samples) for one in known) / spec.AUDIO_SAMPLE_RATE_HZ / 60
-    return Tuned(_resealed(data, settings), settings, expected, len(known), minutes)
+    return Tuned(_resealed(data, settings), settings, expected, len(known), minutes, len(calibrated), len(cases))
 
 
-def _with_net(
-    plain: bytes, heard: Sequence[Trace], known: Sequence[Known], learn: Sequence[int], options: Options
-) -> bytes:
+def _with_net(plain: bytes, tracer: Tracer, known: Sequence[Known], options: Options) -> bytes:
     joint, scale = encoder_scale(plain)
-    given = examples([heard[k] for k in learn], [known[k].end_ms for k in learn], scale)
+    heard = [tracer.trace(one.samples) for one in tracked(known, "listening")]
+    given = examples(heard, [one.end_ms for one in known], scale)
     with bar("training", options.epochs) as advance:
         layers, ranges = train(given, options.seed, options.epochs, advance)
     return with_endpointer(plain, net_subgraph(layers, ranges, joint, scale), EndpointSettings())
@@ -121,51 +132,55 @@ def _resealed(data: bytes, settings: EndpointSettings) -> bytes:
     return with_endpointer(data, read_model(data).subgraph(spec.ENDPOINT_SUBGRAPH), settings)
 
 
-def _split(count: int, seed: int) -> tuple[list[int], list[int]]:
-    order = np.random.default_rng([seed, 1]).permutation(-(-count // _COPIES))
-    apart = set(order[: max(1, round(len(order) * _CALIBRATION_SHARE))].tolist())
-    learn = [k for k in range(count) if k // _COPIES not in apart]
-    return learn, [k for k in range(count) if k // _COPIES in apart]
-
-
-def _kind(one: Known) -> str:
-    if not one.is_command:
-        return "read"
-    return "command with pauses" if one.pauses else "command"
-
-
 def weights_of(known: Sequence[Known]) -> list[float]:
-    """How much each recording counts, so that each kind that there is has its share."""
-    counts = Counter(map(_kind, known))
-    return [_SHARES[_kind(one)] / counts[_kind(one)] for one in known]
+    """How much each command counts, so that those with pauses, if there are any, have their share."""
+    counts = Counter(one.pauses > 0 for one in known)
+    shares = {True: _PAUSED, False: 1 - _PAUSED}
+    return [shares[one.pauses > 0] / counts[one.pauses > 0] for one in known]
 
 
 def _cases(tracer: Tracer, known: Sequence[Known]) -> list[Case]:
-    """Traces with the net's logits, weighted."""
-    heard = zip(tracked(known, "calibrating"), weights_of(known), strict=True)
-    return [Case(tracer.trace(one.samples), one.end_ms, weight) for one, weight in heard]
+    """Traces with the net's logits, weighted, of those that are understood: who is misheard loses nothing by a cut.
+
+    All of them, where hardly any is understood.
+    """
+    heard = [(tracer.trace(one.samples), one) for one in tracked(known, "calibrating")]
+    right = [(trace, one) for trace, one in heard if trace.text == one.text]
+    counted = right if len(right) >= _FEWEST else heard
+    weights = weights_of([one for _, one in counted])
+    return [Case(trace, one.end_ms, weight) for (trace, one), weight in zip(counted, weights, strict=True)]
 
 
 # --- recordings ------------------------------------------------------------------------------------
 
 
-def recordings(grammar: Path, options: Options) -> list[Known]:
-    """Commands of a grammar by several engines, and read speech, with known ends; never a benchmark's recordings."""
-    speech = [(pack.samples(utterance), True) for pack in _spoken(grammar, options) for utterance in pack.utterances]
-    speech += [(samples, False) for samples in _read(options)]
+def recordings(grammar: Path, options: Options) -> tuple[list[Known], list[Known]]:
+    """Commands of a grammar by several engines, and read speech, with known ends; never a benchmark's recordings.
+
+    Returns:
+        (for the net, for the thresholds: commands alone); no sentence that was spoken is in both.
+    """
+    packs = _spoken(grammar, options)
+    commands = [(pack.samples(utterance), utterance.text) for pack in packs for utterance in pack.utterances]
+    order = np.random.default_rng([options.seed, 1]).permutation(len(commands))
+    apart = set(order[: max(1, round(len(order) * _CALIBRATION_SHARE))].tolist())
     places = _surroundings(options.root)
-    found = []
-    for number, (samples, is_command) in enumerate(tracked(speech, "mixing")):
-        copies = [_copy(samples, places, [options.seed, copy, number], is_command) for copy in range(_COPIES)]
-        found += [one for one in copies if one is not None] if None not in copies else []
-    if len(found) < 4:
-        raise UserError(f"only {len(found)} recordings could be made", grammar, "ask for more with --commands")
+    found: tuple[list[Known], list[Known]] = ([], [])
+    speech = commands + [(samples, "") for samples in _read(options)]
+    for number, (samples, text) in enumerate(tracked(speech, "mixing")):
+        mix = _CALIBRATED if number in apart else _LEARNT
+        for copy in range(mix.copies):
+            one = _copy(samples, places, [options.seed, copy, number], text, mix)
+            found[number in apart].extend([one] if one else [])
+    if min(map(len, found)) < _FEWEST:
+        count = sum(map(len, found))
+        raise UserError(f"only {count} recordings could be made", grammar, "ask for more with --commands")
     return found
 
 
-def _copy(samples: np.ndarray, places: Surroundings, seed: Sequence[int], is_command: bool) -> Known | None:
-    pauses = int(np.random.default_rng([*seed, 2]).choice(len(_PAUSES), p=_PAUSES))
-    return make(samples, places, seed, is_command, pauses)
+def _copy(samples: np.ndarray, places: Surroundings, seed: Sequence[int], text: str, mix: _Mix) -> Known | None:
+    pauses = int(np.random.default_rng([*seed, 2]).choice(len(mix.pauses), p=mix.pauses))
+    return make(samples, places, seed, text, pauses)
 
 
 def _spoken(grammar: Path, options: Options) -> list[AudioPack]:
