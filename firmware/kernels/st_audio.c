@@ -71,7 +71,7 @@ static void measure(int32_t *levels, const st_audio_run_t *run, uint32_t n) {
     levels[ST_AUDIO_LEVEL_INDEX_ZEROS] += run->zeros;
 }
 
-void st_audio_apply(st_audio_t *state, const uint32_t *words, uint32_t n, int16_t *samples) {
+ST_HOT void st_audio_apply(st_audio_t *state, const uint32_t *words, uint32_t n, int16_t *samples) {
     st_audio_run_t run = begin(state);
     uint32_t measured = ST_MIN(n, (uint32_t)(ST_AUDIO_WINDOW_SAMPLES - state->levels[ST_AUDIO_LEVEL_INDEX_SAMPLES]));
     uint32_t pairs = measured & ~1u;

@@ -71,7 +71,7 @@ static st_status_t check_tables(const st_graph_t *graph, int32_t *info) {
     return 0;
 }
 
-st_status_t st_graph_open(const uint8_t *data, uint32_t bytes, st_graph_t *graph, int32_t *info) {
+ST_HOT st_status_t st_graph_open(const uint8_t *data, uint32_t bytes, st_graph_t *graph, int32_t *info) {
     st_status_t status = check_header(data, bytes, info);
     if (status < 0) {
         return status;

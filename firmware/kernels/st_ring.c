@@ -32,7 +32,7 @@ static uint32_t drop(int32_t *ring, uint32_t fill) {
     return fill - lost;
 }
 
-void st_ring_look(int32_t *ring, uint32_t written, uint32_t now_us) {
+ST_HOT void st_ring_look(int32_t *ring, uint32_t written, uint32_t now_us) {
     uint32_t size = (uint32_t)ring[ST_RING_INDEX_SIZE], seen = (uint32_t)ring[ST_RING_INDEX_SEEN];
     uint32_t at = ((written - (uint32_t)ring[ST_RING_INDEX_BASE]) >> 2) % size;
     uint32_t come = at >= seen ? at - seen : at + size - seen;
@@ -50,7 +50,7 @@ int32_t st_ring_missing_ms(const int32_t *ring, uint32_t count) {
     return needed <= fill ? 0 : (int32_t)(1 + (needed - fill) * 1000u / (WORDS_TO_A_SECOND * words));
 }
 
-void st_ring_take(int32_t *ring, const uint32_t *words, st_audio_t *audio, int16_t *samples, uint32_t n) {
+ST_HOT void st_ring_take(int32_t *ring, const uint32_t *words, st_audio_t *audio, int16_t *samples, uint32_t n) {
     uint32_t size = (uint32_t)ring[ST_RING_INDEX_SIZE], at = (uint32_t)ring[ST_RING_INDEX_AT];
     uint32_t first = ST_MIN(n, size - at);
     st_audio_apply(audio, words + at, first, samples);
