@@ -1,5 +1,6 @@
 /* st_add_run for the Cortex-M0+; the C that it replaces is in st_add.c. 24 cycles per element. */
 #include "st_add.h"
+#include "st_thumb.h"
 
 #if defined(__ARM_ARCH_6M__)
 
@@ -9,19 +10,8 @@
 
 /* r0 index, counting up to 0; r1, r2 and r3 ends of a, b and y; r4 and r5 their elements, r6 the sum, r7 scratch; r8 and r9
  * factors, r10 offset, r11 and r12 limits, r14 2^23. On the stack: 0 the st_add_t. */
-__asm__(".syntax unified\n"
-        ".section " ST_HOT_SECTION ", \"ax\", %progbits\n"
-        ".balign 4\n"
-        ".global st_add_run\n"
-        ".type st_add_run, %function\n"
-        ".thumb_func\n"
-        "st_add_run:\n"
-        "push {r4-r7, lr}\n"
-        "mov r4, r8\n"
-        "mov r5, r9\n"
-        "mov r6, r10\n"
-        "mov r7, r11\n"
-        "push {r4-r7}\n"
+__asm__(ST_THUMB_BEGIN("st_add_run")
+        ST_THUMB_SAVE
         "ldr r7, [sp, #36]\n" /* the fifth argument: behind the nine words pushed */
         "push {r0}\n"
         "ldmia r0!, {r4, r5, r6}\n"

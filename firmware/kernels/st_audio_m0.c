@@ -66,12 +66,7 @@
     "b 2" n "b\n"
 
 __asm__(ST_THUMB_BEGIN("st_audio_run")
-        "push {r4-r7, lr}\n"
-        "mov r4, r8\n"
-        "mov r5, r9\n"
-        "mov r6, r10\n"
-        "mov r7, r11\n"
-        "push {r4-r7}\n"
+        ST_THUMB_SAVE
         "mov r10, r2\n"
         "movs r4, #0\n"
         "movs r5, #0\n"
@@ -124,12 +119,7 @@ __asm__(ST_THUMB_BEGIN("st_audio_run")
         "str r5, [r0, #20]\n"
         "adds r0, #32\n"
         "stmia r0!, {r1-r3}\n"
-        "pop {r4-r7}\n"
-        "mov r8, r4\n"
-        "mov r9, r5\n"
-        "mov r10, r6\n"
-        "mov r11, r7\n"
-        "pop {r4-r7, pc}\n"
+        ST_THUMB_RETURN
         SILENT("r2", "1")
         SILENT("r3", "2")
         "31:\n"

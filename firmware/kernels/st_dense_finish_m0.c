@@ -9,6 +9,7 @@
  *
  * Cycles per row: 38, 26 for what ReLU takes away, 49 for a negative one. */
 #include "st_dense.h"
+#include "st_thumb.h"
 
 #if defined(__ARM_ARCH_6M__)
 
@@ -18,19 +19,8 @@
 
 /* r1 sums, r2 bias, r3 multipliers, r4 shifts, r5 sum, r6 its product, r0 and r7 scratch; r8 y less the shifts' address,
  * r9 end of the sums, r10 zero point, r11 upper limit, r12 2^14, r14 lower limit. */
-__asm__(".syntax unified\n"
-        ".section " ST_HOT_SECTION ", \"ax\", %progbits\n"
-        ".balign 4\n"
-        ".global st_dense_finish_loop\n"
-        ".type st_dense_finish_loop, %function\n"
-        ".thumb_func\n"
-        "st_dense_finish_loop:\n"
-        "push {r4-r7, lr}\n"
-        "mov r4, r8\n"
-        "mov r5, r9\n"
-        "mov r6, r10\n"
-        "mov r7, r11\n"
-        "push {r4-r7}\n"
+__asm__(ST_THUMB_BEGIN("st_dense_finish_loop")
+        ST_THUMB_SAVE
         "ldmia r0!, {r1-r7}\n"
         "mov r9, r5\n"
         "mov r10, r6\n"
@@ -74,12 +64,7 @@ __asm__(".syntax unified\n"
         "adds r4, #1\n"
         "cmp r1, r9\n"
         "bne 1b\n"
-        "pop {r4-r7}\n"
-        "mov r8, r4\n"
-        "mov r9, r5\n"
-        "mov r10, r6\n"
-        "mov r11, r7\n"
-        "pop {r4-r7, pc}\n"
+        ST_THUMB_RETURN
         "3:\n"
         "mov r6, r11\n"
         "b 2b\n"

@@ -3,6 +3,7 @@
  * Cycles: 8 for every tap and 13 for every channel. One offset serves inputs and weights, which lie alike; the taps are
  * unrolled, and entered at the one that leaves as many. */
 #include "st_depthwise.h"
+#include "st_thumb.h"
 
 #if defined(__ARM_ARCH_6M__)
 
@@ -20,13 +21,7 @@
     "adds r5, r5, r4\n"      \
     "adds r2, r2, r6\n"
 
-__asm__(".syntax unified\n"
-        ".section " ST_HOT_SECTION ", \"ax\", %progbits\n"
-        ".balign 4\n"
-        ".global st_depthwise_sums\n"
-        ".type st_depthwise_sums, %function\n"
-        ".thumb_func\n"
-        "st_depthwise_sums:\n"
+__asm__(ST_THUMB_BEGIN("st_depthwise_sums")
         "push {r4-r7, lr}\n"
         "mov r4, r8\n"
         "mov r5, r9\n"

@@ -3,6 +3,7 @@
  * All of a butterfly in registers but the second point, which waits in its own place while the fourth is turned. Cycles
  * per butterfly: 146. */
 #include "st_fft.h"
+#include "st_thumb.h"
 
 #if defined(__ARM_ARCH_6M__)
 
@@ -34,19 +35,8 @@
 
 /* r0 first point, r1 bytes between points, r2 another point, r3 twiddles; r9 2^13, r10 and r11 sum of the first and the
  * third, r12 and r14 their difference. On the stack: 0 end, 4 twiddles, 8 bytes between butterflies. */
-__asm__(".syntax unified\n"
-        ".section " ST_HOT_SECTION ", \"ax\", %progbits\n"
-        ".balign 4\n"
-        ".global st_fft_rows\n"
-        ".type st_fft_rows, %function\n"
-        ".thumb_func\n"
-        "st_fft_rows:\n"
-        "push {r4-r7, lr}\n"
-        "mov r4, r8\n"
-        "mov r5, r9\n"
-        "mov r6, r10\n"
-        "mov r7, r11\n"
-        "push {r4-r7}\n"
+__asm__(ST_THUMB_BEGIN("st_fft_rows")
+        ST_THUMB_SAVE
         "sub sp, #12\n"
         "str r1, [sp]\n"
         "str r3, [sp, #4]\n"
@@ -118,12 +108,7 @@ __asm__(".syntax unified\n"
         "cmp r0, r6\n"
         "blo 1b\n"
         "add sp, #12\n"
-        "pop {r4-r7}\n"
-        "mov r8, r4\n"
-        "mov r9, r5\n"
-        "mov r10, r6\n"
-        "mov r11, r7\n"
-        "pop {r4-r7, pc}\n"
+        ST_THUMB_RETURN
         ".size st_fft_rows, . - st_fft_rows\n"
         ".previous\n");
 

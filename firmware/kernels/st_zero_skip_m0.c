@@ -23,12 +23,7 @@
 /* On the stack: 0 end of the groups, 4 whole of r9, 8 counts, 12 segments left, 16 segments, 20 sums, 24 their end,
  * 28 x. Comes with r0 packed, r1 x, r2 sums. */
 #define ENTER                  \
-    "push {r4-r7, lr}\n"       \
-    "mov r4, r8\n"             \
-    "mov r5, r9\n"             \
-    "mov r6, r10\n"            \
-    "mov r7, r11\n"            \
-    "push {r4-r7}\n"           \
+    ST_THUMB_SAVE              \
     "sub sp, #32\n"            \
     "ldmia r0!, {r3-r6}\n"     \
     "str r4, [sp, #8]\n"       \
@@ -43,12 +38,7 @@
 
 #define LEAVE            \
     "add sp, #32\n"      \
-    "pop {r4-r7}\n"      \
-    "mov r8, r4\n"       \
-    "mov r9, r5\n"       \
-    "mov r10, r6\n"      \
-    "mov r11, r7\n"      \
-    "pop {r4-r7, pc}\n"
+    ST_THUMB_RETURN
 
 /* r4 = entries of the segment, counts go on. */
 #define COUNT              \

@@ -32,21 +32,18 @@ _METHODS = {
     "stk_model_reset": "start of an utterance",
     "score": "joint",  # in st_decoder.c: what the search asks for
 }
-# The function itself: what of its callers an old word of the stack may name long after.
-_THEMSELVES = dict.fromkeys(
-    (
-        "st_audio_apply",
-        "st_audio_run",
-        "st_audio_run_naive",
-        "stk_ring_look",
-        "stk_ring_hear",
-        "st_ring_is_sound",
-        "st_ring_look",
-        "st_ring_missing_ms",
-        "st_ring_take",
-    ),
-    "microphone",
-)
+# Told by the function itself: an old word of the stack may name other callers long after.
+_MICROPHONE = {
+    "st_audio_apply",
+    "st_audio_run",
+    "st_audio_run_naive",
+    "stk_ring_look",
+    "stk_ring_hear",
+    "st_ring_is_sound",
+    "st_ring_look",
+    "st_ring_missing_ms",
+    "st_ring_take",
+}
 _LOG_SOFTMAX = "st_log_softmax"
 # Inside the encoder: the function itself or its nearest caller says which operator it is.
 _OPERATORS = {
@@ -168,8 +165,8 @@ def stage_of(place: Sequence[str]) -> str:
     """The stage of one place: a function, then its callers of WANTED, innermost first."""
     if _LINK.match(place[0]):
         return "link"
-    if place[0] in _THEMSELVES:
-        return _THEMSELVES[place[0]]
+    if place[0] in _MICROPHONE:
+        return "microphone"
     method = next((_METHODS[name] for name in place if name in _METHODS), _PYTHON)
     if _LOG_SOFTMAX in place and method == "joint":
         return "log-softmax"

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from ..corpora import progress
+from ..endpoint.thresholds import Goals
 from .files import about, read_file, write_file
 from .render import console
 
@@ -29,9 +30,15 @@ def endpoint() -> None:
 )
 @click.option("--epochs", type=click.IntRange(1), default=40, show_default=True, help="Of training.")
 @click.option(
-    "--early", type=click.FloatRange(0, 100), default=3.0, show_default=True, help="Most speakers cut off, %."
+    "--early", type=click.FloatRange(0, 100), default=100 * Goals.early, show_default=True, help="Most cut off, %."
 )
-@click.option("--revised", type=click.FloatRange(0, 100), default=12.0, show_default=True, help="Most revisions, %.")
+@click.option(
+    "--revised",
+    type=click.FloatRange(0, 100),
+    default=100 * Goals.revised,
+    show_default=True,
+    help="Most revisions, %.",
+)
 @click.option("--threads", default=1, show_default=True, help="Of training, and processes for speaking.")
 def tune(
     *,
@@ -55,7 +62,6 @@ def tune(
     from ..train.threads import choose_backend
 
     choose_backend(None, threads)
-    from ..endpoint.thresholds import Goals
     from ..endpoint.tune import ENGINES, Options
     from ..endpoint.tune import tune as run
 
