@@ -4,6 +4,7 @@ import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..device.emulator_core import use_core
 from ..device.firmware import run_tool
 from ..device.packages import ARM_PACKAGES, require
 from ..kernels import build
@@ -43,6 +44,7 @@ class BareMetal:
     def __init__(self, elf: Path, flash: bytes = b""):
         from elftools.elf.elffile import ELFFile
         from elftools.elf.sections import SymbolTableSection
+        use_core()
         from rp2040py.rp2040 import RP2040
 
         with elf.open("rb") as file:

@@ -1,6 +1,6 @@
 """The emulator's own process: an RP2040 whose USB serial is a socket.
 
-Started by emulator.py as `python -m stapes_tools.device.emulated UF2 STREAM_FD CONTROL_FD [UART UART_FD]`.
+Started by emulator.py as `python -m stapes_tools.device.emulated_start UF2 STREAM_FD CONTROL_FD [UART UART_FD]`.
 STREAM carries the board's serial bytes. On CONTROL each line is JSON and is answered by a line of it: "clock" by
 {"nanoseconds", "cycles", "connected_nanoseconds"}; ["sample", ELF file, functions] begins to sample (sampling.py) and
 to note what the board sends, "samples" ends that: Sampler.end's columns and {"sent": [[cycles, bytes in hex] …]}.
@@ -220,6 +220,3 @@ def main(arguments: list[str]) -> int:
     del uart
     return 0
 
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from .boards import load_board
+from .emulator_core import ready_core
 from .errors import BoardError, DeviceError
 from .stream import RawPrompt, tail
 
@@ -106,7 +107,8 @@ class EmulatedBoard:
             self._uart, uart_end = socket.socketpair()
             ends.append(uart_end.fileno())
             wire = [str(uart), str(ends[-1])]
-        module = "stapes_tools.device.emulated"
+        ready_core()  # here: compiling it takes longer than a board may take to boot
+        module = "stapes_tools.device.emulated_start"
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, str(uf2), *map(str, ends[:2]), *wire],
             pass_fds=ends,
