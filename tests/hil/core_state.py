@@ -7,7 +7,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from stapes_tools.device.emulator_core import use_core
+from stapes_tools.device.emulator_core import inner_loop, use_core
 
 use_core()
 
@@ -43,8 +43,10 @@ def main(uf2):
     alarm = clock.create_alarm(look)
     alarm.schedule(EACH_NANOSECONDS)
     chip.simulator.stopped = False
+    loop = inner_loop()
     while not chip.simulator.stopped:
-        chip.simulator._execute_batch()
+        loop(chip.simulator)
+    print(loop.__module__, file=sys.stderr)
     print(_cortex_m0_core.__file__, file=sys.stderr)
 
 

@@ -26,7 +26,7 @@ from .profile import WANTED, Profile, link_profile
 FLASH_BYTES_PER_S = 31_000_000
 # The cache's fetches are counted in part of the time, each time from an empty cache on that is filled first.
 _FOLLOWED = {"every_ns": 200_000_000, "warm_cycles": 2_000_000, "cycles": 2_000_000}
-_FOLLOWED_ON_A_LINK = {
+FOLLOWED_ON_A_LINK = {
     "every_ns": 100_000_000,
     "warm_cycles": 200_000,
     "cycles": 300_000,
@@ -164,7 +164,7 @@ def measure(
         about = session.connect()
         elf = build_firmware(EMULATED_BOARD).elf
         board.sample(elf, WANTED)
-        board.trace(elf, **_FOLLOWED_ON_A_LINK)
+        board.trace(elf, **FOLLOWED_ON_A_LINK)
         before = board.clock()
         transcript = transcribe(samples, session, progress=progress)
         spent = board.clock() - before

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from ..audio import read_recording
 from ..bench import host, kernels
-from ..bench.board import CLOCKS_HZ, BoardCost, measure, measure_listening
+from ..bench.board import CLOCKS_HZ, FOLLOWED_ON_A_LINK, BoardCost, measure, measure_listening
+from ..bench.duty import measure_duty
 from ..bench.kernels import HOST, RP2040, Row
 from ..bench.listening import FLASH, MICROPHONE
 from ..bench.plot import draw, draw_stages
@@ -27,6 +28,7 @@ from .transcribe import GRAMMAR, MODEL_HELP
 
 _LINK = "link"
 _BESIDE = {MICROPHONE: "heard by its microphone", _LINK: "sent by the host"}
+_DUTY = "main"
 _SHOWN_BESIDE = ("cycles_per_audio_second", "worst_step_ms", "real_time_factor")
 
 
@@ -43,7 +45,7 @@ def bench() -> None:
     "--source",
     type=click.Choice([MICROPHONE, FLASH, _LINK]),
     help="Where the sound comes from: the board's flash, its microphone, or the host. Default: its flash, so that "
-    "recognition alone is counted; then the others beside it.",
+    "recognition alone is counted; then the others beside it, and the whole image as it listens by itself.",
 )
 @click.option("--json", "as_object", is_flag=True, help="Print one JSON object and nothing else.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw what each stage costs.")
@@ -62,12 +64,13 @@ def board(  # noqa: PLR0917
     if beside:
         figures["ram_bytes"] = beside[MICROPHONE]["ram_bytes"]
         figures["final_to_wire_ms"] = beside[_LINK]["final_to_wire_ms"]
+    duty = {} if source else {_DUTY: _duty(*files, quiet=as_object)}
     stages = per_second(cost.profile.stages, cost.audio_ms)
     if plot:
         write_plot(plot, lambda: draw_stages(stages, recording.name, plot))
     worst = worst_step(cost)
     if as_object:
-        click.echo(json.dumps({"text": text, **figures, "stages": stages, "worst_step": worst, **beside}))
+        click.echo(json.dumps({"text": text, **figures, "stages": stages, "worst_step": worst, **beside, **duty}))
         return
     console.print(f"{recording.name}: {text or '(no words)'}")
     for name, value in figures.items():
@@ -76,6 +79,10 @@ def board(  # noqa: PLR0917
         console.print(f"the same, {_BESIDE[source_name]}")
         for name in _SHOWN_BESIDE:
             console.print(f"  {name:28}{others[name]:>14,}")
+    for others in duty.values():
+        console.print("the whole image: main.py with microphone, link, LED and watchdog, a host at the link")
+        for name, value in others.items():
+            console.print(f"  {name:28}{value:>14,}")
     _print_stages("cycles per second of audio", stages)
     if worst:
         _print_stages(f"cycles of the worst step, number {worst['step']}, {worst['time_ms']} ms", worst["stages"])
@@ -107,6 +114,15 @@ def _cost(
     with waiting("starting the emulated board", not quiet), view:
         cost, transcript = measure(recording, model, grammar, view.progress, boot=boot)
     return cost, transcript.text
+
+
+def _duty(recording: Path, model: Path, grammar: Path, *, quiet: bool) -> dict[str, float]:
+    with waiting("the emulated board listens by itself", not quiet):
+        found = measure_duty(recording, model, grammar, FOLLOWED_ON_A_LINK)
+    return {
+        "cycles_per_audio_second": round(found.cycles_per_audio_second),
+        "real_time_factor": round(found.real_time_factor(CLOCKS_HZ[-1]), 3),
+    }
 
 
 @bench.command("kernels", short_help="Cycles and bits per weight of each kernel, dense and without zeros.")

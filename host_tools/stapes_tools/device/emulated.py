@@ -29,6 +29,7 @@ from rp2040py.utils.logging import ConsoleLogger, LogLevel
 
 from .emulated_microphone import attach, read_words, wire
 from .emulated_uart import UartWire
+from .emulator_core import inner_loop
 from .flash_burst import install
 from .flash_cache import Tracer
 from .panel import Panel, load_flash
@@ -78,6 +79,7 @@ class EmulatedChip:
 
     def run(self) -> None:
         """Emulate until the host has gone."""
+        execute_batch = inner_loop()
         self.simulator.stopped = False
         self._pacer.schedule(_PACE_NANOSECONDS)
         while not self.simulator.stopped:
@@ -85,7 +87,7 @@ class EmulatedChip:
                 self._exchange(_DARK_S)
                 continue
             # At most 5 ms of wall time, but for what _pace waits.
-            self.simulator._execute_batch()
+            execute_batch(self.simulator)
             if self.tracer and self.tracer.due:
                 self.tracer.follow()
             self._exchange(0)
