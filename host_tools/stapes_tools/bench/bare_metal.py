@@ -44,6 +44,7 @@ class BareMetal:
     def __init__(self, elf: Path, flash: bytes = b""):
         from elftools.elf.elffile import ELFFile
         from elftools.elf.sections import SymbolTableSection
+
         use_core()
         from rp2040py.rp2040 import RP2040
 

@@ -27,8 +27,12 @@ from .render import LiveView, console, messages, waiting
 from .transcribe import GRAMMAR, MODEL_HELP
 
 _LINK = "link"
-_BESIDE = {MICROPHONE: "heard by its microphone", _LINK: "sent by the host"}
 _DUTY = "main"
+_BESIDE = {
+    MICROPHONE: "heard by its microphone",
+    _LINK: "sent by the host",
+    _DUTY: "heard by main.py, with link, LED and watchdog",
+}
 _SHOWN_BESIDE = ("cycles_per_audio_second", "worst_step_ms", "real_time_factor")
 
 
@@ -58,34 +62,37 @@ def board(  # noqa: PLR0917
     files = (recording, model or default_model(grammar), compiled(grammar, not as_object))
     cost, text = _cost(*files, source or FLASH, quiet=as_object)
     figures = figures_of(cost)
-    beside = (
-        {} if source else {name: figures_of(_cost(*files, name, quiet=as_object, boot=False)[0]) for name in _BESIDE}
-    )
+    beside = {} if source else _beside(files, quiet=as_object)
     if beside:
         figures["ram_bytes"] = beside[MICROPHONE]["ram_bytes"]
         figures["final_to_wire_ms"] = beside[_LINK]["final_to_wire_ms"]
-    duty = {} if source else {_DUTY: _duty(*files, quiet=as_object)}
     stages = per_second(cost.profile.stages, cost.audio_ms)
     if plot:
         write_plot(plot, lambda: draw_stages(stages, recording.name, plot))
     worst = worst_step(cost)
     if as_object:
-        click.echo(json.dumps({"text": text, **figures, "stages": stages, "worst_step": worst, **beside, **duty}))
+        click.echo(json.dumps({"text": text, **figures, "stages": stages, "worst_step": worst, **beside}))
         return
     console.print(f"{recording.name}: {text or '(no words)'}")
-    for name, value in figures.items():
-        console.print(f"  {name:28}{value:>14,}")
-    for source_name, others in beside.items():
-        console.print(f"the same, {_BESIDE[source_name]}")
-        for name in _SHOWN_BESIDE:
-            console.print(f"  {name:28}{others[name]:>14,}")
-    for others in duty.values():
-        console.print("the whole image: main.py with microphone, link, LED and watchdog, a host at the link")
-        for name, value in others.items():
-            console.print(f"  {name:28}{value:>14,}")
+    _print_figures(figures)
+    for name, others in beside.items():
+        console.print(f"the same, {_BESIDE[name]}")
+        _print_figures({figure: others[figure] for figure in _SHOWN_BESIDE if figure in others})
     _print_stages("cycles per second of audio", stages)
     if worst:
         _print_stages(f"cycles of the worst step, number {worst['step']}, {worst['time_ms']} ms", worst["stages"])
+
+
+def _beside(files: tuple[Path, Path, Path], *, quiet: bool) -> dict[str, dict[str, float]]:
+    """The figures of the same recording heard in other ways."""
+    sources = (MICROPHONE, _LINK)
+    found = {name: figures_of(_cost(*files, name, quiet=quiet, boot=False)[0]) for name in sources}
+    return {**found, _DUTY: _duty(*files, quiet=quiet)}
+
+
+def _print_figures(figures: Mapping[str, float]) -> None:
+    for name, value in figures.items():
+        console.print(f"  {name:28}{value:>14,}")
 
 
 def _print_stages(title: str, stages: Mapping[str, int]) -> None:

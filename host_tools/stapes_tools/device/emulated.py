@@ -221,4 +221,3 @@ def main(arguments: list[str]) -> int:
     emulated.run()
     del uart
     return 0
-
