@@ -73,7 +73,7 @@ MINUTES ?= 30
 hil: $(VENV)/.installed-dev unix-module firmware  ## the checks of a device, with a report: ON=emulator, unix or a board's port
 	$(BIN)/pytest tests/hil --board $(ON) --hil-report build/hil.md
 
-soak: $(VENV)/.installed-dev unix-module firmware  ## MINUTES of listening without a leak: ON=emulator (hours), unix or a port
+soak: $(VENV)/.installed-dev unix-module firmware  ## MINUTES of listening without a leak: ON=emulator (an hour), unix or a port
 	$(BIN)/python tests/hil/soak.py --on $(ON) --minutes $(MINUTES) --report build/soak.md
 
 RUNS ?= 1000000

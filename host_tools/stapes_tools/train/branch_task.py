@@ -146,8 +146,8 @@ class BranchTask(CompactTask):
         simulate = ops.convert_to_numpy(self.net.simulate)
         self.net.simulate.assign(np.zeros(2, np.float32))
         with self.net.watched() as seen:
-            for rows in self.calibration:
-                x = ops.convert_to_tensor(forward.dequantise_features(rows)[None])
+            for rows in _of_equal_length(self.calibration):
+                x = ops.convert_to_tensor(forward.dequantise_features(rows))
                 gate = ops.cast(self.net.arbitrate(x) >= 0.0, "float32")
                 encoded = self.net.encode_gated(x, gate)
                 self._watch_joint(encoded)
@@ -158,5 +158,13 @@ class BranchTask(CompactTask):
 
     def _watch_joint(self, encoded) -> None:
         count = self.net.topology.units
-        labels = np.random.default_rng(0).integers(1, count, (1, 2))
+        labels = np.random.default_rng(0).integers(1, count, (len(encoded), 2))
         self.net.lattice(encoded, ops.convert_to_tensor(labels.astype(np.int32)))
+
+
+def _of_equal_length(calibration: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Utterances of equal length together, [B, T, 120]: run eagerly, a few calls take a tenth of the time of many."""
+    by_length: dict[int, list[np.ndarray]] = {}
+    for rows in calibration:
+        by_length.setdefault(len(rows), []).append(rows)
+    return [np.stack(group) for group in by_length.values()]
