@@ -7,6 +7,7 @@ import pytest
 import stapes_spec as spec
 from stapes.link.frame import FrameWriter
 from stapes_tools.bench.board import BoardCost, flash_bytes_per_step
+from stapes_tools.bench.duty import Duty
 from stapes_tools.bench.profile import Profile, link_profile, per_second, profile, stage_of
 from stapes_tools.cli.bench import figures_of, worst_step
 from stapes_tools.cli.main import main
@@ -140,3 +141,10 @@ def test_a_missing_recording_is_one_line(capfd, tmp_path: Path):
     assert main(["bench", "board", str(tmp_path / "none.wav")]) == 2
     err = capfd.readouterr().err
     assert err.count("\n") == 1 and "none.wav" in err
+
+
+def test_the_whole_images_share_of_the_time():
+    # 75 M cycles in two seconds, every 400th of which waits 40 for a word: 41.25 M in a second of 125 M.
+    duty = Duty("stop", 2_000_000_000, 75_000_000, 0.0025)
+    assert duty.cycles_per_audio_second == 37_500_000
+    assert duty.real_time_factor(125_000_000) == pytest.approx(0.33, rel=1e-12)

@@ -25,8 +25,8 @@ from .profile import WANTED, Profile, link_profile
 # A quad flash at the usual 62.5 MHz, read in one go.
 FLASH_BYTES_PER_S = 31_000_000
 # The cache's fetches are counted in part of the time, each time from an empty cache on that is filled first.
-_FOLLOWED = {"every_ns": 200_000_000, "warm_cycles": 2_000_000, "cycles": 2_000_000}
-FOLLOWED_ON_A_LINK = {
+FOLLOWED = {"every_ns": 200_000_000, "warm_cycles": 2_000_000, "cycles": 2_000_000}
+_FOLLOWED_ON_A_LINK = {
     "every_ns": 100_000_000,
     "warm_cycles": 200_000,
     "cycles": 300_000,
@@ -117,7 +117,7 @@ def measure_listening(
         UserError, BoardError, DeviceError: anything that is wrong.
     """
     heard = hear(
-        read_recording(recording), model, grammar, build_firmware(EMULATED_BOARD), followed=_FOLLOWED, source=source
+        read_recording(recording), model, grammar, build_firmware(EMULATED_BOARD), followed=FOLLOWED, source=source
     )
     steps, joints = heard.statistics["steps"], heard.statistics["joint_evaluations"]
     cost = BoardCost(
@@ -164,7 +164,7 @@ def measure(
         about = session.connect()
         elf = build_firmware(EMULATED_BOARD).elf
         board.sample(elf, WANTED)
-        board.trace(elf, **FOLLOWED_ON_A_LINK)
+        board.trace(elf, **_FOLLOWED_ON_A_LINK)
         before = board.clock()
         transcript = transcribe(samples, session, progress=progress)
         spent = board.clock() - before

@@ -1,7 +1,7 @@
 """What the whole image takes while it listens by itself: main.py with microphone, link, LED and watchdog.
 
 A host is at the link and is told of everything. Counted is the time in which the core is awake, from where the
-microphone begins to speak to the final lattice; a board that waits for samples sleeps.
+microphone begins to speak to the end of the utterance; a board that waits for samples sleeps.
 """
 
 import tempfile
@@ -86,20 +86,24 @@ def measure_duty(recording: Path, model: Path, grammar: Path, followed: Mapping[
             board.trace(image.elf, **followed)
             before = board.clock()
             board.speak(sound_of(samples, settings).write(folder))
-            text = _text_of_first_final(client)
+            text = _text_of_utterance(client)
             spent = board.clock() - before
             return Duty(text, spent.nanoseconds, spent.cycles, board.traced().fetched_per_cycle)
 
 
-def _text_of_first_final(client: Client) -> str:
-    """Wait until the board has decided that the speaker is done."""
+def _text_of_utterance(client: Client) -> str:
+    """Wait until the first utterance is over; return what was understood."""
+    text = ""
     deadline = time.monotonic() + _TIMEOUT_S
     while time.monotonic() < deadline:
         for kind, payload in client.pump(_POLL_S):
-            if kind in (spec.FRAME_TYPE_EVENT, spec.FRAME_TYPE_NEWS):
-                event = event_codec.decode(payload)
-                if event.error and event.error.code != spec.ERROR_MICROPHONE_SILENT:  # nobody has spoken yet
-                    raise board_fault(event.error.code, client.name, event.error.detail)
-                if event.kind == kinds.LATTICE:
-                    return event.lattice.text
+            if kind not in (spec.FRAME_TYPE_EVENT, spec.FRAME_TYPE_NEWS):
+                continue
+            event = event_codec.decode(payload)
+            if event.error and event.error.code != spec.ERROR_MICROPHONE_SILENT:  # nobody has spoken yet
+                raise board_fault(event.error.code, client.name, event.error.detail)
+            if event.lattice:
+                text = event.lattice.text  # the speculative one's, if the final one is the same
+            if event.kind == kinds.STATISTICS:
+                return text
     raise BoardError("it does not hear its microphone", client.name)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..audio import read_recording
 from ..bench import host, kernels
-from ..bench.board import CLOCKS_HZ, FOLLOWED_ON_A_LINK, BoardCost, measure, measure_listening
+from ..bench.board import CLOCKS_HZ, FOLLOWED, BoardCost, measure, measure_listening
 from ..bench.duty import measure_duty
 from ..bench.kernels import HOST, RP2040, Row
 from ..bench.listening import FLASH, MICROPHONE
@@ -125,7 +125,7 @@ def _cost(
 
 def _duty(recording: Path, model: Path, grammar: Path, *, quiet: bool) -> dict[str, float]:
     with waiting("the emulated board listens by itself", not quiet):
-        found = measure_duty(recording, model, grammar, FOLLOWED_ON_A_LINK)
+        found = measure_duty(recording, model, grammar, FOLLOWED)
     return {
         "cycles_per_audio_second": round(found.cycles_per_audio_second),
         "real_time_factor": round(found.real_time_factor(CLOCKS_HZ[-1]), 3),
