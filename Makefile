@@ -44,7 +44,7 @@ $(VENV)/.installed-dev: EXTRAS := dev,emulator
 $(VENV)/.installed-dev: $(VENV)/.installed-core
 	@echo "installing the test tools into $(VENV)"
 	@$(pip_install) && touch $@
-# The emulator is three times faster compiled for one's own Python, which takes its headers.
+# The emulator is nine times faster compiled for one's own Python, which takes its headers.
 	@$(PYTHON) -c '$(HAS_HEADERS)' || scripts/apt_install python3-dev || echo "stapes: the emulator will be slow"
 
 $(VENV)/.installed-train: EXTRAS := train,dev,emulator
@@ -73,7 +73,7 @@ MINUTES ?= 30
 hil: $(VENV)/.installed-dev unix-module firmware  ## the checks of a device, with a report: ON=emulator, unix or a board's port
 	$(BIN)/pytest tests/hil --board $(ON) --hil-report build/hil.md
 
-soak: $(VENV)/.installed-dev unix-module firmware  ## MINUTES of listening without a leak: ON=emulator (an hour), unix or a port
+soak: $(VENV)/.installed-dev unix-module firmware  ## MINUTES of listening without a leak: ON=emulator (over an hour), unix or a port
 	$(BIN)/python tests/hil/soak.py --on $(ON) --minutes $(MINUTES) --report build/soak.md
 
 RUNS ?= 1000000

@@ -21,12 +21,12 @@ from ..device.client import Client, board_fault
 from ..device.emulator import EMULATED_BOARD, EmulatedBoard
 from ..device.firmware import build_firmware
 from ..device.flash_cache import WORD_CYCLES
+from ..device.microphone_session import SLOWNESS
 from ..device.microphone_sound import board_settings, sound_of
 from ..device.program import GRAMMAR_ON_BOARD, MODEL_ON_BOARD
 from ..device.romfs import firmware_with_romfs
 from ..errors import BoardError
 
-_SLOWNESS = 60.0
 _TIMEOUT_S = 3600.0
 _POLL_S = 0.5
 
@@ -80,9 +80,9 @@ def measure_duty(recording: Path, model: Path, grammar: Path, followed: Mapping[
         flash = firmware_with_romfs(image.uf2, files, folder / "flash.uf2", image.board.name)
         with EmulatedBoard(flash) as board:
             board.attach_microphone(sound_of(np.zeros(0, np.int16), settings, tail_s=0.0).order(folder))
-            client = Client(board.name, slowness=_SLOWNESS)
+            client = Client(board.name, slowness=SLOWNESS)
             client.attach(board)
-            client.connect(_SLOWNESS)
+            client.connect(SLOWNESS)
             board.trace(image.elf, **followed)
             before = board.clock()
             board.speak(sound_of(samples, settings).write(folder))

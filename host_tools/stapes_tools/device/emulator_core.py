@@ -60,8 +60,10 @@ def _installed() -> Path | None:
 def _run(command: list[str]) -> None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_COMPILE_TIMEOUT_S, check=False)
-    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
+    except FileNotFoundError as error:
         raise BuildError(f"no C compiler ({command[0]}): {error}") from None
+    except subprocess.TimeoutExpired:
+        raise BuildError(f"{command[0]} took over {_COMPILE_TIMEOUT_S} s for the emulator's files") from None
     if done.returncode:
         words = done.stderr.splitlines()
         said = next((line for line in words if "rror" in line), words[-1] if words else "it said nothing")

@@ -25,7 +25,7 @@ from .romfs import firmware_with_romfs
 from .session import PLAIN, Order, Progress, Session
 
 _PROGRESS_S = 0.2
-_SLOWNESS = 60.0
+SLOWNESS = 60.0  # wall seconds for one of a board that is spoken to, on a busy computer
 
 
 def _settings(board_name: str) -> Settings:
@@ -87,7 +87,7 @@ class MicrophoneSession(Session):
         self._spoken = 0
         board = self._power_up()
         files = {there: self._names.get(str(here), str(here)) for there, here in self._paths.items()}
-        super().__init__(board, "emulator", slowness=_SLOWNESS, files=files, heard=self._left)
+        super().__init__(board, "emulator", slowness=SLOWNESS, files=files, heard=self._left)
 
     def _power_up(self) -> EmulatedBoard:
         contents: dict[str, Path | bytes] = {
@@ -100,7 +100,7 @@ class MicrophoneSession(Session):
         try:
             silence = sound_of(np.zeros(0, np.int16), self._microphone, self._offset, tail_s=0.0)
             board.attach_microphone((self._sound or silence).order(Path(self._folder.name)))
-            prompt = board.prompt(10.0 * _SLOWNESS)
+            prompt = board.prompt(10.0 * SLOWNESS)
             prompt.start(microphone_program(MODEL_ON_BOARD, GRAMMAR_ON_BOARD))
             self._left = prompt.leftover()
         except BaseException:

@@ -163,7 +163,7 @@ class BranchTask(CompactTask):
 
 
 def _of_equal_length(calibration: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Utterances of equal length together, [B, T, 120]: run eagerly, a few calls take a tenth of the time of many."""
+    """Utterances of equal length together, [B, T, 120]: run eagerly, few calls in place of many."""
     by_length: dict[int, list[np.ndarray]] = {}
     for rows in calibration:
         by_length.setdefault(len(rows), []).append(rows)
