@@ -16,8 +16,11 @@ from stapes_tools.convert.grid import encoder_matrices
 from stapes_tools.convert.quantize import choose_scale
 from stapes_tools.convert.scales import Scale
 from stapes_tools.convert.topology import Branching, Parameters, Topology
+from stapes_tools.errors import UserError
 from stapes_tools.train import sparsify
+from stapes_tools.train.batches import Batch
 from stapes_tools.train.branching import BranchingTransducer, select, shared_layers, with_branches
+from stapes_tools.train.commands import CommandGraph
 from stapes_tools.train.compact import simulated_activations
 from stapes_tools.train.compress import CompactTask, Statistics
 from stapes_tools.train.recipe import Branches
@@ -26,21 +29,21 @@ from stapes_tools.train.tasks import spread
 LOGIT_SCALE = Scale(2.0**-stapes_spec.ARBITRATOR_LOGIT_FRACTION_BITS, 0)
 # Rows of the largest batch: each utterance draws two numbers, how it is heard and its threshold.
 _MOST_ROWS = 512
-_KNOBS = 7
+_KNOBS = 8
 
 
 class BranchTask(CompactTask):
     """Branches, with the methods of the second stage going on.
 
     Args:
-        topology: of the heavy branch, without branching.
-        parameters: of the heavy branch.
+        topology: of the heavy branch, or of a network that has branches and is trained on.
+        parameters: of that.
         settings: the recipe's [branches].
-        calibration, teacher: see CompactTask.
+        calibration, teacher, commands: see CompactTask.
         seed: of the arbitrator's first weights and of the draws.
     """
 
-    parts = ("rnnt", "teacher", "grid", "cost", "heavy")
+    parts = ("rnnt", "teacher", "grid", "mmi", "cost", "heavy")
 
     def __init__(
         self,
@@ -50,17 +53,19 @@ class BranchTask(CompactTask):
         calibration: Sequence[np.ndarray],
         teacher: tuple[Topology, Parameters] | None = None,
         *,
+        commands: CommandGraph | None = None,
         seed: int = 1,
     ):
-        blocks = settings.light_blocks
-        light = tuple(range(len(topology.blocks))) if blocks is None else tuple(blocks)
-        shape = Branching(light, settings.arbitrator_channels, settings.arbitrator_width)
-        branched = replace(topology, branching=shape)
+        branched = replace(topology, branching=_shape(topology, settings))
+        if topology.branching is None:
+            parameters = with_branches(branched, parameters, seed)
+        elif topology.branching != branched.branching:
+            raise UserError("the base has other branches than the recipe", advice="start from a stage without branches")
         self.seed, self.branches = seed, settings
         self._batch = 0
         # Counted when it is asked for: a checkpoint may bring other masks before the first step.
         self._ratio: float | None = None
-        super().__init__(branched, with_branches(branched, parameters, seed), settings, calibration, teacher)
+        super().__init__(branched, parameters, settings, calibration, teacher, commands=commands)
 
     def _network(self, topology: Topology, parameters: Parameters) -> BranchingTransducer:
         net = BranchingTransducer(topology, parameters, weight_bits=self.settings.weight_bits or None)
@@ -73,23 +78,23 @@ class BranchTask(CompactTask):
         x, inside = spread(features, steps)
         inside = ops.cast(inside, "float32")
         logits = self.net.arbitrate(x)
-        temperature, hardness, ratio = knobs[4], knobs[5], knobs[6]
+        temperature, hardness, ratio = knobs[5], knobs[6], knobs[7]
         rows = ops.shape(x)[0]
-        draws = ops.reshape(knobs[_KNOBS:], (2, _MOST_ROWS, 1))[:, :rows]
+        draws = ops.reshape(knobs[_KNOBS : _KNOBS + 2 * _MOST_ROWS], (2, _MOST_ROWS, 1))[:, :rows]
         gate = select(logits, self.branches.threshold_spread * draws[1], temperature, hardness)
         share = self.branches.heavy_share
         gate = ops.where(draws[0] < share, 1.0, gate)
         gate = ops.where(draws[0] > 1.0 - self.branches.light_share, 0.0, gate)
-        parts = self._lattice_losses(x, self.net.encode_gated(x, gate), labels, steps, units)
+        parts = self._lattice_losses(x, self.net.encode_gated(x, gate), labels, steps, units, knobs=knobs)
         usual = select(logits, 0.0, temperature, hardness)
         heavy = ops.sum(usual * inside) / ops.sum(inside)
         cost = heavy + (1.0 - heavy) * ratio
         excess = ops.relu(cost - self.branches.target_cost)
-        total = knobs[0] * parts[0] + knobs[1] * parts[1] + knobs[2] * parts[2] + knobs[3] * excess
+        total = self._weighted(parts, knobs) + knobs[4] * excess
         return total, ops.stack([*parts, cost, heavy])
 
-    def knobs(self, progress: float) -> np.ndarray:
-        """Weights of the losses, temperature, hardness, the light branch's cost, and what every utterance draws."""
+    def knobs(self, progress: float, batch: Batch) -> np.ndarray:
+        """Weights of the losses, temperature, hardness, the light branch's cost; every utterance's draws and weight."""
         settings = self.branches
         if self._ratio is None:
             self._ratio = self.light_cost()
@@ -99,8 +104,8 @@ class BranchTask(CompactTask):
         draws = np.concatenate([rng.random(_MOST_ROWS), rng.standard_normal(_MOST_ROWS)])
         # The cost counts fully once the choice has hardened half-way.
         pressure = settings.cost_weight * min(1.0, 2.0 * harden)
-        head = [*super().knobs(progress), pressure, temperature, harden, self._ratio]
-        return np.concatenate([head, draws]).astype(np.float32)
+        head = [*self._weights(progress), pressure, temperature, harden, self._ratio]
+        return np.array([*head, *draws, *self._log_weights(batch)], np.float32)
 
     def between(self, progress: float, batches_done: int) -> None:
         """Move masks and grids along."""
@@ -160,6 +165,12 @@ class BranchTask(CompactTask):
         count = self.net.topology.units
         labels = np.random.default_rng(0).integers(1, count, (len(encoded), 2))
         self.net.lattice(encoded, ops.convert_to_tensor(labels.astype(np.int32)))
+
+
+def _shape(topology: Topology, settings: Branches) -> Branching:
+    blocks = settings.light_blocks
+    light = tuple(range(len(topology.blocks))) if blocks is None else tuple(blocks)
+    return Branching(light, settings.arbitrator_channels, settings.arbitrator_width)
 
 
 def _of_equal_length(calibration: Sequence[np.ndarray]) -> list[np.ndarray]:

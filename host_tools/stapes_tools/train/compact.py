@@ -129,6 +129,23 @@ class CompactTransducer(keras.Model):
         emit = ops.einsum("btuj,buj->btu", hidden, ops.take(weight, ahead, axis=0)) + ops.take(bias, ahead)[:, None]
         return logits[..., 0] - total, emit - total
 
+    def outcomes(self, encoded, pairs):
+        """Log-probabilities after every unit, whatever was said.
+
+        Args:
+            encoded: float32 [B, T, joint].
+            pairs: int32 [P, 2], (unit before, unit).
+        Returns:
+            (blank, emit): float32 [B, T, V] after every unit, and [B, T, P] of every pair.
+        """
+        units = self.topology.units
+        table = self._rounded("predicted", self.kernels["predictor.table"][0])
+        hidden = self._rounded("hidden", ops.relu(encoded[:, :, None] + table))
+        logits = ops.matmul(hidden, ops.transpose(self.kernels["joint.weight"])) + self._bias("joint")
+        scores = logits - ops.logsumexp(logits, axis=-1, keepdims=True)
+        flat = ops.reshape(scores, (*ops.shape(scores)[:2], units * units))
+        return scores[..., 0], ops.take(flat, pairs[:, 0] * units + pairs[:, 1], axis=2)
+
     def grid_penalty(self):
         """Absolute-cosine penalty of all encoder matrices, summed; a weight that is zero costs nothing."""
         return sum(

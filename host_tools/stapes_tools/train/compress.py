@@ -17,9 +17,12 @@ from stapes_tools.convert.quantize import choose_scale
 from stapes_tools.convert.scales import Scale
 from stapes_tools.convert.topology import Parameters, Topology
 from stapes_tools.train import levels, sparsify
+from stapes_tools.train.batches import Batch
+from stapes_tools.train.commands import CommandGraph
 from stapes_tools.train.compact import CompactTransducer, as_matrix, simulated_activations
 from stapes_tools.train.distil import distillation_loss
 from stapes_tools.train.loss import monotonic_rnnt_loss
+from stapes_tools.train.mmi import OUTSIDE, MmiLoss
 from stapes_tools.train.recipe import Compression
 from stapes_tools.train.tasks import per_unit, spread
 
@@ -90,9 +93,10 @@ class CompactTask:
         settings: the recipe's [compression].
         calibration: utterances of features, int8 [T, 120] each.
         teacher: float parameters of the teacher, and its topology; None trains without one.
+        commands: the grammar that commands are told apart in; None trains without.
     """
 
-    parts: tuple[str, ...] = ("rnnt", "teacher", "grid")
+    parts: tuple[str, ...] = ("rnnt", "teacher", "grid", "mmi")
 
     def __init__(
         self,
@@ -101,8 +105,11 @@ class CompactTask:
         settings: Compression,
         calibration: Sequence[np.ndarray],
         teacher: tuple[Topology, Parameters] | None = None,
+        *,
+        commands: CommandGraph | None = None,
     ):
         self.settings, self.calibration = settings, calibration
+        self.mmi = MmiLoss(commands, settings.mmi_blank_penalty) if commands is not None else None
         self.net = self._network(topology, parameters)
         self.teacher = CompactTransducer(*teacher, trainable=False) if teacher else None
         self._update(0.0)
@@ -111,26 +118,48 @@ class CompactTask:
         return CompactTransducer(topology, parameters, weight_bits=self.settings.weight_bits or None)
 
     def losses(self, features, labels, steps, units, knobs):
-        """RNN-T, distillation and grid penalty, weighted by the knobs."""
+        """RNN-T, distillation, grid penalty and MMI, weighted by the knobs."""
         x, _ = spread(features, steps)
-        parts = self._lattice_losses(x, self.net.encode(x), labels, steps, units)
-        return knobs[0] * parts[0] + knobs[1] * parts[1] + knobs[2] * parts[2], ops.stack(parts)
+        parts = self._lattice_losses(x, self.net.encode(x), labels, steps, units, knobs=knobs)
+        return self._weighted(parts, knobs), ops.stack(parts)
 
-    def _lattice_losses(self, x, encoded, labels, steps, units) -> list:
-        """[RNN-T, distillation, grid penalty] of what the network made of features x; 0 where switched off."""
+    @staticmethod
+    def _weighted(parts: list, knobs):
+        return sum(knobs[index] * part for index, part in enumerate(parts))
+
+    def _lattice_losses(self, x, encoded, labels, steps, units, *, knobs) -> list:
+        """[RNN-T, distillation, grid penalty, MMI] of what the network made of features x; 0 where switched off."""
         student = self.net.lattice(encoded, labels)
         rnnt = per_unit(monotonic_rnnt_loss(student[0], student[1], steps, units), units)
-        distilled = pull = ops.zeros_like(rnnt)
+        distilled = pull = told_apart = ops.zeros_like(rnnt)
         if self.teacher is not None:
             taught = self.teacher.lattice(self.teacher.encode(x), labels)
             distilled = per_unit(distillation_loss(student, taught, steps, units), units)
         if self.settings.grid_penalty:
             pull = self.net.grid_penalty()
-        return [rnnt, distilled, pull]
+        if self.mmi is not None:
+            anything = self.net.outcomes(encoded, self.mmi.graph.pairs)
+            log_weight = knobs[-x.shape[0] :]
+            told_apart = per_unit(self.mmi(student, anything, steps, units, log_weight), units)
+        return [rnnt, distilled, pull, told_apart]
 
-    def knobs(self, progress: float) -> np.ndarray:
-        """Weights of (RNN-T, teacher, grid penalty); the penalty rises linearly."""
-        return np.array((1.0, self.settings.teacher_weight, self.settings.grid_penalty * progress), np.float32)
+    def knobs(self, progress: float, batch: Batch) -> np.ndarray:
+        """The weights, see _weights, and, where commands are told apart, every utterance's weight in the grammar."""
+        return np.array([*self._weights(progress), *self._log_weights(batch)], np.float32)
+
+    def _weights(self, progress: float) -> list[float]:
+        """Of (RNN-T, teacher, grid penalty, MMI); the penalty rises linearly."""
+        settings = self.settings
+        return [1.0, settings.teacher_weight, settings.grid_penalty * progress, settings.mmi_weight]
+
+    def _log_weights(self, batch: Batch) -> list[float]:
+        """Of every utterance of a batch, nats; OUTSIDE where the grammar does not hold it."""
+        if self.mmi is None:
+            return []
+        found = (
+            self.mmi.graph.log_weight_of(row[:count]) for row, count in zip(batch.labels, batch.units, strict=True)
+        )
+        return [OUTSIDE if weight is None else weight for weight in found]
 
     def between(self, progress: float, batches_done: int) -> None:
         """Move masks and grids along."""

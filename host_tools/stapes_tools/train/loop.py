@@ -119,7 +119,7 @@ class Trainer:
     def _one(self, batch: batches.Batch) -> None:
         self.task.between(self.progress, self.batches_done)
         self.optimizer.learning_rate.assign(self.learning_rate())
-        knobs = self.task.knobs(self.progress)
+        knobs = self.task.knobs(self.progress, batch)
         self._pending.append(self._step(batch.features, batch.labels, batch.steps, batch.units, knobs))
         if len(self._pending) >= _LAG:
             self._drain()

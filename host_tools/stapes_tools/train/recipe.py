@@ -14,6 +14,12 @@ STEP_EDGES = (80, 100, 120, 140, 170, 210, 260, 350, 500)
 HELD_OUT_SHARES = {"flite": 0.3, "espeak-ng": 0.3, "piper": 0.2, "hibari": 0.2}
 
 
+def _shown(table) -> str:
+    """As of any dataclass, but for the newer keys at their defaults: a run's folder is named by a hash of it."""
+    names = [item.name for item in fields(table) if item.repr or getattr(table, item.name) != item.default]
+    return f"{type(table).__name__}({', '.join(f'{name}={getattr(table, name)!r}' for name in names)})"
+
+
 @dataclass(frozen=True)
 class Synthetic:
     """Sentences and the engines that speak them: engine -> utterances."""
@@ -63,9 +69,7 @@ class Data:
             raise UserError("[data] noise is out of range", advice=advice)
 
     def __repr__(self) -> str:
-        """As of any dataclass, but for the newer keys at their defaults: a run's folder is named by a hash of it."""
-        shown = [item.name for item in fields(self) if item.repr or getattr(self, item.name) != item.default]
-        return f"Data({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+        return _shown(self)
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ class Training(Schedule):
     ctc_weight: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Compression(Schedule):
     """The second stage; every method can be switched off.
 
@@ -123,6 +127,8 @@ class Compression(Schedule):
     they are from `freeze` on.
     teacher_weight: of the distillation loss, 0 for none; teacher: folder of another model whose
     parameters teach, by default the first stage's own.
+    mmi_weight: of the discriminative loss over the recipe's first grammar, 0 for none; mmi_blank_penalty: nats that
+    it takes from a blank, as the search will.
     """
 
     zeros: float = 0.75
@@ -136,9 +142,14 @@ class Compression(Schedule):
     freeze: float = 0.6
     teacher_weight: float = 0.0
     teacher: str = ""
+    mmi_weight: float = field(default=0.0, repr=False)
+    mmi_blank_penalty: float = field(default=2.5, repr=False)
+
+    def __repr__(self) -> str:
+        return _shown(self)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Branches(Compression):
     """The third stage: a light branch and an arbitrator beside the encoder; the second stage's methods go on.
 
@@ -192,9 +203,7 @@ class Recipe:
     base_stage: str = "dense"
 
     def __repr__(self) -> str:
-        """As of any dataclass, but for [branches] where there are none: a run's folder is named by a hash of it."""
-        shown = [item.name for item in fields(self) if item.repr or getattr(self, item.name) is not None]
-        return f"Recipe({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+        return _shown(self)
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -21,8 +21,9 @@ from stapes_tools.corpora.store import cache_root
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.grammar.units import UNITS
-from stapes_tools.train.data import FeatureSet, feature_set, mean_log_mel, training_packs
-from stapes_tools.train.recipe import Recipe, Schedule, topology_of
+from stapes_tools.train.commands import CommandGraph, training_graph
+from stapes_tools.train.data import FeatureSet, command_grammar, feature_set, mean_log_mel, training_packs
+from stapes_tools.train.recipe import Compression, Recipe, Schedule, topology_of
 from stapes_tools.train.teller import Teller
 
 
@@ -106,7 +107,11 @@ class Run:
             own = not settings.teacher
             teacher = (topology, start) if own else checkpoint.load_model(Path(settings.teacher), "dense")
         balanced = equalise(topology, start, calibration)
-        return self._stage("compressed", CompactTask(topology, balanced, settings, calibration, teacher), settings)
+        return self._stage(
+            "compressed",
+            CompactTask(topology, balanced, settings, calibration, teacher, commands=self._commands(settings)),
+            settings,
+        )
 
     def branch(self, topology: Topology, start: Parameters) -> tuple[Parameters, Grid]:
         """The third stage, from the heavy branch's parameters: a light one, an arbitrator. Leaves branched.npz."""
@@ -120,8 +125,12 @@ class Run:
         teacher = (topology, start) if settings.teacher_weight else None
         if settings.teacher_weight and settings.teacher:
             teacher = checkpoint.load_model(Path(settings.teacher), "dense")
-        task = BranchTask(topology, start, settings, calibration, teacher, seed=self.recipe.seed)
+        commands = self._commands(settings)
+        task = BranchTask(topology, start, settings, calibration, teacher, commands=commands, seed=self.recipe.seed)
         return self._stage("branched", task, settings)
+
+    def _commands(self, settings: Compression) -> CommandGraph | None:
+        return training_graph(command_grammar(self.recipe), self.prepared.lexicon) if settings.mmi_weight else None
 
     def _stage(self, name: str, task, settings: Schedule) -> tuple[Parameters, Grid]:
         from stapes_tools.train.logs import EventLog

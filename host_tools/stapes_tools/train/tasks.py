@@ -9,6 +9,7 @@ from keras import ops
 from stapes_tools.convert.forward import FEATURE_SCALE
 from stapes_tools.convert.grid import Grid
 from stapes_tools.convert.topology import Parameters
+from stapes_tools.train.batches import Batch
 from stapes_tools.train.loss import ctc_loss, monotonic_rnnt_loss
 from stapes_tools.train.net import Transducer, built_transducer
 from stapes_tools.train.recipe import Training
@@ -26,8 +27,8 @@ class Task(Protocol):
         """(total, parts): a scalar to minimise, and what the log shows; both per unit. See LAYOUT."""
         ...
 
-    def knobs(self, progress: float) -> np.ndarray:
-        """float32 [n] weights and switches of this step."""
+    def knobs(self, progress: float, batch: Batch) -> np.ndarray:
+        """float32 [n] weights and switches of this step, and what else the losses must know of its batch."""
         ...
 
     def between(self, progress: float, batches_done: int) -> None:
@@ -70,7 +71,7 @@ class DenseTask:
         ctc = per_unit(ctc_loss(ctc, labels, steps, units), units)
         return knobs[0] * ctc + knobs[1] * rnnt, ops.stack([rnnt, ctc])
 
-    def knobs(self, progress: float) -> np.ndarray:
+    def knobs(self, progress: float, batch: Batch) -> np.ndarray:
         """Weights of (CTC, RNN-T)."""
         warm = progress < self.settings.ctc_share
         return np.array((1.0, 0.0) if warm else (self.settings.ctc_weight, 1.0), np.float32)

@@ -1,0 +1,160 @@
+"""The discriminative loss against brute-force enumeration and finite differences."""
+
+import itertools
+import math
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from stapes_tools.grammar.graph import Arc, Graph
+from stapes_tools.grammar.lexicon import Lexicon
+from stapes_tools.grammar.units import UNIT_INDEX
+from stapes_tools.train.commands import command_graph, training_graph
+from stapes_tools.train.mmi import OUTSIDE, MmiLoss
+
+UNITS, STEPS, PENALTY = 4, 5, 0.75
+# 1 (2 | 3) 1?  and  2 3, with weights; state 2 is reached by two units, hence two states of the expanded graph.
+SMALL = Graph(
+    [
+        [Arc(1, None, -200, 1), Arc(2, None, -900, 3)],
+        [Arc(2, 0, -700, 2), Arc(3, 0, -300, 2)],
+        [Arc(1, 0, -100, 4)],
+        [Arc(3, 0, 0, 4)],
+        [],
+    ],
+    [None, None, "go", None, "go"],
+    [],
+)
+SENTENCES = {(1, 2): -900, (1, 3): -500, (1, 2, 1): -1000, (1, 3, 1): -600, (2, 3): -900}
+
+
+def _scores(seed: int, rows: int = 1) -> np.ndarray:
+    """Log-probabilities [B, T, unit before, unit]."""
+    logits = np.random.default_rng(seed).normal(0.0, 1.0, (rows, STEPS, UNITS, UNITS))
+    return (logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))).astype(np.float32)
+
+
+def _paths(scores: np.ndarray, sentence, steps: int):
+    """(log-probability, the (step, unit before, unit) taken) of every alignment of a sentence, the penalty taken."""
+    for emitting in itertools.combinations(range(steps), len(sentence)):
+        done, before, total, taken = 0, 0, 0.0, []
+        for t in range(steps):
+            unit = sentence[done] if t in emitting else 0
+            total += scores[t, before, unit] - (PENALTY if unit == 0 else 0.0)
+            taken.append((t, before, unit))
+            if unit:
+                done, before = done + 1, unit
+        yield total, taken
+
+
+def _by_enumeration(scores: np.ndarray, said, steps: int) -> float:
+    sums = {
+        sentence: sum(math.exp(total + weight / 1024) for total, _ in _paths(scores, sentence, steps))
+        for sentence, weight in SENTENCES.items()
+    }
+    return math.log(sum(sums.values()) / sums[said])
+
+
+def _loss(scores, said, steps: int, log_weight: float | None = None):
+    graph = command_graph(SMALL)
+    labels = np.array([said], np.int32)
+    before, ahead = np.pad(labels, ((0, 0), (1, 0))), np.pad(labels, ((0, 0), (0, 1)))
+    blank = scores[:, :, :, 0]
+    flat = tf.reshape(scores, (scores.shape[0], STEPS, UNITS * UNITS))
+    emit = tf.gather(flat, graph.pairs[:, 0] * UNITS + graph.pairs[:, 1], axis=2)
+    lattice = tf.gather(blank, before[0], axis=2), tf.gather(flat, before[0] * UNITS + ahead[0], axis=2)
+    weight = graph.log_weight_of(said) if log_weight is None else log_weight
+    return MmiLoss(graph, PENALTY)(
+        lattice, (blank, emit), np.array([steps]), np.array([len(said)]), np.array([weight], np.float32)
+    )
+
+
+def test_the_expanded_graph_remembers_the_last_unit():
+    graph = command_graph(SMALL)
+    assert sorted(graph.before) == [0, 1, 1, 2, 2, 3, 3]
+    assert {tuple(pair) for pair in graph.pairs} == {(0, 1), (0, 2), (1, 2), (1, 3), (2, 1), (3, 1), (2, 3)}
+    assert all(graph.before[graph.source] == graph.pairs[graph.pair, 0])
+    assert all(graph.before[graph.target] == graph.pairs[graph.pair, 1])
+
+
+def test_the_weight_of_a_sentence_is_the_grammars():
+    graph = command_graph(SMALL)
+    for sentence, weight in SENTENCES.items():
+        assert graph.log_weight_of(sentence) == pytest.approx(weight / 1024)
+    for stranger in ((), (1,), (3,), (1, 1), (1, 2, 1, 1)):
+        assert graph.log_weight_of(stranger) is None
+
+
+@pytest.mark.parametrize("steps", [5, 4, 3])
+@pytest.mark.parametrize("said", list(SENTENCES))
+def test_it_equals_enumeration_whatever_the_padding(said, steps):
+    scores = _scores(steps)
+    assert float(_loss(tf.constant(scores), said, steps)[0]) == pytest.approx(
+        _by_enumeration(scores[0], said, steps), abs=1e-5
+    )
+
+
+def test_the_gradient_equals_finite_differences():
+    scores, said, steps = _scores(7), (1, 3), 4
+    variable = tf.Variable(scores)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(_loss(variable, said, steps))
+    slopes = np.zeros_like(scores)
+    for index in np.ndindex(scores.shape):
+        ends = []
+        for change in (1e-3, -1e-3):
+            moved = scores[0].astype(np.float64)
+            moved[index[1:]] += change
+            ends.append(_by_enumeration(moved, said, steps))
+        slopes[index] = (ends[0] - ends[1]) / 2e-3
+    np.testing.assert_allclose(np.asarray(tape.gradient(loss, variable)), slopes, atol=2e-4)
+    assert np.abs(slopes).max() > 0.1 and not slopes[:, steps:].any()
+
+
+def test_occupations_are_probabilities_and_equal_enumeration():
+    scores, graph, steps = _scores(11), command_graph(SMALL), 4
+    blank = scores[..., 0] - PENALTY
+    emit = scores.reshape(1, STEPS, -1)[..., graph.pairs[:, 0] * UNITS + graph.pairs[:, 1]]
+    log_z, stay, move = MmiLoss(graph, PENALTY).occupation(tf.constant(blank), tf.constant(emit), np.array([steps]))
+    expected = np.zeros((STEPS, UNITS, UNITS))
+    for sentence, weight in SENTENCES.items():
+        for total, taken in _paths(scores[0], sentence, steps):
+            for arc in taken:
+                expected[arc] += math.exp(total + weight / 1024 - float(log_z[0]))
+    np.testing.assert_allclose(np.asarray(stay)[0], expected[..., 0], atol=1e-5)
+    found = np.asarray(move)[0]
+    np.testing.assert_allclose(found, expected[:, graph.pairs[:, 0], graph.pairs[:, 1]], atol=1e-5)
+    sums = np.asarray(stay)[0].sum(axis=1) + found.sum(axis=1)
+    np.testing.assert_allclose(sums, [1, 1, 1, 1, 0], atol=1e-5)
+
+
+def test_an_utterance_outside_the_grammar_costs_nothing():
+    variable = tf.Variable(_scores(3))
+    with tf.GradientTape() as tape:
+        loss = _loss(variable, (3, 3), 5, OUTSIDE)
+    assert float(loss[0]) == 0.0
+    assert not np.asarray(tape.gradient(loss, variable)).any()
+
+
+def test_a_step_that_is_next_to_impossible_leaves_finite_numbers():
+    scores = np.full((1, STEPS, UNITS, UNITS), -300.0, np.float32)
+    variable = tf.Variable(scores)
+    with tf.GradientTape() as tape:
+        loss = _loss(variable, (1, 2), 5)
+    assert np.isfinite(float(loss[0])) and np.isfinite(np.asarray(tape.gradient(loss, variable))).all()
+
+
+def test_words_are_spelt_as_training_labels_are(tmp_path):
+    path = tmp_path / "toy.yaml"
+    path.write_text("context:\n  expressions:\n    go:\n      - '[the, a] cat'\n")
+    graph = training_graph(path, Lexicon({"the": ["DH AH", "DH IY"], "a": ["EY"]}))
+    units = {phone: UNIT_INDEX[phone] for phone in ("DH", "AH", "IY", "EY", "K", "AE", "T")}
+
+    def holds(*phones: str) -> bool:
+        return graph.log_weight_of([units[phone] for phone in phones]) is not None
+
+    assert holds("DH", "AH", "K", "AE", "T")
+    assert not holds("DH", "IY", "K", "AE", "T")
