@@ -17,7 +17,7 @@ from stapes_tools.train.loop import Trainer
 from stapes_tools.train.net import built_transducer
 from stapes_tools.train.recipe import Compression, Training
 from stapes_tools.train.tasks import DenseTask
-from toy_speech import toy_set
+from toy_speech import toy_commands, toy_set
 
 SMALL = Topology(16, (Block(5), Block(5)), 8, 40)
 COMMON = {"minutes": 1.0, "batches": 3, "steps_per_batch": 320, "learning_rate": 1e-3, "warmup_batches": 1}
@@ -33,10 +33,13 @@ def dense():
 
 
 def compressed():
-    settings = Compression(**COMMON, teacher_weight=0.5, grid_penalty=1e-3, sparse_start=-1.0, sparse_end=0.0)
+    settings = Compression(
+        **COMMON, teacher_weight=0.5, grid_penalty=1e-3, mmi_weight=0.5, sparse_start=-1.0, sparse_end=0.0
+    )
     teacher = (SMALL, random_parameters(SMALL, 2))
     calibration = random_calibration(3, 4, 40)
-    return CompactTask(SMALL, random_parameters(SMALL, 1), settings, calibration, teacher), settings
+    task = CompactTask(SMALL, random_parameters(SMALL, 1), settings, calibration, teacher, commands=toy_commands())
+    return task, settings
 
 
 def losses(task, settings):

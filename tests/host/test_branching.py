@@ -15,6 +15,7 @@ from stapes_tools.convert.scales import Scale
 from stapes_tools.convert.topology import Block, Branching, Topology, random_parameters
 from stapes_tools.convert.write import random_calibration
 from stapes_tools.errors import UserError
+from stapes_tools.train import batches
 from stapes_tools.train.branch_task import BranchTask
 from stapes_tools.train.branching import BranchingTransducer, select, with_branches
 from stapes_tools.train.compact import CompactTransducer
@@ -155,7 +156,19 @@ def test_a_stopped_run_goes_on_with_the_same_draws(trained, calibration):
         np.testing.assert_array_equal(value, trainer.averaged()[name])
     for each in (task, other):
         each.between(1.0, 151)
-    np.testing.assert_array_equal(other.knobs(0.5), task.knobs(0.5))
+    batch = next(batches.epoch([toy_set()], 480, 1, False))
+    np.testing.assert_array_equal(other.knobs(0.5, batch), task.knobs(0.5, batch))
+
+
+def test_branches_are_trained_on(trained, calibration):
+    task, trainer = trained
+    start = trainer.averaged()
+    settings = replace(SETTINGS, harden_until=0.0, light_sparse_end=0.001)
+    other = BranchTask(task.net.topology, start, settings, calibration, seed=2)
+    for name, value in start.items():
+        np.testing.assert_array_equal(np.asarray(other.net.kernels[name]), value)
+    with pytest.raises(UserError, match="other branches"):
+        BranchTask(task.net.topology, start, replace(settings, arbitrator_width=4), calibration)
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pytest
 import tensorflow as tf
+from stapes_tools.convert.topology import Block, Topology, random_parameters
+from stapes_tools.convert.write import random_calibration
 from stapes_tools.grammar.graph import Arc, Graph
 from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.grammar.units import UNIT_INDEX
+from stapes_tools.train import batches
 from stapes_tools.train.commands import command_graph, training_graph
+from stapes_tools.train.compress import CompactTask
+from stapes_tools.train.loop import Trainer
 from stapes_tools.train.mmi import OUTSIDE, MmiLoss
+from stapes_tools.train.recipe import Compression
+from toy_speech import toy_commands, toy_set
 
 UNITS, STEPS, PENALTY = 4, 5, 0.75
 # 1 (2 | 3) 1?  and  2 3, with weights; state 2 is reached by two units, hence two states of the expanded graph.
@@ -158,3 +165,52 @@ def test_words_are_spelt_as_training_labels_are(tmp_path):
 
     assert holds("DH", "AH", "K", "AE", "T")
     assert not holds("DH", "IY", "K", "AE", "T")
+
+
+# --- as a part of training -------------------------------------------------------------------------
+
+TOY = Topology(16, (Block(5), Block(3)), 8, 40)
+SETTINGS = Compression(
+    minutes=1.0,
+    batches=60,
+    steps_per_batch=480,
+    learning_rate=3e-3,
+    warmup_batches=1,
+    ema=0.9,
+    zeros=0.0,
+    freeze=0.3,
+    mmi_weight=2.0,
+)
+
+
+@pytest.fixture(scope="module")
+def task():
+    return CompactTask(TOY, random_parameters(TOY, 1), SETTINGS, random_calibration(3, 4, 40), commands=toy_commands())
+
+
+def test_what_may_follow_a_unit_is_what_the_lattice_says(task):
+    encoded = np.random.default_rng(0).normal(0, 1, (2, 7, 8)).astype(np.float32)
+    labels = np.array([[1, 2, 2], [2, 1, 0]], np.int32)
+    pairs = task.mmi.graph.pairs
+    blank, emit = (np.asarray(part) for part in task.net.outcomes(encoded, pairs))
+    stay, move = (np.asarray(part) for part in task.net.lattice(encoded, labels))
+    place = {tuple(pair): index for index, pair in enumerate(pairs)}
+    for row, place_in, before, unit in [(0, 0, 0, 1), (0, 1, 1, 2), (0, 2, 2, 2), (1, 1, 2, 1)]:
+        np.testing.assert_allclose(blank[row, :, before], stay[row, :, place_in], atol=1e-5)
+        np.testing.assert_allclose(emit[row, :, place[before, unit]], move[row, :, place_in], atol=1e-5)
+
+
+def test_a_step_knows_which_utterances_are_commands(task):
+    batch = next(batches.epoch([toy_set()], 480, 1, False))
+    weights = task.knobs(0.5, batch)[-len(batch.steps) :]
+    for labels, units, weight in zip(batch.labels, batch.units, weights, strict=True):
+        assert weight == pytest.approx(-(units - 1) * 700 / 1024 if labels[0] == 1 else OUTSIDE)
+    assert (weights == OUTSIDE).any() and (weights < 0).any()
+
+
+def test_training_tells_commands_apart(task, tmp_path):
+    trainer = Trainer(task, SETTINGS, [toy_set()], tmp_path, seed=1)
+    trainer.run(lambda _: {})
+    first, last = trainer.history[0], trainer.history[-1]
+    assert 0.0 < last["mmi"] < 0.5 * first["mmi"]
+    assert last["rnnt"] < first["rnnt"]

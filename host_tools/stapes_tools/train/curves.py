@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stapes_tools.convert.checkpoint import STAGES
 
-_LOSSES = {"rnnt": "RNN-T", "ctc": "CTC head", "teacher": "distillation"}
+_LOSSES = {"rnnt": "RNN-T", "ctc": "CTC head", "teacher": "distillation", "mmi": "MMI"}
 _RATES = {
     "per_commands": "synthetic commands, unseen voices",
     "per_read": "read speech, unseen speakers",
