@@ -63,5 +63,5 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     axes.invert_yaxis()
     axes.set(xlabel="commands accepted, % (lines: the first row)")
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, 1.2 + 0.2 / len(rows)), ncols=3, fontsize=8, frameon=False)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3, fontsize=8, frameon=False)
     figure.savefig(path, format="png", bbox_inches="tight")
