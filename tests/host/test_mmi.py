@@ -167,6 +167,14 @@ def test_words_are_spelt_as_training_labels_are(tmp_path):
     assert not holds("DH", "IY", "K", "AE", "T")
 
 
+def test_a_word_that_only_the_grammar_knows_is_spelt_as_there(tmp_path):
+    path = tmp_path / "toy.yaml"
+    path.write_text("pronunciations:\n  zyx: [Z IH, Z AY]\ncontext:\n  expressions:\n    go:\n      - 'zyx'\n")
+    graph = training_graph(path, Lexicon())
+    assert graph.log_weight_of([UNIT_INDEX["Z"], UNIT_INDEX["IH"]]) == 0.0
+    assert graph.log_weight_of([UNIT_INDEX["Z"], UNIT_INDEX["AY"]]) is None
+
+
 # --- as a part of training -------------------------------------------------------------------------
 
 TOY = Topology(16, (Block(5), Block(3)), 8, 40)
@@ -195,9 +203,9 @@ def test_what_may_follow_a_unit_is_what_the_lattice_says(task):
     blank, emit = (np.asarray(part) for part in task.net.outcomes(encoded, pairs))
     stay, move = (np.asarray(part) for part in task.net.lattice(encoded, labels))
     place = {tuple(pair): index for index, pair in enumerate(pairs)}
-    for row, place_in, before, unit in [(0, 0, 0, 1), (0, 1, 1, 2), (0, 2, 2, 2), (1, 1, 2, 1)]:
-        np.testing.assert_allclose(blank[row, :, before], stay[row, :, place_in], atol=1e-5)
-        np.testing.assert_allclose(emit[row, :, place[before, unit]], move[row, :, place_in], atol=1e-5)
+    for row, said, before, unit in [(0, 0, 0, 1), (0, 1, 1, 2), (0, 2, 2, 2), (1, 1, 2, 1)]:
+        np.testing.assert_allclose(blank[row, :, before], stay[row, :, said], atol=1e-5)
+        np.testing.assert_allclose(emit[row, :, place[before, unit]], move[row, :, said], atol=1e-5)
 
 
 def test_a_step_knows_which_utterances_are_commands(task):

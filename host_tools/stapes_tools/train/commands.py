@@ -12,21 +12,11 @@ from pathlib import Path
 import numpy as np
 import stapes_spec as spec
 
-from stapes_tools.grammar.compiler import compile_graph
+from stapes_tools.grammar.compiler import compile_graph, word_graph
+from stapes_tools.grammar.grammar import Tagged
 from stapes_tools.grammar.graph import Graph
-from stapes_tools.grammar.lexicon import Lexicon, Pronunciation
+from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.grammar.reader import read_grammar
-
-
-class FirstPronunciations(Lexicon):
-    """Every word as training labels spell it: by its first pronunciation."""
-
-    def __init__(self, lexicon: Lexicon):
-        super().__init__()
-        self._lexicon = lexicon
-
-    def pronunciations(self, word: str) -> list[Pronunciation]:
-        return self._lexicon.pronunciations(word)[:1]
 
 
 @dataclass(frozen=True)
@@ -97,10 +87,14 @@ def command_graph(graph: Graph) -> CommandGraph:
 
 
 def training_graph(path: Path, lexicon: Lexicon) -> CommandGraph:
-    """The sentences of a grammar file, spelt as the training labels are.
+    """The sentences of a grammar file, spelt as the training labels are: every word by its first pronunciation.
+
+    Words that only the grammar knows are in no label; they keep the grammar's first pronunciation.
 
     Raises:
         UserError: the grammar is wrong, or a word has no pronunciation.
     """
     grammar = read_grammar(path)
-    return command_graph(compile_graph(replace(grammar, lexicon=FirstPronunciations(lexicon))).graph)
+    words = {symbol.text for symbol in word_graph(grammar).symbols if isinstance(symbol, Tagged)}
+    spelt = {word: (lexicon if word in lexicon else grammar.lexicon).pronunciations(word)[0] for word in sorted(words)}
+    return command_graph(compile_graph(replace(grammar, lexicon=Lexicon(spelt))).graph)

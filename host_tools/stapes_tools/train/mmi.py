@@ -21,6 +21,7 @@ from stapes_tools.train.loss import monotonic_rnnt_loss
 OUTSIDE = 1.0
 # Less likely than this a step does not become, in nats: exp of it is still a float32, squared too.
 _LEAST = -40.0
+# What a sum is divided by at least: near the least float32.
 _TINY = 1e-37
 
 
