@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 from stapes_tools.corpora import voices
-from stapes_tools.corpora.augment import Surroundings, augment
+from stapes_tools.corpora.augment import Noisiness, Surroundings, augment
+from stapes_tools.corpora.babble import make_babble
 from stapes_tools.corpora.build import read_recording, recorded_pack
 from stapes_tools.corpora.readers import CorpusError, read_librispeech, read_speechocean, read_wake_phrases
 from stapes_tools.corpora.sentences import random_words, sample_commands
@@ -130,3 +131,50 @@ def test_augmentation_stays_within_its_promises(around):
         assert 32000 / 1.15 + 3200 - 2 <= changed.size <= 32000 / 0.85 + 32000 + 4000 + 2
         assert np.abs(changed.astype(int)).max() > 300
     assert augment(np.zeros(100, np.int16), around, np.random.default_rng(0)).size > 3200
+
+
+def test_longer_silences_are_drawn_only_where_they_are_asked_for(around):
+    def seconds(longest_s):
+        noisiness = Noisiness(longest_silence_s=longest_s)
+        rngs = map(np.random.default_rng, range(60))
+        return [augment(_tone(2.0), around, rng, noisiness=noisiness).size / 16000 for rng in rngs]
+
+    usual, long = np.array(seconds(1.0)), np.array(seconds(4.0))
+    assert usual.max() < 2.0 / 0.85 + 2.0 + 0.3
+    assert long.max() > usual.max() + 1.0
+    # Three in ten before, three in ten after: half of the utterances stay as they are.
+    assert 0.25 < np.mean(np.isclose(usual, long, atol=1e-3)) < 0.75
+
+
+def test_noises_at_once_are_mixed_to_the_level_of_one():
+    tones = [np.sin(np.arange(16000) * pitch / 16000 * 2 * np.pi).astype(np.float32) for pitch in (800, 1300, 3100)]
+
+    def heard(at_once, seed):
+        noisiness = Noisiness(1.0, -6.0, -6.0, at_once)
+        rng = np.random.default_rng(seed)
+        x = augment(_tone(1.0), Surroundings(tones, []), rng, noisiness=noisiness).astype(float)
+        spectrum = np.abs(np.fft.rfft(x * np.hanning(x.size)))
+        hertz = np.arange(spectrum.size) * 16000 / x.size
+        bands = [spectrum[np.abs(hertz - pitch) < 5].max() for pitch in (800, 1300, 3100)]
+        return sum(band > 0.05 * max(bands) for band in bands), np.sqrt(np.mean(x**2))
+
+    counts, levels = np.array([heard(1, seed) for seed in range(20)]).T
+    more, same = np.array([heard(3, seed) for seed in range(20)]).T
+    assert set(counts) == {1} and max(more) == 3
+    # The level is drawn before the noises; only what is drawn after them, clipping now and then, differs.
+    assert np.median(np.divide(same, levels)) == pytest.approx(1.0, rel=0.02)
+
+
+def test_babble_repeats_with_its_seed_and_is_never_one_voice(tmp_path):
+    for number, pitch in enumerate((400, 900, 2000, 3500)):
+        soundfile.write(tmp_path / f"{number}.flac", np.sin(np.arange(32000) * pitch / 16000 * 2 * np.pi) * 0.3, 16000)
+    people = sorted(tmp_path.glob("*.flac"))
+    babble, again = make_babble(people, 4, 1), make_babble(people, 4, 1)
+    for noise, same in zip(babble, again, strict=True):
+        np.testing.assert_array_equal(noise, same)
+        assert noise.dtype == np.float32 and noise.shape == (160000,)
+        # Tones of one person would fill no more than one band in any tenth of a second.
+        spectra = np.abs(np.fft.rfft(noise.reshape(-1, 1600) * np.hanning(1600))) ** 2
+        at = [spectra[:, round(pitch / 10) - 1 : round(pitch / 10) + 2].sum(axis=1) for pitch in (400, 900, 2000, 3500)]
+        assert np.mean(np.sum(np.array(at) > 0.05 * np.sum(at, axis=0), axis=0) > 1) > 0.5
+    assert not np.array_equal(babble[0], make_babble(people, 1, 2)[0])

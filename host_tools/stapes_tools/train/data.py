@@ -14,6 +14,7 @@ import numpy as np
 
 from stapes_tools.corpora import build, layouts, readers, sentences
 from stapes_tools.corpora.augment import AUGMENTATION, USUAL, Noisiness, Surroundings, VoiceSpread, augment
+from stapes_tools.corpora.babble import make_babble
 from stapes_tools.corpora.executors import Executor
 from stapes_tools.corpora.progress import tracked
 from stapes_tools.corpora.store import AudioPack, cache_root
@@ -28,6 +29,7 @@ from stapes_tools.train.recipe import Data, Recipe, Synthetic
 
 FEATURE_SIZE = 120
 MADE = "synthetic:"
+BABBLE = "babble:"
 _PLACES_SEED = 1
 
 
@@ -123,10 +125,18 @@ def held_out_commands(recipe: Recipe, count: int, offset: int) -> list[AudioPack
 
 @functools.cache
 def surroundings(root: str, noises: tuple[str, ...], rooms: tuple[str, ...]) -> Surroundings:
-    """Noises and rooms of a recipe: recordings by their patterns under root, `synthetic:N` for N made ones."""
+    """Noises and rooms of a recipe: recordings by their patterns under root, `synthetic:N` for N made ones.
+
+    Among the noises, `babble:N:PATTERN` is N mixtures of several of those people at once.
+    """
     recorded = Surroundings.read(_find(root, noises), _find(root, rooms))
+    crowds = [
+        babble
+        for count, pattern in (entry.removeprefix(BABBLE).split(":", 1) for entry in noises if entry.startswith(BABBLE))
+        for babble in make_babble(_find(root, [pattern]), int(count), _PLACES_SEED)
+    ]
     return Surroundings(
-        [*recorded.noises, *make_noises(_made(noises), _PLACES_SEED)],
+        [*recorded.noises, *make_noises(_made(noises), _PLACES_SEED), *crowds],
         [*recorded.rooms, *make_rooms(_made(rooms), _PLACES_SEED)],
     )
 
@@ -141,7 +151,7 @@ def _made(entries: Sequence[str]) -> int:
 
 
 def _find(root: str, entries: Sequence[str]) -> list[Path]:
-    patterns = [entry for entry in entries if not entry.startswith(MADE)]
+    patterns = [entry for entry in entries if not entry.startswith((MADE, BABBLE))]
     paths = [Path(path) for pattern in patterns for path in sorted(glob.glob(str(Path(root) / pattern)))]
     if patterns and not paths:
         raise UserError(f"no recording matches {', '.join(patterns)}", root, "check the recipe's root")
@@ -167,7 +177,7 @@ def _pack(folder: Path) -> AudioPack:
 
 def _tasks(packs: list[AudioPack], data: Data, copy_seed: int | None, prior: np.ndarray | None) -> list:
     voices = VoiceSpread(data.pitch_semitones, data.formants)
-    noisiness = Noisiness(data.noise_share, *data.snr_db)
+    noisiness = Noisiness(data.noise_share, *data.snr_db, data.noises_at_once, data.longest_silence_s)
     where = (data.root, tuple(data.noises), tuple(data.rooms), voices, noisiness)
     return [
         (pack.folder, utterance, None if copy_seed is None else [copy_seed, number, index], where, prior)
@@ -179,8 +189,12 @@ def _tasks(packs: list[AudioPack], data: Data, copy_seed: int | None, prior: np.
 def _changes(data: Data) -> tuple:
     """What the names of cached features say about changed voices and noise: nothing where all is as usual."""
     voices = (data.pitch_semitones, data.formants) if data.pitch_semitones or data.formants else ()
-    noisiness = (data.noise_share, *data.snr_db)
-    return (*voices, *(() if noisiness == astuple(USUAL) else noisiness))
+    noisiness: tuple = (data.noise_share, *data.snr_db, data.noises_at_once, data.longest_silence_s)
+    usual = astuple(USUAL)
+    # The newer settings are in a name only where they are used.
+    if noisiness[3:] == usual[3:]:
+        noisiness, usual = noisiness[:3], usual[:3]
+    return (*voices, *(() if noisiness == usual else noisiness))
 
 
 def mean_log_mel(packs: list[AudioPack], data: Data, seed: int, every: int = 5) -> np.ndarray:

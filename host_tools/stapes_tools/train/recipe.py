@@ -57,6 +57,9 @@ class Data:
     # Of augmentation: share of noisy utterances, and the bounds of speech over noise in dB.
     noise_share: float = field(default=0.65, repr=False)
     snr_db: tuple[float, float] = field(default=(0.0, 30.0), repr=False)
+    # Up to how many noises at once, and how long they may be heard without speech, before it or after it.
+    noises_at_once: int = field(default=1, repr=False)
+    longest_silence_s: float = field(default=1.0, repr=False)
 
     def __post_init__(self) -> None:
         if self.on_bad not in ("skip", "stop"):
@@ -66,6 +69,9 @@ class Data:
             raise UserError("[data] changes voices beyond what is speech", advice=advice)
         if not (0 <= self.noise_share <= 1 and len(self.snr_db) == 2 and -20 <= self.snr_db[0] <= self.snr_db[1]):
             advice = "write a noise_share from 0 to 1 and snr_db = [LOWEST, HIGHEST], from -20 dB"
+            raise UserError("[data] noise is out of range", advice=advice)
+        if not (1 <= self.noises_at_once <= 8 and 1 <= self.longest_silence_s <= 10):
+            advice = "keep noises_at_once from 1 to 8 and longest_silence_s from 1 to 10"
             raise UserError("[data] noise is out of range", advice=advice)
 
     def __repr__(self) -> str:
