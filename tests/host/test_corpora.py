@@ -147,21 +147,24 @@ def test_longer_silences_are_drawn_only_where_they_are_asked_for(around):
 
 
 def test_noises_at_once_are_mixed_to_the_level_of_one():
-    tones = [np.sin(np.arange(16000) * pitch / 16000 * 2 * np.pi).astype(np.float32) for pitch in (800, 1300, 3100)]
+    pitches = (700, 1300, 3000)
+    tones = [np.sin(np.arange(16000) * pitch / 16000 * 2 * np.pi).astype(np.float32) for pitch in pitches]
 
     def heard(at_once, seed):
         noisiness = Noisiness(1.0, -6.0, -6.0, at_once)
         rng = np.random.default_rng(seed)
         x = augment(_tone(1.0), Surroundings(tones, []), rng, noisiness=noisiness).astype(float)
         spectrum = np.abs(np.fft.rfft(x * np.hanning(x.size)))
-        hertz = np.arange(spectrum.size) * 16000 / x.size
-        bands = [spectrum[np.abs(hertz - pitch) < 5].max() for pitch in (800, 1300, 3100)]
-        return sum(band > 0.05 * max(bands) for band in bands), np.sqrt(np.mean(x**2))
+        # A noise is played at 0.8 to 1.25 of its speed.
+        ratio = np.arange(spectrum.size) * 16000 / x.size / np.array(pitches)[:, None]
+        bands = np.max(spectrum * ((ratio > 0.79) & (ratio < 1.26)), axis=1)
+        return np.sum(bands > 0.05 * bands.max()), np.sqrt(np.mean(x**2))
 
     counts, levels = np.array([heard(1, seed) for seed in range(20)]).T
     more, same = np.array([heard(3, seed) for seed in range(20)]).T
-    assert set(counts) == {1} and max(more) == 3
-    # The level is drawn before the noises; only what is drawn after them, clipping now and then, differs.
+    # Clipping now and then makes harmonics.
+    assert np.median(counts) == 1 and more.max() == 3 and np.mean(more) > np.mean(counts) + 0.3
+    # The level is drawn before the noises.
     assert np.median(np.divide(same, levels)) == pytest.approx(1.0, rel=0.02)
 
 

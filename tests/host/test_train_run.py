@@ -7,11 +7,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import pytest
+import soundfile
 from stapes_tools.cli.main import main
 from stapes_tools.convert import checkpoint
 from stapes_tools.errors import UserError
 from stapes_tools.train import run
 from stapes_tools.train.adapt import adapt, adaptation_recipe
+from stapes_tools.train.data import surroundings
 from stapes_tools.train.recipe import parse_recipe, read_recipe
 from stapes_tools.train.teller import QuietTeller
 
@@ -128,6 +130,15 @@ def test_nothing_trained_is_nothing_to_export(folder):
             "seed = 1\nbase = 'x'\n" + DATA.replace("@GRAMMARS@", ""),
             r"\[compression\] is missing, or \[branches\]",
         ),
+        *(
+            ("seed = 1\nbase = 'x'\n" + DATA.replace("@GRAMMARS@", "").replace(was, becomes), message)
+            for was, becomes, message in (
+                ("copies = 1", "copies = 1\nnoises_at_once = 0", "keep noises_at_once from 1 to 8"),
+                ("copies = 1", "copies = 1\nlongest_silence_s = 60", "longest_silence_s from 1 to 10"),
+                ('noises = ["synthetic:2"]', 'noises = ["babble:16"]', 'among the noises "babble:16:FOLDER'),
+                ('rooms = ["synthetic:2"]', 'rooms = ["synthetic:"]', "has 'synthetic:' for a noise or a room"),
+            )
+        ),
         ("sead = 1", r"unknown key 'sead' in \[recipe\]; did you mean 'seed'"),
         ("seed = ", "not a TOML file"),
     ],
@@ -135,6 +146,24 @@ def test_nothing_trained_is_nothing_to_export(folder):
 def test_a_recipe_that_cannot_be_is_refused(text, message, tmp_path):
     with pytest.raises(UserError, match=message):
         parse_recipe(text, tmp_path / "r.toml")
+
+
+def test_every_kind_of_noise_is_heard_as_often_as_the_others(tmp_path):
+    """400 clips in one folder shall not crowd out the one recording of dishes beside it."""
+    (tmp_path / "clips").mkdir()
+    for number in range(12):
+        soundfile.write(tmp_path / "clips" / f"{number}.flac", np.full(800, 0.1 + 0.01 * number), 16000)
+    soundfile.write(tmp_path / "dishes.flac", np.full(800, 0.9), 16000)
+    noises = ("dishes.flac", "clips/*.flac", "synthetic:3", "babble:2:clips/*.flac", "dishes.flac", "none/*.flac")
+    around = surroundings(str(tmp_path), noises, ("synthetic:2",))
+    assert list(around.kinds) == [1, 12, 3, 2, 1] and len(around.noises) == 19 and len(around.rooms) == 2
+    rng = np.random.default_rng(1)
+    drawn = [around.draw_noise(rng) for _ in range(2000)]
+    is_dishes = [noise.size == 800 and noise[0] > 0.5 for noise in drawn]
+    is_clip = [noise.size == 800 and noise[0] < 0.5 for noise in drawn]
+    assert np.mean(is_dishes) == pytest.approx(0.4, abs=0.04) and np.mean(is_clip) == pytest.approx(0.2, abs=0.04)
+    with pytest.raises(UserError, match=r"no recording matches none/\*\.flac, nothing\.flac; check the recipe"):
+        surroundings(str(tmp_path), ("none/*.flac", "babble:2:nothing.flac"), ())
 
 
 def test_adapting_names_what_is_missing(folder, tmp_path, capsys):

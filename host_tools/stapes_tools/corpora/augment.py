@@ -21,18 +21,34 @@ from stapes_tools.corpora.effects import (
 from stapes_tools.corpora.voice_change import change_voice
 
 # Counts changes of what augment() does: part of the name of everything made with it.
-AUGMENTATION = 2
+AUGMENTATION = 3
 _SILENCE_S = (0.1, 1.0)
 _LONG_SILENCE_SHARE = 0.3
 _QUIETEST_BESIDE_DB = -15.0  # of several noises at once, under the first one
+_NOISE_SPEED = (0.8, 1.25)
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What recordings are mixed with: float32 noises and room impulse responses, 16 kHz."""
+    """What recordings are mixed with: float32 noises and room impulse responses, 16 kHz.
+
+    Args:
+        noises: all of them.
+        rooms: all of them.
+        kinds: how many of the noises, in their order, are of each kind; empty if all are of one.
+    """
 
     noises: Sequence[np.ndarray]
     rooms: Sequence[np.ndarray]
+    kinds: Sequence[int] = ()
+
+    def draw_noise(self, rng: np.random.Generator) -> np.ndarray:
+        """A noise of a kind that is drawn first: 400 clips of animals shall not crowd out the one of dishes."""
+        first, count = 0, len(self.noises)
+        if len(self.kinds) > 1:
+            kind = int(rng.integers(len(self.kinds)))
+            first, count = sum(self.kinds[:kind]), self.kinds[kind]
+        return self.noises[first + int(rng.integers(count))]
 
     @classmethod
     def read(cls, noise_files: Sequence[Path], room_files: Sequence[Path]) -> "Surroundings":
@@ -130,7 +146,7 @@ def augment(
     x = x * (10 ** (rng.uniform(-34, -14) / 20) / loud)
     level = loudness(x)
     if surroundings.noises and rng.random() < noisiness.share:
-        noise = _noise(x.size, surroundings.noises, noisiness.at_once, rng)
+        noise = _noise(x.size, surroundings, noisiness.at_once, rng)
         snr_db = rng.uniform(noisiness.lowest_snr_db, noisiness.highest_snr_db)
         x = x + noise * (level * 10 ** (-snr_db / 20))
     floor = level * 10 ** (-rng.uniform(30, 85) / 20)
@@ -158,16 +174,23 @@ def _silences(longest_s: float, rng: np.random.Generator) -> np.ndarray:
     return np.where(rng.random(2) < _LONG_SILENCE_SHARE, rng.uniform(_SILENCE_S[1], longest_s, 2), usual)
 
 
-def _noise(length: int, noises: Sequence[np.ndarray], at_once: int, rng: np.random.Generator) -> np.ndarray:
+def _noise(length: int, around: Surroundings, at_once: int, rng: np.random.Generator) -> np.ndarray:
     """A stretch of one noise, or of up to at_once together, at unit RMS."""
-    mixed = _stretch(length, noises, rng)
+    mixed = _stretch(length, around, rng)
     if at_once <= 1:
         return mixed
     for _ in range(int(rng.integers(at_once))):
-        mixed = mixed + _stretch(length, noises, rng) * 10 ** (rng.uniform(_QUIETEST_BESIDE_DB, 0.0) / 20)
-    return mixed / (np.sqrt(np.mean(mixed**2)) + 1e-6)
+        mixed = mixed + _stretch(length, around, rng) * 10 ** (rng.uniform(_QUIETEST_BESIDE_DB, 0.0) / 20)
+    return _at_unit_rms(mixed)
 
 
-def _stretch(length: int, noises: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    noise = noises[int(rng.integers(len(noises)))]
-    return stretch_of(noise, int(rng.integers(noise.size)), length)
+def _stretch(length: int, around: Surroundings, rng: np.random.Generator) -> np.ndarray:
+    """A stretch of a noise, faster or slower and in another colour than it was recorded, at unit RMS."""
+    noise, speed = around.draw_noise(rng), rng.uniform(*_NOISE_SPEED)
+    stretch = stretch_of(noise, int(rng.integers(noise.size)), int(length * speed) + 2)
+    played = np.interp(np.arange(length) * speed, np.arange(stretch.size), stretch).astype(np.float32)
+    return _at_unit_rms(_colour(played, rng))
+
+
+def _at_unit_rms(x: np.ndarray) -> np.ndarray:
+    return np.asarray(x / (np.sqrt(np.mean(x**2)) + 1e-6), np.float32)

@@ -59,7 +59,7 @@ def change(samples: np.ndarray, changes: Changes, around: Surroundings, rng: np.
     if changes.in_room:
         x = effects.add_room(x, around.rooms[int(rng.integers(len(around.rooms)))])
     if changes.snr_db is not None:
-        noise = around.noises[int(rng.integers(len(around.noises)))]
+        noise = around.draw_noise(rng)
         x = effects.add_noise(x, noise, changes.snr_db, int(rng.integers(noise.size)))
     if changes.band_hz:
         x = effects.band_limit(x, *changes.band_hz)

@@ -73,7 +73,7 @@ def _placed(x: np.ndarray, before_ms: int, surroundings: Surroundings, rng: np.r
     level = 10 ** (rng.uniform(-34, -14) / 20)
     x = x * (level / loud)
     if surroundings.noises and rng.random() < 0.4:
-        noise = surroundings.noises[int(rng.integers(len(surroundings.noises)))]
+        noise = surroundings.draw_noise(rng)
         x = add_noise(x, noise, rng.uniform(5, 35), int(rng.integers(noise.size)))
     floor = level * 10 ** (-rng.uniform(35, 80) / 20)
     return x + rng.standard_normal(x.size).astype(np.float32) * floor

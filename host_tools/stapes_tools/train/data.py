@@ -11,9 +11,10 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from stapes_tools.corpora import build, layouts, readers, sentences
-from stapes_tools.corpora.augment import AUGMENTATION, USUAL, Noisiness, Surroundings, VoiceSpread, augment
+from stapes_tools.corpora.augment import AUGMENTATION, USUAL, Noisiness, Surroundings, VoiceSpread, augment, read_room
 from stapes_tools.corpora.babble import make_babble
 from stapes_tools.corpora.executors import Executor
 from stapes_tools.corpora.progress import tracked
@@ -127,18 +128,26 @@ def held_out_commands(recipe: Recipe, count: int, offset: int) -> list[AudioPack
 def surroundings(root: str, noises: tuple[str, ...], rooms: tuple[str, ...]) -> Surroundings:
     """Noises and rooms of a recipe: recordings by their patterns under root, `synthetic:N` for N made ones.
 
-    Among the noises, `babble:N:PATTERN` is N mixtures of several of those people at once.
+    Among the noises, `babble:N:PATTERN` is N mixtures of several people of the recordings of a pattern. Every entry is
+    a kind, heard as often as any other; one that stands there twice is heard twice as often.
     """
-    recorded = Surroundings.read(_find(root, noises), _find(root, rooms))
-    crowds = [
-        babble
-        for count, pattern in (entry.removeprefix(BABBLE).split(":", 1) for entry in noises if entry.startswith(BABBLE))
-        for babble in make_babble(_find(root, [pattern]), int(count), _PLACES_SEED)
-    ]
-    return Surroundings(
-        [*recorded.noises, *make_noises(_made(noises), _PLACES_SEED), *crowds],
-        [*recorded.rooms, *make_rooms(_made(rooms), _PLACES_SEED)],
-    )
+    _check_found(root, noises)
+    _check_found(root, rooms)
+    kinds = [kind for kind in (_noises(root, entry) for entry in noises) if kind]
+    recorded = [read_room(path) for entry in rooms if not entry.startswith(MADE) for path in _find(root, entry)]
+    made = make_rooms(_made(rooms), _PLACES_SEED)
+    return Surroundings([noise for kind in kinds for noise in kind], [*recorded, *made], [len(kind) for kind in kinds])
+
+
+@functools.cache
+def _noises(root: str, entry: str) -> list[np.ndarray]:
+    """The noises of one entry of a recipe."""
+    if entry.startswith(MADE):
+        return make_noises(_made([entry]), _PLACES_SEED)
+    if entry.startswith(BABBLE):
+        count, pattern = entry.removeprefix(BABBLE).split(":", 1)
+        return make_babble(_find(root, pattern), int(count), _PLACES_SEED)
+    return [soundfile.read(path, dtype="float32")[0] for path in _find(root, entry)]
 
 
 def surroundings_of(data: Data) -> Surroundings:
@@ -150,12 +159,15 @@ def _made(entries: Sequence[str]) -> int:
     return sum(int(entry.removeprefix(MADE)) for entry in entries if entry.startswith(MADE))
 
 
-def _find(root: str, entries: Sequence[str]) -> list[Path]:
-    patterns = [entry for entry in entries if not entry.startswith((MADE, BABBLE))]
-    paths = [Path(path) for pattern in patterns for path in sorted(glob.glob(str(Path(root) / pattern)))]
-    if patterns and not paths:
+def _find(root: str, pattern: str) -> list[Path]:
+    return [Path(path) for path in sorted(glob.glob(str(Path(root) / pattern)))]
+
+
+def _check_found(root: str, entries: Sequence[str]) -> None:
+    """Refuse a recipe whose patterns find nothing at all, most likely for its root."""
+    patterns = [entry.removeprefix(BABBLE).split(":")[-1] for entry in entries if not entry.startswith(MADE)]
+    if patterns and not any(_find(root, pattern) for pattern in patterns):
         raise UserError(f"no recording matches {', '.join(patterns)}", root, "check the recipe's root")
-    return paths
 
 
 def _copy_of(task) -> np.ndarray:

@@ -1,6 +1,7 @@
 """A training recipe: a TOML file read into dataclasses; unknown keys are refused."""
 
 import difflib
+import re
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,6 +11,9 @@ from stapes_tools.errors import UserError
 from stapes_tools.grammar.units import UNITS
 
 STEP_EDGES = (80, 100, 120, 140, 170, 210, 260, 350, 500)
+
+_MADE_ENTRY = re.compile(r"synthetic:[0-9]+|babble:[1-9][0-9]*:.+")
+_MADE_ADVICE = 'write "synthetic:16", or among the noises "babble:16:FOLDER/*.flac"'
 
 HELD_OUT_SHARES = {"flite": 0.3, "espeak-ng": 0.3, "piper": 0.2, "hibari": 0.2}
 
@@ -70,6 +74,9 @@ class Data:
         if not (0 <= self.noise_share <= 1 and len(self.snr_db) == 2 and -20 <= self.snr_db[0] <= self.snr_db[1]):
             advice = "write a noise_share from 0 to 1 and snr_db = [LOWEST, HIGHEST], from -20 dB"
             raise UserError("[data] noise is out of range", advice=advice)
+        for entry in (*self.noises, *self.rooms):
+            if entry.startswith(("synthetic:", "babble:")) and not _MADE_ENTRY.fullmatch(entry):
+                raise UserError(f"[data] has {entry!r} for a noise or a room", advice=_MADE_ADVICE)
         if not (1 <= self.noises_at_once <= 8 and 1 <= self.longest_silence_s <= 10):
             advice = "keep noises_at_once from 1 to 8 and longest_silence_s from 1 to 10"
             raise UserError("[data] noise is out of range", advice=advice)
