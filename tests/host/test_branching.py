@@ -1,6 +1,7 @@
 """The branching encoder in training: gates, costs, and what is exported, on small networks."""
 
 import os
+import warnings
 from dataclasses import replace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -169,6 +170,29 @@ def test_branches_are_trained_on(trained, calibration):
         np.testing.assert_array_equal(np.asarray(other.net.kernels[name]), value)
     with pytest.raises(UserError, match="other branches"):
         BranchTask(task.net.topology, start, replace(settings, arbitrator_width=4), calibration)
+
+
+def test_an_arbitrator_is_kept(trained, calibration, tmp_path):
+    start = trained[1].averaged()
+    settings = replace(
+        SETTINGS,
+        batches=12,
+        harden_until=0.0,
+        light_sparse_end=0.001,
+        freeze=0.0,
+        target_cost=0.1,
+        keep_arbitrator=True,
+    )
+    task = BranchTask(trained[0].net.topology, start, settings, calibration)
+    trainer = Trainer(task, settings, [toy_set()], tmp_path, seed=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        trainer.run(lambda _: {})
+    found = trainer.averaged()
+    for name, value in start.items():
+        assert np.array_equal(found[name], value) == name.startswith("arbitrator."), name
+    with pytest.raises(UserError, match="no arbitrator to keep"):
+        BranchTask(PLAIN, random_parameters(PLAIN, 1), settings, calibration)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from stapes_tools.convert.topology import Branching, Parameters, Topology
 from stapes_tools.errors import UserError
 from stapes_tools.train import sparsify
 from stapes_tools.train.batches import Batch
-from stapes_tools.train.branching import BranchingTransducer, select, shared_layers, with_branches
+from stapes_tools.train.branching import ARBITRATOR, BranchingTransducer, select, shared_layers, with_branches
 from stapes_tools.train.commands import CommandGraph
 from stapes_tools.train.compact import simulated_activations
 from stapes_tools.train.compress import CompactTask, Statistics
@@ -61,6 +61,8 @@ class BranchTask(CompactTask):
             parameters = with_branches(branched, parameters, seed)
         elif topology.branching != branched.branching:
             raise UserError("the base has other branches than the recipe", advice="start from a stage without branches")
+        if topology.branching is None and settings.keep_arbitrator:
+            raise UserError("the base has no arbitrator to keep", advice='write base_stage = "branched"')
         self.seed, self.branches = seed, settings
         self._batch = 0
         # Counted when it is asked for: a checkpoint may bring other masks before the first step.
@@ -71,6 +73,8 @@ class BranchTask(CompactTask):
         net = BranchingTransducer(topology, parameters, weight_bits=self.settings.weight_bits or None)
         if self.branches.share_blocks:
             net.share_blocks()
+        if self.branches.keep_arbitrator:
+            net.keep_arbitrator()
         return net
 
     def losses(self, features, labels, steps, units, knobs):
@@ -78,6 +82,8 @@ class BranchTask(CompactTask):
         x, inside = spread(features, steps)
         inside = ops.cast(inside, "float32")
         logits = self.net.arbitrate(x)
+        if self.branches.keep_arbitrator:
+            logits = ops.stop_gradient(logits)
         temperature, hardness, ratio = knobs[5], knobs[6], knobs[7]
         rows = ops.shape(x)[0]
         draws = ops.reshape(knobs[_KNOBS : _KNOBS + 2 * _MOST_ROWS], (2, _MOST_ROWS, 1))[:, :rows]
@@ -138,8 +144,11 @@ class BranchTask(CompactTask):
         return self.branches.share_blocks and ".block" in name
 
     def parameters(self, variables: list[np.ndarray]) -> Parameters:
-        """The float parameters, masked; shared ones under both names."""
+        """The float parameters, masked; shared ones under both names, kept ones as they are."""
         found = super().parameters(variables)
+        for name, variable in self.net.kernels.items():
+            if name.startswith(ARBITRATOR):
+                found.setdefault(name, ops.convert_to_numpy(variable.value))
         if self.branches.share_blocks:
             for light, heavy in shared_layers(self.net.topology):
                 found |= {f"{light}.{kind}": found[f"{heavy}.{kind}"] for kind in ("weight", "bias")}

@@ -19,6 +19,8 @@ from stapes_tools.train.levels import round_through
 
 # The arbitrator starts in favour of the heavy branch, so that training starts from a network that works.
 _FIRST_LOGIT = 1.0
+ARBITRATOR = "arbitrator."
+"""What the names of the arbitrator's parameters begin with."""
 
 
 def with_branches(topology: Topology, heavy: Parameters, seed: int) -> Parameters:
@@ -34,7 +36,7 @@ def with_branches(topology: Topology, heavy: Parameters, seed: int) -> Parameter
     for name, shape in parameter_shapes(topology).items():
         if name.startswith("light."):
             found[name] = np.array(heavy[name.removeprefix("light.")])
-        elif name.startswith("arbitrator."):
+        elif name.startswith(ARBITRATOR):
             fan_in = float(np.prod(shape)) / shape[-1 if "depthwise" in name else 0]
             spread = 0.0 if name.endswith("bias") else (2.0 / fan_in) ** 0.5
             found[name] = rng.normal(0.0, spread, shape).astype(np.float32)
@@ -55,6 +57,7 @@ class BranchingTransducer(CompactTransducer):
     """
 
     _seen: dict[str, list[np.ndarray]] | None = None
+    _keeps_arbitrator = False
 
     def share_blocks(self) -> None:
         """Let the light branch's blocks have the heavy branch's weights, from now on and for good."""
@@ -63,10 +66,18 @@ class BranchingTransducer(CompactTransducer):
                 self.kernels[f"{light}.{kind}"] = self.kernels[f"{heavy}.{kind}"]
             self.masks[light], self.steps[light] = self.masks[heavy], self.steps[heavy]
 
+    def keep_arbitrator(self) -> None:
+        """Train it no further."""
+        self._keeps_arbitrator = True
+
     @property
     def trainable_variables(self) -> list:
-        """Those that something reads: not the weights that share_blocks has replaced."""
-        used = {id(variable) for variable in self.kernels.values()}
+        """Those that something reads, not the weights that share_blocks has replaced; without a kept arbitrator's."""
+        used = {
+            id(variable)
+            for name, variable in self.kernels.items()
+            if not (self._keeps_arbitrator and name.startswith(ARBITRATOR))
+        }
         return [variable for variable in super().trainable_variables if id(variable) in used]
 
     @contextmanager

@@ -174,6 +174,7 @@ class Branches(Compression):
     heavy_share, light_share: utterances that are heard by one branch alone; for the others the threshold is drawn
     with the standard deviation threshold_spread, in nats.
     temperature: of the choice at the start, 1 at harden_until, where it has become hard.
+    keep_arbitrator: it stays as the base has it, and nothing presses on the cost.
     """
 
     light_blocks: list[int] | None = None
@@ -189,6 +190,7 @@ class Branches(Compression):
     threshold_spread: float = 1.0
     temperature: float = 2.0
     harden_until: float = 0.4
+    keep_arbitrator: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         if not (0 < self.target_cost <= 1 and self.temperature > 0 and self.heavy_share + self.light_share <= 1):
