@@ -12,6 +12,7 @@ from scipy.signal import fftconvolve, lfilter
 from stapes_tools.corpora.effects import (
     SAMPLE_RATE,
     add_room,
+    at_unit_rms,
     change_speed,
     from_int16,
     loudness,
@@ -181,7 +182,7 @@ def _noise(length: int, around: Surroundings, at_once: int, rng: np.random.Gener
         return mixed
     for _ in range(int(rng.integers(at_once))):
         mixed = mixed + _stretch(length, around, rng) * 10 ** (rng.uniform(_QUIETEST_BESIDE_DB, 0.0) / 20)
-    return _at_unit_rms(mixed)
+    return at_unit_rms(mixed)
 
 
 def _stretch(length: int, around: Surroundings, rng: np.random.Generator) -> np.ndarray:
@@ -189,8 +190,4 @@ def _stretch(length: int, around: Surroundings, rng: np.random.Generator) -> np.
     noise, speed = around.draw_noise(rng), rng.uniform(*_NOISE_SPEED)
     stretch = stretch_of(noise, int(rng.integers(noise.size)), int(length * speed) + 2)
     played = np.interp(np.arange(length) * speed, np.arange(stretch.size), stretch).astype(np.float32)
-    return _at_unit_rms(_colour(played, rng))
-
-
-def _at_unit_rms(x: np.ndarray) -> np.ndarray:
-    return np.asarray(x / (np.sqrt(np.mean(x**2)) + 1e-6), np.float32)
+    return at_unit_rms(_colour(played, rng))

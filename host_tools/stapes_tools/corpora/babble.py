@@ -32,7 +32,7 @@ def _crowd(recordings: Sequence[Path], rng: np.random.Generator) -> np.ndarray:
 
 
 def _talker(recordings: Sequence[Path], rng: np.random.Generator) -> np.ndarray:
-    """Sentences of several people from one place, so that a voice is never recognised by its length."""
+    """Sentence after sentence from one place; each may be another person's."""
     length = int(_LENGTH_S * SAMPLE_RATE)
     said: list[np.ndarray] = []
     while sum(part.size for part in said) < length:

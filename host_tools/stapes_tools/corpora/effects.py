@@ -48,8 +48,12 @@ def set_level(x: np.ndarray, level_db: float) -> np.ndarray:
 
 def stretch_of(noise: np.ndarray, start: int, length: int) -> np.ndarray:
     """A stretch of a noise at unit RMS, repeated if the noise is too short."""
-    stretch = np.take(noise, np.arange(start, start + length), mode="wrap")
-    return stretch / (np.sqrt(np.mean(stretch**2)) + 1e-6)
+    return at_unit_rms(np.take(noise, np.arange(start, start + length), mode="wrap"))
+
+
+def at_unit_rms(x: np.ndarray) -> np.ndarray:
+    """Scale to an RMS of one; silence stays silent."""
+    return x / (np.sqrt(np.mean(x**2)) + 1e-6)
 
 
 def add_noise(x: np.ndarray, noise: np.ndarray, snr_db: float, start: int = 0) -> np.ndarray:

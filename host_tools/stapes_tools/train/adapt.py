@@ -9,8 +9,7 @@ from stapes_tools.device.board_model import model_for_board
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.reader import read_grammar
 from stapes_tools.train import run
-from stapes_tools.train.data import MADE
-from stapes_tools.train.recipe import Recipe, parse_recipe
+from stapes_tools.train.recipe import MADE, Recipe, parse_recipe
 from stapes_tools.train.teller import Teller
 
 SENTENCES = 4000

@@ -82,8 +82,6 @@ class BranchTask(CompactTask):
         x, inside = spread(features, steps)
         inside = ops.cast(inside, "float32")
         logits = self.net.arbitrate(x)
-        if self.branches.keep_arbitrator:
-            logits = ops.stop_gradient(logits)
         temperature, hardness, ratio = knobs[5], knobs[6], knobs[7]
         rows = ops.shape(x)[0]
         draws = ops.reshape(knobs[_KNOBS : _KNOBS + 2 * _MOST_ROWS], (2, _MOST_ROWS, 1))[:, :rows]

@@ -11,10 +11,9 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from stapes_tools.corpora import build, layouts, readers, sentences
-from stapes_tools.corpora.augment import AUGMENTATION, USUAL, Noisiness, Surroundings, VoiceSpread, augment, read_room
+from stapes_tools.corpora.augment import AUGMENTATION, USUAL, Noisiness, Surroundings, VoiceSpread, augment
 from stapes_tools.corpora.babble import make_babble
 from stapes_tools.corpora.executors import Executor
 from stapes_tools.corpora.progress import tracked
@@ -26,11 +25,9 @@ from stapes_tools.errors import UserError
 from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.kernels.features import features as front_end
 from stapes_tools.kernels.features import log_mel
-from stapes_tools.train.recipe import Data, Recipe, Synthetic
+from stapes_tools.train.recipe import BABBLE, MADE, Data, Recipe, Synthetic
 
 FEATURE_SIZE = 120
-MADE = "synthetic:"
-BABBLE = "babble:"
 _PLACES_SEED = 1
 
 
@@ -134,20 +131,23 @@ def surroundings(root: str, noises: tuple[str, ...], rooms: tuple[str, ...]) -> 
     _check_found(root, noises)
     _check_found(root, rooms)
     kinds = [kind for kind in (_noises(root, entry) for entry in noises) if kind]
-    recorded = [read_room(path) for entry in rooms if not entry.startswith(MADE) for path in _find(root, entry)]
-    made = make_rooms(_made(rooms), _PLACES_SEED)
-    return Surroundings([noise for kind in kinds for noise in kind], [*recorded, *made], [len(kind) for kind in kinds])
+    room_files = [path for entry in rooms if not entry.startswith(MADE) for path in _find(root, entry)]
+    return Surroundings(
+        [noise for kind in kinds for noise in kind],
+        [*Surroundings.read([], room_files).rooms, *make_rooms(_made(rooms), _PLACES_SEED)],
+        [len(kind) for kind in kinds],
+    )
 
 
 @functools.cache
-def _noises(root: str, entry: str) -> list[np.ndarray]:
+def _noises(root: str, entry: str) -> Sequence[np.ndarray]:
     """The noises of one entry of a recipe."""
     if entry.startswith(MADE):
         return make_noises(_made([entry]), _PLACES_SEED)
     if entry.startswith(BABBLE):
         count, pattern = entry.removeprefix(BABBLE).split(":", 1)
         return make_babble(_find(root, pattern), int(count), _PLACES_SEED)
-    return [soundfile.read(path, dtype="float32")[0] for path in _find(root, entry)]
+    return Surroundings.read(_find(root, entry), []).noises
 
 
 def surroundings_of(data: Data) -> Surroundings:
@@ -189,8 +189,7 @@ def _pack(folder: Path) -> AudioPack:
 
 def _tasks(packs: list[AudioPack], data: Data, copy_seed: int | None, prior: np.ndarray | None) -> list:
     voices = VoiceSpread(data.pitch_semitones, data.formants)
-    noisiness = Noisiness(data.noise_share, *data.snr_db, data.noises_at_once, data.longest_silence_s)
-    where = (data.root, tuple(data.noises), tuple(data.rooms), voices, noisiness)
+    where = (data.root, tuple(data.noises), tuple(data.rooms), voices, _noisiness(data))
     return [
         (pack.folder, utterance, None if copy_seed is None else [copy_seed, number, index], where, prior)
         for number, pack in enumerate(packs)
@@ -198,21 +197,21 @@ def _tasks(packs: list[AudioPack], data: Data, copy_seed: int | None, prior: np.
     ]
 
 
+def _noisiness(data: Data) -> Noisiness:
+    return Noisiness(data.noise_share, *data.snr_db, data.noises_at_once, data.longest_silence_s)
+
+
 def _changes(data: Data) -> tuple:
     """What the names of cached features say about changed voices and noise: nothing where all is as usual."""
     voices = (data.pitch_semitones, data.formants) if data.pitch_semitones or data.formants else ()
-    noisiness: tuple = (data.noise_share, *data.snr_db, data.noises_at_once, data.longest_silence_s)
-    usual = astuple(USUAL)
-    # The newer settings are in a name only where they are used.
-    if noisiness[3:] == usual[3:]:
-        noisiness, usual = noisiness[:3], usual[:3]
-    return (*voices, *(() if noisiness == usual else noisiness))
+    noisiness = _noisiness(data)
+    return (*voices, *(() if noisiness == USUAL else astuple(noisiness)))
 
 
 def mean_log_mel(packs: list[AudioPack], data: Data, seed: int, every: int = 5) -> np.ndarray:
     """int16 [40], Q5.10: the mean log-mel of augmented training speech, the front end's prior; cached."""
     key = build.content_hash(
-        [pack.folder.name for pack in packs], data.noises, data.rooms, seed, every, *_changes(data)
+        [pack.folder.name for pack in packs], AUGMENTATION, data.noises, data.rooms, seed, every, *_changes(data)
     )
     path = cache_root() / "priors" / f"{key}.npy"
     if path.exists():

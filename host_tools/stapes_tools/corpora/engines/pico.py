@@ -1,4 +1,4 @@
-"""SVOX Pico: an American and a British woman of Android's early days, 150 times real time on one core."""
+"""SVOX Pico: an American and a British woman of Android's early days, 196 times real time on one core."""
 
 import random
 from html import escape
