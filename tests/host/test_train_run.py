@@ -136,6 +136,7 @@ def test_nothing_trained_is_nothing_to_export(folder):
                 ("copies = 1", "copies = 1\nnoises_at_once = 0", "keep noises_at_once from 1 to 8"),
                 ("copies = 1", "copies = 1\nlongest_silence_s = 60", "longest_silence_s from 1 to 10"),
                 ('noises = ["synthetic:2"]', 'noises = ["babble:16"]', 'among the noises "babble:16:FOLDER'),
+                ('rooms = ["synthetic:2"]', 'rooms = ["babble:2:*.flac"]', "for a noise or a room.*among the noises"),
                 ('rooms = ["synthetic:2"]', 'rooms = ["synthetic:"]', "has 'synthetic:' for a noise or a room"),
             )
         ),

@@ -77,7 +77,8 @@ class Data:
             advice = "write a noise_share from 0 to 1 and snr_db = [LOWEST, HIGHEST], from -20 dB"
             raise UserError("[data] noise is out of range", advice=advice)
         for entry in (*self.noises, *self.rooms):
-            if entry.startswith((MADE, BABBLE)) and not _MADE_ENTRY.fullmatch(entry):
+            is_talking_room = entry.startswith(BABBLE) and entry in self.rooms
+            if is_talking_room or (entry.startswith((MADE, BABBLE)) and not _MADE_ENTRY.fullmatch(entry)):
                 raise UserError(f"[data] has {entry!r} for a noise or a room", advice=_MADE_ADVICE)
         if not (1 <= self.noises_at_once <= 8 and 1 <= self.longest_silence_s <= 10):
             advice = "keep noises_at_once from 1 to 8 and longest_silence_s from 1 to 10"
