@@ -41,6 +41,11 @@ static st_status_t find_subgraphs(st_decoder_t *decoder, const st_decoder_model_
     return ST_MIN(worst, 0);
 }
 
+/* Labels that the predictor takes; of a context of none it is given a blank. */
+static int labels(const st_decoder_t *decoder) {
+    return ST_MAX(decoder->context_size, 1);
+}
+
 /* Read the metadata and hold the subgraphs against it and against each other. */
 static st_status_t inspect(st_decoder_t *decoder, const st_decoder_model_t *model) {
     uint32_t bytes = 0;
@@ -52,7 +57,7 @@ static st_status_t inspect(st_decoder_t *decoder, const st_decoder_model_t *mode
     }
     decoder->context_size = metadata[ST_METADATA_CONTEXT_SIZE_OFFSET];
     decoder->unit_count = metadata[ST_METADATA_UNIT_COUNT_OFFSET];
-    if (decoder->context_size < 1 || decoder->context_size > ST_MODEL_MAX_CONTEXT || decoder->unit_count < 2 ||
+    if (decoder->context_size > ST_MODEL_MAX_CONTEXT || decoder->unit_count < 2 ||
         decoder->unit_count > ST_MODEL_MAX_UNITS) {
         return -ST_ERROR_MODEL_METADATA;
     }
@@ -64,7 +69,7 @@ static st_status_t inspect(st_decoder_t *decoder, const st_decoder_model_t *mode
     if (!fits(model, decoder->encoder, decoder->joint, 0, &decoder->encoder_bytes) ||
         !fits(model, decoder->predictor, decoder->joint, 1, &decoder->predictor_bytes) ||
         !get_tensor(model, decoder->joint, OUTPUT, 0, &logits) || logits.bytes != decoder->unit_count ||
-        context_bytes != 4 * decoder->context_size) {
+        context_bytes != 4 * labels(decoder)) {
         return -ST_ERROR_MODEL_SUBGRAPH;
     }
     return 0;
@@ -76,7 +81,7 @@ static st_status_t plan(st_decoder_t *decoder, const int32_t *config) {
     if (search < 0) {
         return search;
     }
-    decoder->rows = decoder->context_size == 1 ? decoder->unit_count : ST_DECODER_ROWS;
+    decoder->rows = decoder->context_size == 0 ? 1 : decoder->context_size == 1 ? decoder->unit_count : ST_DECODER_ROWS;
     decoder->encoded = ST_ALIGN8(sizeof(*decoder));
     decoder->predicted = decoder->encoded + ST_ALIGN8(decoder->encoder_bytes);
     decoder->tags = decoder->predicted + ST_ALIGN8((uint32_t)decoder->rows * decoder->predictor_bytes);
@@ -150,15 +155,15 @@ static void *model_tensor(const st_decoder_model_t *model, int subgraph, int out
 ST_HOT static const uint8_t *predict(scorer_t *scorer, uint32_t context) {
     const st_decoder_t *decoder = scorer->decoder;
     const st_decoder_model_t *model = scorer->model;
-    uint32_t row = decoder->context_size == 1 ? context : (context ^ (context >> 5)) & (ST_DECODER_ROWS - 1);
+    uint32_t row = decoder->context_size <= 1 ? context : (context ^ (context >> 5)) & (ST_DECODER_ROWS - 1);
     uint8_t *predicted = (uint8_t *)at(decoder, decoder->predicted) + row * decoder->predictor_bytes;
     uint16_t *tags = at(decoder, decoder->tags);
     if (tags[row] == context) {
         return predicted;
     }
     int32_t *units = model_tensor(model, decoder->predictor, INPUT, 0);
-    for (int i = 0; i < decoder->context_size; i++) {
-        units[i] = (int32_t)(context >> (8 * (decoder->context_size - 1 - i))) & 0xff;
+    for (int i = 0; i < labels(decoder); i++) {
+        units[i] = (int32_t)(context >> (8 * (labels(decoder) - 1 - i))) & 0xff;
     }
     scorer->status = st_model_invoke(model->state, model->file, decoder->predictor);
     if (scorer->status < 0) {

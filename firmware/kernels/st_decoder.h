@@ -1,8 +1,8 @@
 /* The decoder: the search of st_search.h, scored by a model's predictor and joint.
  *
  * Per step it takes the encoder's current output (output 0 of subgraph "encoder") and evaluates
- * the joint at most once per distinct context. Predictor outputs are kept across steps: one row per unit
- * when the context is one unit, else a table of ST_DECODER_ROWS rows that later contexts overwrite.
+ * the joint at most once per distinct context. Predictor outputs are kept across steps: one row without
+ * a context, one per unit when it is one unit, else a table of ST_DECODER_ROWS rows that later contexts overwrite.
  * State: this struct, the tables, the search. Subgraphs: docs/model_file.md. */
 #ifndef ST_DECODER_H
 #define ST_DECODER_H

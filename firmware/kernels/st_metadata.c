@@ -91,7 +91,7 @@ static int32_t foreign_field(const uint8_t *header, uint32_t bytes) {
     if (header[ST_METADATA_STACK_OFFSET] != ST_FRONTEND_STACK) {
         return ST_METADATA_STACK_OFFSET;
     }
-    if (context < 1 || context > ST_MODEL_MAX_CONTEXT) {
+    if (context > ST_MODEL_MAX_CONTEXT) {
         return ST_METADATA_CONTEXT_SIZE_OFFSET;
     }
     return check_units(header, bytes) ? bad_endpoint(header) : ST_METADATA_UNIT_COUNT_OFFSET;

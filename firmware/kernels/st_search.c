@@ -21,7 +21,7 @@ static int config_ok(const int32_t *config, int context_size) {
            in_range(config[ST_CONFIG_INDEX_BLANK_PENALTY], INT16_MIN, INT16_MAX) &&
            in_range(config[ST_CONFIG_INDEX_LANGUAGE_SCALE], 0, INT16_MAX) &&
            in_range(config[ST_CONFIG_INDEX_MAX_CONTEXT], 0, ST_LIMITS_SEARCH_CONTEXT) &&
-           in_range(context_size, 1, ST_MODEL_MAX_CONTEXT);
+           in_range(context_size, 0, ST_MODEL_MAX_CONTEXT);
 }
 
 /* Fill the sizes and offsets of the tables; returns the bytes of all. */
@@ -36,7 +36,7 @@ static uint32_t plan(st_search_t *search, const int32_t *config, int context_siz
     search->max_nodes = (uint16_t)config[ST_CONFIG_INDEX_MAX_NODES];
     search->max_edges = (uint16_t)config[ST_CONFIG_INDEX_MAX_EDGES];
     search->max_context = (uint16_t)config[ST_CONFIG_INDEX_MAX_CONTEXT];
-    search->context_mask = context_size == 1 ? 0xff : 0xffff;
+    search->context_mask = (uint16_t)((1u << (8 * context_size)) - 1u);
     uint32_t buckets = 8;
     while (buckets < search->max_tokens) {
         buckets *= 2;

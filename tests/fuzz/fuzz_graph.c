@@ -87,7 +87,7 @@ static void set_context(st_search_t *search, const st_graph_t *graph, fuzz_rando
 
 static void search_graph(const st_graph_t *graph, fuzz_random_t *random) {
     int32_t config[ST_CONFIG_INDEX_COUNT];
-    int context_size = 1 + (int)fuzz_below(random, ST_MODEL_MAX_CONTEXT);
+    int context_size = (int)fuzz_below(random, ST_MODEL_MAX_CONTEXT + 1);
     configure(random, config);
     st_status_t bytes = st_search_size(config, context_size);
     if (bytes < 0 || bytes > 1 << 20) {

@@ -24,7 +24,7 @@ COMMON = {"minutes": 1.0, "batches": 3, "steps_per_batch": 320, "learning_rate":
 
 
 def dense():
-    settings = Training(**COMMON, ctc_share=0.3, ctc_weight=0.3)
+    settings = Training(**COMMON, ctc_share=0.3, ctc_weight=0.3, context_dropout=0.5)
     net, rng = built_transducer(SMALL, 1), np.random.default_rng(1)
     for variable in net.trainable_variables:
         if variable.name in ("kernel", "embeddings"):
@@ -34,7 +34,13 @@ def dense():
 
 def compressed():
     settings = Compression(
-        **COMMON, teacher_weight=0.5, grid_penalty=1e-3, mmi_weight=0.5, sparse_start=-1.0, sparse_end=0.0
+        **COMMON,
+        teacher_weight=0.5,
+        grid_penalty=1e-3,
+        mmi_weight=0.5,
+        sparse_start=-1.0,
+        sparse_end=0.0,
+        context_dropout=0.5,
     )
     teacher = (SMALL, random_parameters(SMALL, 2))
     calibration = random_calibration(3, 4, 40)

@@ -16,6 +16,7 @@ from stapes_tools.convert import write
 from stapes_tools.convert.flatbuffer import serialise
 from stapes_tools.convert.graph import Model
 from stapes_tools.convert.metadata import Metadata, encode_metadata, seal
+from stapes_tools.train.export import with_search_settings
 
 UNITS = 9
 SIZES = {"units": UNITS, "channels": 8, "joint": 8, "blocks": (write.Block(3),)}
@@ -29,7 +30,11 @@ def make_graph(seed, **shape):
     return with_units(random_graph(random.Random(seed), units=UNITS, **shape), UNITS)
 
 
-MODELS = {1: make_model(1), 2: make_model(2)}
+MODELS = {
+    0: with_search_settings(make_model(1), 0.0, 1.0, hears_context=False),
+    1: make_model(1),
+    2: make_model(2),
+}
 BUSY = {"states": 4, "arcs": 24, "words": 4}  # enough contexts of two units to crowd the predictor's rows
 
 
@@ -89,7 +94,7 @@ def test_scores_are_the_models(native, reference, context_size):
     assert reference.log_softmax_table(scale, table) == 0
 
     def score(context, encoded):
-        units = [context >> 8 * age & 0xFF for age in reversed(range(context_size))]
+        units = [context >> 8 * age & 0xFF for age in reversed(range(max(context_size, 1)))]
         (predicted,) = predictor(np.array(units, np.int32))
         (logits,) = joint(encoded, predicted)
         log_probs = array.array("h", [0] * UNITS)
@@ -103,7 +108,10 @@ def test_scores_are_the_models(native, reference, context_size):
         assert decoder.status() == search.status()
     assert decoder.lattice() == search.lattice(1, 0)
     contexts = {token.context for token in search.search.tokens}
-    assert len(contexts) > (5 if context_size == 1 else 40)
+    assert contexts == {0} if context_size == 0 else len(contexts) > (5 if context_size == 1 else 40)
+    assert decoder.status()[spec.STATUS_INDEX_JOINT_EVALUATIONS] >= 7
+    if context_size == 0:
+        assert decoder.status()[spec.STATUS_INDEX_JOINT_EVALUATIONS] == 7
 
 
 def logits_scale(model):
@@ -205,6 +213,12 @@ MISFITS = {
     "joint's width": {"encoder": ONE, "predictor": ONE, "joint": (0, {"joint": 12})},
     "joint's units": {"encoder": ONE, "predictor": ONE, "joint": (0, {"units": 8})},
     "context": {"encoder": ONE, "predictor": ONE, "joint": ONE, "context_size": 2},
+    "no context": {
+        "encoder": (0, {"context_size": 2}),
+        "predictor": (0, {"context_size": 2}),
+        "joint": ONE,
+        "context_size": 0,
+    },
 }
 
 

@@ -53,7 +53,7 @@ def run(search, scores, steps):
 def test_best_path_is_the_best_alignment(implementation, seed):
     rng = random.Random(seed)
     data = random_graph(rng, states=rng.randint(1, 5), arcs=rng.randint(1, 8), units=4, words=3)
-    graph, context_size = Graph(data), rng.randint(1, 2)
+    graph, context_size = Graph(data), rng.randint(0, 2)
     scores = Scores(rng, 4, rng.choice(["random", "coarse"]))
     config = make_config(blank_penalty=rng.randrange(-500, 500), language_scale=rng.choice([0, 700, 1024]))
     every = alignments(graph, scores, 5, config, context_size)
@@ -114,7 +114,7 @@ def random_case(seed):
         blank_penalty=rng.choice([0, 100, -300, 32767, -32768]),
         language_scale=rng.choice([0, 1024, 500, 32767]),
     )
-    return graph, config, rng.randint(1, 2), Scores(rng, units, rng.choice(list(KINDS))), rng.randint(0, 14)
+    return graph, config, rng.randint(0, 2), Scores(rng, units, rng.choice(list(KINDS))), rng.randint(0, 14)
 
 
 def test_native_equals_twin():
@@ -203,7 +203,7 @@ def test_config_out_of_range(name):
     for value in (low, -(1 << 31), (1 << 31) - 1):
         config = FFI.new("int32_t[]", make_config(**{name: value}))
         assert library.st_search_size(config, 1) == -spec.ERROR_ARGUMENT
-    for context_size in (0, 3):
+    for context_size in (-1, 3):
         assert library.st_search_size(FFI.new("int32_t[]", make_config()), context_size) == -spec.ERROR_ARGUMENT
 
 

@@ -74,7 +74,7 @@ class _Model:
         self.state, self.model = state, model
         header = self._metadata()
         self.context_size, self.unit_count, self.units_crc = header[9], header[10], header[15]
-        if not 1 <= self.context_size <= spec.MODEL_MAX_CONTEXT or not 2 <= self.unit_count <= spec.MODEL_MAX_UNITS:
+        if self.context_size > spec.MODEL_MAX_CONTEXT or not 2 <= self.unit_count <= spec.MODEL_MAX_UNITS:
             raise _CallError(spec.ERROR_MODEL_METADATA)
         indices = [model_subgraph(state, model, name) for name in (b"encoder", b"predictor", b"joint")]
         _check(min(indices))
@@ -83,7 +83,7 @@ class _Model:
         self.predictor_bytes = self._fit(self.predictor, 1)
         context_bytes = model_tensor_size(state, model, self.predictor, INPUT, 0)
         logits_bytes = model_tensor_size(state, model, self.joint, OUTPUT, 0)
-        if logits_bytes != self.unit_count or context_bytes != 4 * self.context_size:
+        if logits_bytes != self.unit_count or context_bytes != 4 * max(self.context_size, 1):
             raise _CallError(spec.ERROR_MODEL_SUBGRAPH)
 
     def _metadata(self):
@@ -153,7 +153,7 @@ def _state_bytes(model, config):
     """Return the bytes of the native decoder's state."""
     if not _config_ok(config):
         raise _CallError(spec.ERROR_ARGUMENT)
-    rows = model.unit_count if model.context_size == 1 else ROWS
+    rows = {0: 1, 1: model.unit_count}.get(model.context_size, ROWS)
     caches = _align8(model.encoder_bytes) + _align8(rows * model.predictor_bytes) + _align8(2 * rows)
     return DECODER_BYTES + caches + _align8(2 * model.unit_count) + 4 * 256 + _search_bytes(config)
 
@@ -183,8 +183,8 @@ class _Decoder:
 
     def _predict(self, model, context):
         if context not in self._predicted:
-            units = [(context >> (8 * k)) & 0xFF for k in reversed(range(self.context_size))]
-            model.set(self.predictor, 0, struct.pack("<%di" % self.context_size, *units))
+            units = [(context >> (8 * k)) & 0xFF for k in reversed(range(max(self.context_size, 1)))]
+            model.set(self.predictor, 0, struct.pack("<%di" % len(units), *units))
             model.invoke(self.predictor)
             self._predicted[context] = model.get(self.predictor, OUTPUT, 0)
         return self._predicted[context]

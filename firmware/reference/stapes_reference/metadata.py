@@ -75,7 +75,7 @@ def _foreign_field(data, at, count, header):
         return spec.METADATA_MEL_BANDS_OFFSET
     if header[8] != spec.FRONTEND_STACK:
         return spec.METADATA_STACK_OFFSET
-    if not 1 <= header[9] <= spec.MODEL_MAX_CONTEXT:
+    if header[9] > spec.MODEL_MAX_CONTEXT:
         return spec.METADATA_CONTEXT_SIZE_OFFSET
     if not _has_units(data, at, count, header):
         return spec.METADATA_UNIT_COUNT_OFFSET

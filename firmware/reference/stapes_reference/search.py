@@ -132,7 +132,7 @@ class Search:
 
     Args:
         config: [config_index.count] integers, checked by config_ok.
-        context_size: units that the predictor sees, 1 or 2.
+        context_size: units that scores depend on, 0 to 2.
         graph: a Graph.
     """
 
@@ -143,7 +143,7 @@ class Search:
         self.max_alternatives = config[spec.CONFIG_INDEX_MAX_ALTERNATIVES]
         self.blank_penalty = config[spec.CONFIG_INDEX_BLANK_PENALTY]
         self.language_scale = config[spec.CONFIG_INDEX_LANGUAGE_SCALE]
-        self.context_mask = 0xFF if context_size == 1 else 0xFFFF
+        self.context_mask = (1 << 8 * context_size) - 1
         self.max_context = config[spec.CONFIG_INDEX_MAX_CONTEXT]
         self.graph = graph
         self.context = Context()

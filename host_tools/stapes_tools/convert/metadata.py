@@ -72,6 +72,7 @@ class Metadata:
         language_scale: Q.10, multiplies graph weights.
         flush_steps: steps of silence the encoder needs after the last sample.
         endpoint: None before `stapes endpoint tune`.
+        hears_context: whether scores depend on the last units; False gives the predictor a blank always.
     """
 
     units: tuple[str, ...]
@@ -80,11 +81,15 @@ class Metadata:
     language_scale: int = _Q10
     flush_steps: int = stapes_spec.ENDPOINT_FLUSH_STEPS
     endpoint: EndpointSettings | None = None
+    hears_context: bool = True
 
 
 def encode_metadata(metadata: Metadata, context_size: int) -> bytes:
     """The entry's buffer, its file checksum still zero.
 
+    Args:
+        metadata: what it says.
+        context_size: units that the predictor sees, if the search tells it.
     Raises:
         UserError: a field does not fit, or a unit name is empty, repeated or holds a NUL.
     """
@@ -107,7 +112,7 @@ def encode_metadata(metadata: Metadata, context_size: int) -> bytes:
             stapes_spec.FRONTEND_FRAME_SHIFT,
             stapes_spec.FRONTEND_MEL_BANDS,
             stapes_spec.FRONTEND_STACK,
-            context_size,
+            context_size if metadata.hears_context else 0,
             len(units),
             metadata.blank_penalty,
             metadata.language_scale,
@@ -149,11 +154,11 @@ def decode_metadata(data: bytes) -> Metadata:
     blank_penalty, language_scale, flush_steps = fields[11:14]
     has_endpoint = prior_at >= _ENDPOINT_END
     endpoint = EndpointSettings.decode(entry[stapes_spec.METADATA_BYTES :]) if has_endpoint else None
-    return Metadata(names, prior, blank_penalty, language_scale, flush_steps, endpoint)
+    return Metadata(names, prior, blank_penalty, language_scale, flush_steps, endpoint, fields[9] > 0)
 
 
 def context_size(data: bytes) -> int:
-    """How many units the predictor of a model with metadata sees."""
+    """How many of the last units the scores of a model with metadata depend on."""
     offset, _ = metadata_range(data, stapes_spec.MODEL_METADATA_NAME)
     return data[offset + stapes_spec.METADATA_CONTEXT_SIZE_OFFSET]
 

@@ -9,6 +9,7 @@ from stapes.lattice import Lattice
 from stapes.recognizer import Recognizer
 
 from ..convert import checkpoint, forward
+from ..convert.metadata import context_size
 from ..errors import UserError
 from ..kernels.features import features
 from ..kernels.search import Search
@@ -38,7 +39,8 @@ class FloatRecognizer(Recognizer):
         if not model.is_file():
             raise UserError("no such file; it says how to search", model, "train to the end, or use --export")
         self._topology, self._parameters = saved.topology, saved.parameters
-        self._context_size = saved.parameters["predictor.table"].shape[0]
+        self._labels = saved.parameters["predictor.table"].shape[0]
+        self._context_size = context_size(model.read_bytes())
         super().__init__(str(model), grammar, kernels=kernels, max_context=max_context)
 
     def reset(self, utterance=0) -> None:
@@ -74,7 +76,7 @@ class FloatRecognizer(Recognizer):
 
     def _log_probs(self, encoded: np.ndarray, context: int) -> np.ndarray:
         """int16 [units], Q5.10, after a context."""
-        units = np.array([[(context >> (8 * age)) & 0xFF for age in reversed(range(self._context_size))]])
+        units = np.array([[(context >> (8 * age)) & 0xFF for age in reversed(range(self._labels))]])
         logits = forward.logits(self._parameters, encoded[None], forward.predict(self._parameters, units))[0]
         shifted = logits - logits.max()
         natural = shifted - np.log(np.exp(shifted).sum())

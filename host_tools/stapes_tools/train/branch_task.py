@@ -64,7 +64,6 @@ class BranchTask(CompactTask):
         if topology.branching is None and settings.keep_arbitrator:
             raise UserError("the base has no arbitrator to keep", advice='write base_stage = "branched"')
         self.seed, self.branches = seed, settings
-        self._batch = 0
         # Counted when it is asked for: a checkpoint may bring other masks before the first step.
         self._ratio: float | None = None
         super().__init__(branched, parameters, settings, calibration, teacher, commands=commands)
@@ -98,7 +97,7 @@ class BranchTask(CompactTask):
         return total, ops.stack([*parts, cost, heavy])
 
     def knobs(self, progress: float, batch: Batch) -> np.ndarray:
-        """Weights of the losses, temperature, hardness, the light branch's cost; every utterance's draws and weight."""
+        """Weights of the losses, temperature, hardness, the light branch's cost; every utterance's own."""
         settings = self.branches
         if self._ratio is None:
             self._ratio = self.light_cost()
@@ -109,12 +108,7 @@ class BranchTask(CompactTask):
         # The cost counts fully once the choice has hardened half-way.
         pressure = settings.cost_weight * min(1.0, 2.0 * harden)
         head = [*self._weights(progress), pressure, temperature, harden, self._ratio]
-        return np.array([*head, *draws, *self._log_weights(batch)], np.float32)
-
-    def between(self, progress: float, batches_done: int) -> None:
-        """Move masks and grids along."""
-        self._batch = batches_done
-        super().between(progress, batches_done)
+        return np.array([*head, *draws, *self._by_utterance(batch)], np.float32)
 
     def light_cost(self) -> float:
         """Multiplications of the light branch over those of the heavy one, as the masks are; without arbitrator."""

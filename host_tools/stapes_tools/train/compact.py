@@ -109,16 +109,19 @@ class CompactTransducer(keras.Model):
         taps = [padded[:, k * block.dilation : k * block.dilation + length] * weight[k] for k in range(block.width)]
         return sum(taps) + self._bias(name)
 
-    def lattice(self, encoded, labels):
+    def lattice(self, encoded, labels, known=None):
         """Log-probabilities of blank and of the next label; see Transducer.lattice.
 
         Args:
             encoded: float32 [B, T, joint].
             labels: int32 [B, U], padded with 0.
+            known: float32 [B], 0 for an utterance whose predictor sees no label, as at the start; None: all see them.
         Returns:
             (blank, emit): float32 [B, T, U+1] each.
         """
         before = ops.pad(labels, ((0, 0), (1, 0)))
+        if known is not None:
+            before = before * ops.cast(known, before.dtype)[:, None]
         ahead = ops.pad(labels, ((0, 0), (0, 1)))
         table = self._rounded("predicted", self.kernels["predictor.table"][0])
         hidden = ops.relu(encoded[:, :, None] + ops.take(table, before, axis=0)[:, None])
@@ -129,17 +132,20 @@ class CompactTransducer(keras.Model):
         emit = ops.einsum("btuj,buj->btu", hidden, ops.take(weight, ahead, axis=0)) + ops.take(bias, ahead)[:, None]
         return logits[..., 0] - total, emit - total
 
-    def outcomes(self, encoded, pairs):
+    def outcomes(self, encoded, pairs, known=None):
         """Log-probabilities after every unit, whatever was said.
 
         Args:
             encoded: float32 [B, T, joint].
             pairs: int32 [P, 2], (unit before, unit).
+            known: see lattice.
         Returns:
             (blank, emit): float32 [B, T, V] after every unit, and [B, T, P] of every pair.
         """
         units = self.topology.units
         table = self._rounded("predicted", self.kernels["predictor.table"][0])
+        if known is not None:
+            table = table[0] + known[:, None, None, None] * (table - table[0])
         hidden = self._rounded("hidden", ops.relu(encoded[:, :, None] + table))
         logits = ops.matmul(hidden, ops.transpose(self.kernels["joint.weight"])) + self._bias("joint")
         scores = logits - ops.logsumexp(logits, axis=-1, keepdims=True)

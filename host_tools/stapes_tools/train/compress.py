@@ -24,7 +24,7 @@ from stapes_tools.train.distil import distillation_loss
 from stapes_tools.train.loss import monotonic_rnnt_loss
 from stapes_tools.train.mmi import OUTSIDE, MmiLoss
 from stapes_tools.train.recipe import Compression
-from stapes_tools.train.tasks import per_unit, spread
+from stapes_tools.train.tasks import known_contexts, per_unit, spread
 
 # Steps of calibration features that statistics are taken from.
 _CALIBRATION_ROWS = 4000
@@ -109,6 +109,7 @@ class CompactTask:
         commands: CommandGraph | None = None,
     ):
         self.settings, self.calibration = settings, calibration
+        self._batch = 0
         self.mmi = MmiLoss(commands, settings.mmi_blank_penalty) if commands is not None else None
         self.net = self._network(topology, parameters)
         self.teacher = CompactTransducer(*teacher, trainable=False) if teacher else None
@@ -129,7 +130,11 @@ class CompactTask:
 
     def _lattice_losses(self, x, encoded, labels, steps, units, *, knobs) -> list:
         """[RNN-T, distillation, grid penalty, MMI] of what the network made of features x; 0 where switched off."""
-        student = self.net.lattice(encoded, labels)
+        rows = x.shape[0]
+        known = None
+        if self.settings.context_dropout:
+            known = knobs[-2 * rows : -rows] if self.mmi is not None else knobs[-rows:]
+        student = self.net.lattice(encoded, labels, known)
         rnnt = per_unit(monotonic_rnnt_loss(student[0], student[1], steps, units), units)
         distilled = pull = told_apart = ops.zeros_like(rnnt)
         if self.teacher is not None:
@@ -138,14 +143,19 @@ class CompactTask:
         if self.settings.grid_penalty:
             pull = self.net.grid_penalty()
         if self.mmi is not None:
-            anything = self.net.outcomes(encoded, self.mmi.graph.pairs)
-            log_weight = knobs[-x.shape[0] :]
+            anything = self.net.outcomes(encoded, self.mmi.graph.pairs, known)
+            log_weight = knobs[-rows:]
             told_apart = per_unit(self.mmi(student, anything, steps, units, log_weight), units)
         return [rnnt, distilled, pull, told_apart]
 
     def knobs(self, progress: float, batch: Batch) -> np.ndarray:
-        """The weights, see _weights, and, where commands are told apart, every utterance's weight in the grammar."""
-        return np.array([*self._weights(progress), *self._log_weights(batch)], np.float32)
+        """The weights, see _weights, and what _by_utterance adds."""
+        return np.array([*self._weights(progress), *self._by_utterance(batch)], np.float32)
+
+    def _by_utterance(self, batch: Batch) -> list[float]:
+        """Whether each utterance's context is known, then its weight in the grammar; each where it is switched on."""
+        known = known_contexts(self.settings.context_dropout, self._batch, len(batch.steps))
+        return [*known, *self._log_weights(batch)]
 
     def _weights(self, progress: float) -> list[float]:
         """Of (RNN-T, teacher, grid penalty, MMI); the penalty rises linearly."""
@@ -163,6 +173,7 @@ class CompactTask:
 
     def between(self, progress: float, batches_done: int) -> None:
         """Move masks and grids along."""
+        self._batch = batches_done
         if batches_done % self.settings.update_batches == 0:
             self._update(progress)
 

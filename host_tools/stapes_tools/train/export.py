@@ -10,7 +10,7 @@ import stapes_spec
 from keras import ops
 
 from stapes_tools.convert.grid import Grid
-from stapes_tools.convert.metadata import Metadata, decode_metadata, encode_metadata, seal
+from stapes_tools.convert.metadata import Metadata, context_size, decode_metadata, encode_metadata, seal
 from stapes_tools.convert.read import metadata_range
 from stapes_tools.convert.topology import Parameters, Topology, check_parameters
 from stapes_tools.convert.write import write_model
@@ -86,18 +86,22 @@ def export_model(
     )
 
 
-def with_search_settings(data: bytes, blank_penalty: float, language_scale: float) -> bytes:
+def with_search_settings(
+    data: bytes, blank_penalty: float, language_scale: float, *, hears_context: bool | None = None
+) -> bytes:
     """The same model file with other search settings in its metadata.
 
     Args:
-        data: a model file.
+        data: a model file; of one unit of context, if hears_context is given.
         blank_penalty: nats, subtracted from the blank's log-probability.
         language_scale: multiplies graph weights.
+        hears_context: whether the predictor is told the last unit; None: as it is.
     """
     changed = replace(
         decode_metadata(data), blank_penalty=round(blank_penalty * 1024), language_scale=round(language_scale * 1024)
     )
+    if hears_context is not None:
+        changed = replace(changed, hears_context=hears_context)
     offset, length = metadata_range(data, stapes_spec.MODEL_METADATA_NAME)
-    context_size = data[offset + stapes_spec.METADATA_CONTEXT_SIZE_OFFSET]
-    entry = encode_metadata(changed, context_size)
+    entry = encode_metadata(changed, max(context_size(data), 1))
     return seal(data[:offset] + entry + data[offset + length :])

@@ -80,16 +80,19 @@ class Transducer(keras.Model):
         """float32 [B, T, units] of the CTC head."""
         return ops.log_softmax(self.ctc_head(encoded), axis=-1)
 
-    def lattice(self, encoded, labels):
+    def lattice(self, encoded, labels, known=None):
         """Log-probabilities of blank and of the next label at every step and label position.
 
         Args:
             encoded: float32 [B, T, channels].
             labels: int32 [B, U], padded with 0.
+            known: float32 [B], 0 for an utterance whose predictor sees no label, as at the start; None: all see them.
         Returns:
             (blank, emit): float32 [B, T, U+1] each; emit's last column means nothing.
         """
         before = ops.pad(labels, ((0, 0), (1, 0)))
+        if known is not None:
+            before = before * ops.cast(known, before.dtype)[:, None]
         ahead = ops.pad(labels, ((0, 0), (0, 1)))
         hidden = ops.relu(self.projection(encoded)[:, :, None] + self.table(before)[:, None])
         logits = self.output_layer(hidden)
@@ -98,10 +101,10 @@ class Transducer(keras.Model):
         emit = ops.einsum("btuj,buj->btu", hidden, weight) + ops.take(self.output_layer.bias, ahead)[:, None]
         return logits[..., 0] - total, emit - total
 
-    def call(self, features, labels, mask, training=False):
+    def call(self, features, labels, mask, training=False, known=None):
         """Both heads at once, which also builds every layer: (blank, emit, CTC log-probabilities)."""
         encoded = self.encode(features, mask, training=training)
-        return *self.lattice(encoded, labels), self.ctc_log_probs(encoded)
+        return *self.lattice(encoded, labels, known), self.ctc_log_probs(encoded)
 
 
 def built_transducer(topology: Topology, seed: int) -> Transducer:

@@ -123,12 +123,19 @@ class Schedule:
     update_batches: int = 50
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Training(Schedule):
-    """The first stage: CTC alone for ctc_share of the time, then RNN-T plus ctc_weight x CTC."""
+    """The first stage: CTC alone for ctc_share of the time, then RNN-T plus ctc_weight x CTC.
+
+    context_dropout: see Compression.
+    """
 
     ctc_share: float
     ctc_weight: float
+    context_dropout: float = field(default=0.0, repr=False)
+
+    def __repr__(self) -> str:
+        return _shown(self)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -145,6 +152,7 @@ class Compression(Schedule):
     parameters teach, by default the first stage's own.
     mmi_weight: of the discriminative loss over the recipe's first grammar, 0 for none; mmi_blank_penalty: nats that
     it takes from a blank, as the search will.
+    context_dropout: share of utterances whose predictor sees no label, so that the encoder learns to do without it.
     """
 
     zeros: float = 0.75
@@ -160,6 +168,7 @@ class Compression(Schedule):
     teacher: str = ""
     mmi_weight: float = field(default=0.0, repr=False)
     mmi_blank_penalty: float = field(default=2.5, repr=False)
+    context_dropout: float = field(default=0.0, repr=False)
 
     def __repr__(self) -> str:
         return _shown(self)

@@ -14,6 +14,7 @@ from stapes_tools.train.loss import ctc_loss, monotonic_rnnt_loss
 from stapes_tools.train.net import Transducer, built_transducer
 from stapes_tools.train.recipe import Training
 
+_DRAWS_SEED = 7
 LAYOUT = "features int8 [B, T, 120], labels int32 [B, U], steps and units int32 [B], knobs float32 [n]"
 
 
@@ -55,6 +56,22 @@ def per_unit(losses, units):
     return ops.sum(losses) / ops.cast(ops.sum(units), "float32")
 
 
+def known_contexts(dropout: float, batch: int, rows: int) -> list[float]:
+    """Of every utterance of a batch 1 if its predictor sees the last unit, 0 where that is dropped.
+
+    Dropped, the encoder has to say alone what was heard; what the predictor learns of the text is kept out of it.
+
+    Args:
+        dropout: share to drop; with 0 there is nothing to draw, and the list is empty.
+        batch: its number, which the draws depend on.
+        rows: utterances of the batch.
+    """
+    if not dropout:
+        return []
+    draws = np.random.default_rng([_DRAWS_SEED, batch]).random(rows)
+    return [float(draw >= dropout) for draw in draws]
+
+
 class DenseTask:
     """The general model's first stage: all weights, batch normalisation, CTC alone and then RNN-T with some CTC."""
 
@@ -62,22 +79,26 @@ class DenseTask:
 
     def __init__(self, net: Transducer, settings: Training):
         self.net, self.settings = net, settings
+        self._batch = 0
 
     def losses(self, features, labels, steps, units, knobs):
         """RNN-T and CTC, weighted by the knobs."""
         x, inside = spread(features, steps)
-        blank, emit, ctc = self.net(x, labels, inside, training=True)
+        known = knobs[2:] if self.settings.context_dropout else None
+        blank, emit, ctc = self.net(x, labels, inside, training=True, known=known)
         rnnt = per_unit(monotonic_rnnt_loss(blank, emit, steps, units), units)
         ctc = per_unit(ctc_loss(ctc, labels, steps, units), units)
         return knobs[0] * ctc + knobs[1] * rnnt, ops.stack([rnnt, ctc])
 
     def knobs(self, progress: float, batch: Batch) -> np.ndarray:
-        """Weights of (CTC, RNN-T)."""
-        warm = progress < self.settings.ctc_share
-        return np.array((1.0, 0.0) if warm else (self.settings.ctc_weight, 1.0), np.float32)
+        """Weights of (CTC, RNN-T), and see known_contexts."""
+        weights = (1.0, 0.0) if progress < self.settings.ctc_share else (self.settings.ctc_weight, 1.0)
+        known = known_contexts(self.settings.context_dropout, self._batch, len(batch.steps))
+        return np.array([*weights, *known], np.float32)
 
     def between(self, progress: float, batches_done: int) -> None:
-        """Nothing."""
+        """Count."""
+        self._batch = batches_done
 
     def grid(self) -> Grid:
         """None: the converter chooses."""

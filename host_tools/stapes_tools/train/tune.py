@@ -30,6 +30,11 @@ def acceptance(model: bytes, recipe: Recipe, recordings: Sequence[tuple[str, np.
     return float(np.mean([row is not None and accepted(was, row[1]) for was, row in zip(heard, meant, strict=True)]))
 
 
+def standard_error(share: float, count: int) -> float:
+    """Of a share of count utterances."""
+    return math.sqrt(share * (1.0 - share) / count)
+
+
 def middle_of_best(scores: Mapping[tuple[float, float], float], count: int) -> tuple[float, float]:
     """Of the settings that count utterances cannot tell from the best, the middle one; of two, the better one.
 
@@ -39,24 +44,45 @@ def middle_of_best(scores: Mapping[tuple[float, float], float], count: int) -> t
     Reference: L. Breiman et al., Classification and Regression Trees, 1984 (the rule of one standard error).
     """
     best = max(scores.values())
-    error = math.sqrt(best * (1.0 - best) / count)
-    alike = [setting for setting, score in scores.items() if score >= best - error]
+    alike = [setting for setting, score in scores.items() if score >= best - standard_error(best, count)]
     middle = {alike[(len(alike) - 1) // 2], alike[len(alike) // 2]}
     return max(alike, key=lambda setting: (setting in middle, scores[setting]))
 
 
 def tune(model: bytes, recipe: Recipe, processes: int, say: Callable[[str], None]) -> bytes:
-    """The model with the best settings: first the penalty, then the scale; see middle_of_best."""
+    """The model with the best settings: first the penalty, then the scale; see middle_of_best.
+
+    A network that was trained to do without the last unit (context_dropout) is searched without it, so that the joint
+    is evaluated once per step, unless the commands tell that it needs it.
+    """
     recordings = dev.command_recordings(recipe, dev.TUNING)
 
-    def best(settings: list[tuple[float, float]]) -> tuple[float, float]:
+    def best(hears_context: bool, settings: list[tuple[float, float]]) -> tuple[tuple[float, float], float]:
         scores: dict[tuple[float, float], float] = {}
         for penalty, scale in settings:
-            tried = with_search_settings(model, penalty, scale)
+            tried = with_search_settings(model, penalty, scale, hears_context=hears_context)
             scores[penalty, scale] = acceptance(tried, recipe, recordings, processes)
-            say(f"blank penalty {penalty:g}  language scale {scale:g}  {100 * scores[penalty, scale]:.1f} %")
-        return middle_of_best(scores, len(recordings))
+            context = "" if hears_context else "  without context"
+            say(f"blank penalty {penalty:g}  language scale {scale:g}{context}  {100 * scores[penalty, scale]:.1f} %")
+        chosen = middle_of_best(scores, len(recordings))
+        return chosen, scores[chosen]
 
-    penalty, _ = best([(penalty, 1.0) for penalty in BLANK_PENALTIES])
-    penalty, scale = best([(penalty, scale) for scale in reversed(LANGUAGE_SCALES)])
-    return with_search_settings(model, penalty, scale)
+    penalties = [(penalty, 1.0) for penalty in BLANK_PENALTIES]
+    hears_context, ((penalty, _), share) = True, best(True, penalties)
+    if trained_without_context(recipe):
+        without, share_without = best(False, penalties)
+        if enough_without(share, share_without, len(recordings)):
+            hears_context, (penalty, _) = False, without
+    (penalty, scale), _ = best(hears_context, [(penalty, scale) for scale in reversed(LANGUAGE_SCALES)])
+    return with_search_settings(model, penalty, scale, hears_context=hears_context)
+
+
+def enough_without(share: float, share_without: float, count: int) -> bool:
+    """Whether count utterances do not tell that the search needs the context: shares understood with it and without."""
+    return share_without >= share - standard_error(share, count)
+
+
+def trained_without_context(recipe: Recipe) -> bool:
+    """Whether the recipe's last stage drops the predictor's context."""
+    last = recipe.branches or recipe.compression or recipe.training
+    return last is not None and last.context_dropout > 0.0
