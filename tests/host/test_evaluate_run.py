@@ -3,6 +3,7 @@
 import json
 import math
 from array import array
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from stapes_tools.evaluate.folder import read_folder
 from stapes_tools.evaluate.loop import vocabulary
 from stapes_tools.evaluate.noise import CLEAN, Condition
 from stapes_tools.evaluate.recognition import Decoder, Samples, hear_all, recognise
-from stapes_tools.evaluate.run import Setup, check_labels, evaluate
+from stapes_tools.evaluate.run import Recording, Setup, check_labels, evaluate
 
 SAMPLES = Path(__file__).resolve().parents[2] / "models" / "samples"
 RECORDINGS = [SAMPLES / "lights_desk_lamp.flac", SAMPLES / "lights_bedroom.flac"]
@@ -141,6 +142,37 @@ def test_a_row_for_each_condition_and_somebody_watches(folder):
     assert texts[2] != texts[0]
     again = list(evaluate(read_folder(folder), setup_of(folder, *conditions)))
     assert [row.mistakes for row in again] == [row.mistakes for row in rows]
+
+
+def test_every_hearing_is_another_and_all_count(folder):
+    utterances = read_folder(folder)
+    noisy = Condition(folder / "hum.wav", 10.0)
+    setup = replace(setup_of(folder, CLEAN, noisy), hearings=3)
+    clean, mixed = evaluate(utterances, setup)
+    singles = [
+        [directly(Recording(one, CLEAN, hearing=n).samples()).text for n in range(3)] for one in utterances.utterances
+    ]
+    assert (clean.utterances, clean.hearings, mixed.hearings) == (2, 3, 3)
+    # The labels of the first recording are what its first hearing gave.
+    right = sum(text == singles[0][0] for text in singles[0])
+    assert clean.audio_s == pytest.approx(3 * sum(soundfile.info(str(path)).duration for path in RECORDINGS))
+    assert [mistake.name for mistake in clean.mistakes].count("r1") == 3
+    heard = {mistake.heard for mistake in clean.mistakes if mistake.name == "r1"}
+    assert heard == set(singles[1])
+    assert clean.command_acceptance.value >= right / 6
+
+
+def test_a_hearing_begins_later_and_in_other_noise(folder):
+    one = read_folder(folder).utterances[0]
+    first, second, again = (Recording(one, CLEAN, hearing=n).samples() for n in (0, 1, 96))
+    assert len(second) == len(first) + 185 and not second[:185].any()
+    np.testing.assert_array_equal(second[185:], first)
+    np.testing.assert_array_equal(again, first)
+    delays = {len(Recording(one, CLEAN, hearing=n).samples()) for n in range(96)}
+    assert len(delays) == 96
+    noisy = Condition(folder / "hum.wav", 10.0)
+    stretches = [Recording(one, noisy, hearing=n).samples()[-1000:].tolist() for n in (0, 96)]
+    assert stretches[0] != stretches[1]
 
 
 def test_read_speech_has_no_commands(folder):

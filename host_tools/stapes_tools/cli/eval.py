@@ -39,6 +39,13 @@ _file = click.Path(path_type=Path)
 @click.option("--wrong", is_flag=True, help="List what was not accepted.")
 @click.option("--processes", type=click.IntRange(1), help="Recognise so many at once; default: one per core.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Take only the first N recordings.")
+@click.option(
+    "--hearings",
+    type=click.IntRange(1, 96),
+    default=1,
+    metavar="N",
+    help="Hear each recording N times, each time milliseconds later and in other noise: figures depend less on chance.",
+)
 @click.option("--effort", type=EFFORT, metavar="%", help=EFFORT_HELP)
 @click.option(
     "--context", type=_file, metavar="FILE.txt", help="Phrases that are likely, one a line (docs/context.md)."
@@ -65,6 +72,7 @@ def evaluation(
     wrong: bool,
     processes: int | None,
     limit: int | None,
+    hearings: int,
     effort: int | None,
     context: Path | None,
     context_labels: int | None,
@@ -83,6 +91,7 @@ def evaluation(
     if endpoints:
         others: dict[str, object] = {
             "--wrong": wrong,
+            "--hearings": hearings > 1,
             "--effort": effort is not None,
             "--sweep": sweep,
             "--efforts": efforts,
@@ -114,7 +123,7 @@ def evaluation(
     graph = compiled(grammar, not as_object) if grammar else None
     model = model or default_model(grammar or Path(GENERAL))
     cores = processes or os.cpu_count() or 1
-    setup = Setup(model, graph, str(grammar), conditions, cores, tried, not sweep, likely)
+    setup = Setup(model, graph, str(grammar), conditions, cores, tried, not sweep, likely, hearings)
     with _progress() as track:
         rows = list(evaluate(folder, setup, track))
     if plot:

@@ -20,6 +20,7 @@ def as_json(row: Row, mistakes: bool = False) -> dict:
         "snr_db": snr_db,
         "noise": noise and noise.name,
         "utterances": row.utterances,
+        "hearings": row.hearings,
         "command_acceptance": row.command_acceptance and asdict(row.command_acceptance),
         "wer": row.wer and asdict(row.wer),
         "wer_free": row.wer_free and asdict(row.wer_free),
@@ -49,13 +50,17 @@ def table(rows: Sequence[Row]) -> Table:
 def notes(rows: Sequence[Row], model: str) -> Iterator[str]:
     """Yield what the table leaves unsaid, a line each."""
     first, factor = rows[0], sum(row.real_time_factor for row in rows) / len(rows)
-    yield "n recordings; in brackets where 95 % of resampled sets of them lie"
+    yield f"n recordings{_hearings(first)}; in brackets where 95 % of resampled sets of them lie"
     yield f"no grammar: words wrong when any of the {WORDS:,} most frequent English words may follow any other;"
     yield f"            {100 * (first.out_of_vocabulary or 0):.1f} % of what was said is not among them"
     yield f"{model}: {first.model_bytes:,} bytes; real-time factor {factor:.4f} of one core of this computer,"
     yield f"            on {first.audio_s:,.0f} s of audio in each row"
     for row in rows[:1] if first.cost else ():
         yield f"            {_cost_note(row)}"
+
+
+def _hearings(row: Row) -> str:
+    return f", each heard {row.hearings} times" if row.hearings > 1 else ""
 
 
 def _cost_note(row: Row) -> str:
@@ -93,7 +98,8 @@ def _work(cost: Cost | None) -> Iterator[str]:
 def effort_notes(rows: Sequence[Row], model: str) -> Iterator[str]:
     """Yield what a sweep's table leaves unsaid, a line each."""
     first = rows[0]
-    yield f"{first.utterances} recordings, {first.audio_s:,.0f} s; in brackets where 95 % of resampled sets of them lie"
+    heard = f"{first.utterances} recordings{_hearings(first)}, {first.audio_s:,.0f} s"
+    yield f"{heard}; in brackets where 95 % of resampled sets of them lie"
     yield "M mult./s: million multiplications per second of audio: arbitrator, branches and joint as they ran"
     yield "saved: of the encoder's, arbitrator counted, against the heavy branch alone; light: share of steps;"
     yield f"       trailing: the same after the last speech ({SILENCE_BELOW_LOUDEST_DB:g} dB below the loudest 10 ms)"

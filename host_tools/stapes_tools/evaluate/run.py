@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import stapes_spec as spec
 
 from ..convert.work import Work, require_branches, work_of
 from ..errors import UserError
@@ -21,6 +22,9 @@ from .loop import compiled_loop, vocabulary
 from .noise import Condition, in_noise, read_noise
 from .recognition import Decoder, Heard, hear_all
 from .scoring import WordErrors, accepted, spoken_words, word_errors
+
+# What a further hearing begins later by, within a step: no two of the first 96 are alike.
+_DELAY_SAMPLES = 185
 
 # (things, how many, what is done to them) -> the same things, while somebody watches.
 Track = Callable[[Iterable, int, str], Iterable]
@@ -39,6 +43,7 @@ class Setup:
         efforts: per cent, 0 to 100, of a model with branches; None leaves the board's own.
         free: search the free lexicon loop beside the grammar.
         likely: the context in which the grammar is searched.
+        hearings: of every recording, see Recording.
     """
 
     model: Path
@@ -49,6 +54,7 @@ class Setup:
     efforts: Sequence[int | None] = (None,)
     free: bool = True
     likely: Likely = NOTHING_LIKELY
+    hearings: int = 1
 
 
 @dataclass(frozen=True)
@@ -73,10 +79,11 @@ class Row:
         out_of_vocabulary: share of the reference's words that are not among the loop's.
         real_time_factor: processor seconds per second of audio on this computer, one core, with the
             grammar if there is one.
-        audio_s: seconds of audio.
+        audio_s: seconds of audio that were heard.
         model_bytes: size of the model file.
         effort: per cent; None: as the board sets it, or the model has no branches.
         cost: in multiplications; None in float arithmetic, or where no recording makes up a step.
+        hearings: how often every utterance was heard.
     """
 
     condition: Condition
@@ -91,23 +98,33 @@ class Row:
     mistakes: list[Mistake]
     effort: int | None = None
     cost: Cost | None = None
+    hearings: int = 1
 
 
 @dataclass(frozen=True)
 class Recording:
-    """An utterance in a condition, heard with an effort; read and mixed by the process that recognises it."""
+    """An utterance in a condition, heard with an effort; read and mixed by the process that recognises it.
+
+    Another hearing begins some milliseconds later, so that steps fall elsewhere, and in another stretch of the noise:
+    what a recogniser understands of one recording is partly chance.
+    """
 
     utterance: Utterance
     condition: Condition
     effort: int | None = None
     context: tuple[str, ...] = ()
     boost: float | None = None
+    hearing: int = 0
 
     def samples(self) -> np.ndarray:
         """Return int16 [n]. Raises UserError."""
         from ..audio import read_recording
 
-        return in_noise(read_recording(self.utterance.path), self.utterance.name, self.condition)
+        speech, name = read_recording(self.utterance.path), self.utterance.name
+        if self.hearing:
+            delay = np.zeros(self.hearing * _DELAY_SAMPLES % spec.FRONTEND_STEP_SAMPLES, np.int16)
+            speech, name = np.concatenate([delay, speech]), f"{name} {self.hearing}"
+        return in_noise(speech, name, self.condition)
 
 
 def evaluate(folder: Folder, setup: Setup, track: Track = lambda things, *_: things) -> Iterator[Row]:
@@ -130,20 +147,21 @@ def evaluate(folder: Folder, setup: Setup, track: Track = lambda things, *_: thi
     utterances = folder.utterances
     audio_s = sum(track(durations_s(utterances), len(utterances), "reading"))
     words = vocabulary(loop) if loop else None
-    scorer = _Scorer(utterances, bool(setup.grammar), words, audio_s, _size(setup.model), work)
+    scorer = _Scorer(utterances, bool(setup.grammar), words, audio_s, _size(setup.model), work, setup.hearings)
     decoders = [Decoder(str(loop), free=True)] if loop else []
     if setup.grammar:
         decoders.insert(0, Decoder(str(setup.grammar), name=setup.grammar_name))
     rows = list(itertools.product(setup.efforts, setup.conditions))
     contexts = setup.likely.contexts(utterances)
     sounds = [
-        Recording(utterance, condition, effort, context, setup.likely.boost)
+        Recording(utterance, condition, effort, context, setup.likely.boost, hearing)
         for effort, condition in rows
+        for hearing in range(setup.hearings)
         for utterance, context in zip(utterances, contexts, strict=True)
     ]
     heard = iter(track(hear_all(str(setup.model), decoders, sounds, setup.processes), len(sounds), "recognising"))
     for effort, condition in rows:
-        yield scorer.row(condition, effort, list(itertools.islice(heard, len(utterances))))
+        yield scorer.row(condition, effort, list(itertools.islice(heard, setup.hearings * len(utterances))))
 
 
 def _work(setup: Setup) -> Work | None:
@@ -195,7 +213,7 @@ def _size(model: Path) -> int:
 
 @dataclass(frozen=True)
 class _Scorer:
-    """Makes rows of what was heard; heard[k] is (with the grammar, if any; free, if words) of utterance k."""
+    """Makes rows of what was heard: (with the grammar, if any; free, if words) of all utterances, as often as heard."""
 
     utterances: Sequence[Utterance]
     has_grammar: bool
@@ -203,6 +221,7 @@ class _Scorer:
     audio_s: float
     model_bytes: int
     work: Work | None = None
+    hearings: int = 1
 
     def row(self, condition: Condition, effort: int | None, heard: Sequence[tuple[Heard, ...]]) -> Row:
         first, free = [results[0] for results in heard], [results[-1] for results in heard]
@@ -212,21 +231,35 @@ class _Scorer:
         wrong = [not right for right in good] if good else [bool(one.errors) for one in errors]
         return Row(
             condition,
-            len(heard),
-            interval(np.array(good, int), np.ones(len(good), int)) if good else None,
-            _rate(errors) if self.has_grammar else None,
-            _rate(free_errors) if free_errors else None,
+            len(self.utterances),
+            self._rate(good, [1] * len(good)) if good else None,
+            self._word_errors(errors) if self.has_grammar else None,
+            self._word_errors(free_errors) if free_errors else None,
             self._out_of_vocabulary(),
-            sum(result.cpu_s for result in first) / self.audio_s,
-            self.audio_s,
+            sum(result.cpu_s for result in first) / (self.audio_s * self.hearings),
+            self.audio_s * self.hearings,
             self.model_bytes,
             [
                 Mistake(utterance.name, utterance.text, result.text, utterance.slots, result.slots)
-                for utterance, result in itertools.compress(zip(self.utterances, first, strict=True), wrong)
+                for utterance, result in itertools.compress(self._with_utterances(first), wrong)
             ],
             effort,
             self._cost(first),
+            self.hearings,
         )
+
+    def _with_utterances(self, heard: Sequence[Heard]) -> Iterator[tuple[Utterance, Heard]]:
+        return zip(itertools.chain.from_iterable([self.utterances] * self.hearings), heard, strict=True)
+
+    def _rate(self, numerators: Sequence[int], denominators: Sequence[int]) -> Interval | None:
+        """Of what was counted at every hearing; the hearings of one utterance are no independent draws."""
+        shape = (self.hearings, len(self.utterances))
+        return interval(
+            *(np.reshape(np.array(counts, int), shape).sum(axis=0) for counts in (numerators, denominators))
+        )
+
+    def _word_errors(self, errors: Sequence[WordErrors]) -> Interval | None:
+        return self._rate([one.errors for one in errors], [one.words for one in errors])
 
     def _cost(self, heard: Sequence[Heard]) -> Cost | None:
         steps = [result.steps for result in heard if result.steps]
@@ -234,14 +267,14 @@ class _Scorer:
 
     def _accepted(self, heard: Sequence[Heard]) -> list[bool] | None:
         good = []
-        for utterance, result in zip(self.utterances, heard, strict=True):
+        for utterance, result in self._with_utterances(heard):
             if utterance.slots is None:
                 return None
             good.append(accepted(result, utterance.slots, utterance.intent))
         return good
 
     def _errors(self, heard: Sequence[Heard]) -> list[WordErrors]:
-        pairs = zip(self.utterances, heard, strict=True)
+        pairs = self._with_utterances(heard)
         return [word_errors(spoken_words(utterance.text), spoken_words(result.text)) for utterance, result in pairs]
 
     def _out_of_vocabulary(self) -> float | None:
@@ -249,7 +282,3 @@ class _Scorer:
             return None
         said = [word for utterance in self.utterances for word in spoken_words(utterance.text).split()]
         return sum(word not in self.words for word in said) / max(1, len(said))
-
-
-def _rate(errors: Sequence[WordErrors]) -> Interval | None:
-    return interval(np.array([one.errors for one in errors]), np.array([one.words for one in errors]))
