@@ -16,7 +16,7 @@ from stapes_tools.convert import write
 from stapes_tools.convert.flatbuffer import serialise
 from stapes_tools.convert.graph import Model
 from stapes_tools.convert.metadata import Metadata, encode_metadata, seal
-from stapes_tools.train.export import with_search_settings
+from stapes_tools.convert.read import metadata_range
 
 UNITS = 9
 SIZES = {"units": UNITS, "channels": 8, "joint": 8, "blocks": (write.Block(3),)}
@@ -30,8 +30,15 @@ def make_graph(seed, **shape):
     return with_units(random_graph(random.Random(seed), units=UNITS, **shape), UNITS)
 
 
+def without_context(data):
+    changed = bytearray(data)
+    offset, _ = metadata_range(data, spec.MODEL_METADATA_NAME)
+    changed[offset + spec.METADATA_CONTEXT_SIZE_OFFSET] = 0
+    return seal(bytes(changed))
+
+
 MODELS = {
-    0: with_search_settings(make_model(1), 0.0, 1.0, hears_context=False),
+    0: without_context(make_model(1)),
     1: make_model(1),
     2: make_model(2),
 }
