@@ -11,6 +11,7 @@ from stapes_tools.convert.grid import activation_names, encoder_matrices
 from stapes_tools.convert.topology import Block, Parameters, Topology, check_parameters
 from stapes_tools.errors import UserError
 from stapes_tools.train import levels
+from stapes_tools.train.net import units_before
 
 
 def simulated_activations(topology: Topology) -> list[str]:
@@ -119,9 +120,7 @@ class CompactTransducer(keras.Model):
         Returns:
             (blank, emit): float32 [B, T, U+1] each.
         """
-        before = ops.pad(labels, ((0, 0), (1, 0)))
-        if known is not None:
-            before = before * ops.cast(known, before.dtype)[:, None]
+        before = units_before(labels, known)
         ahead = ops.pad(labels, ((0, 0), (0, 1)))
         table = self._rounded("predicted", self.kernels["predictor.table"][0])
         hidden = ops.relu(encoded[:, :, None] + ops.take(table, before, axis=0)[:, None])

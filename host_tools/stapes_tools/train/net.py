@@ -36,6 +36,16 @@ class CausalDepthwise(layers.Layer):
         return sum(taps) + self.bias
 
 
+def units_before(labels, known=None):
+    """What the predictor sees before every label and after the last: int32 [B, U] -> [B, U+1], 0 at the start.
+
+    Args:
+        labels, known: see Transducer.lattice; an utterance whose context is not known is 0 throughout.
+    """
+    before = ops.pad(labels, ((0, 0), (1, 0)))
+    return before if known is None else before * ops.cast(known, before.dtype)[:, None]
+
+
 class Transducer(keras.Model):
     """Encoder, stateless predictor and joint, with a CTC head that only training uses.
 
@@ -90,9 +100,7 @@ class Transducer(keras.Model):
         Returns:
             (blank, emit): float32 [B, T, U+1] each; emit's last column means nothing.
         """
-        before = ops.pad(labels, ((0, 0), (1, 0)))
-        if known is not None:
-            before = before * ops.cast(known, before.dtype)[:, None]
+        before = units_before(labels, known)
         ahead = ops.pad(labels, ((0, 0), (0, 1)))
         hidden = ops.relu(self.projection(encoded)[:, :, None] + self.table(before)[:, None])
         logits = self.output_layer(hidden)
