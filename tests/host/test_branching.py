@@ -195,6 +195,19 @@ def test_an_arbitrator_is_kept(trained, calibration, tmp_path):
         BranchTask(PLAIN, random_parameters(PLAIN, 1), settings, calibration)
 
 
+def test_an_arbitrator_is_taken_from_another_network(trained, calibration):
+    other = trained[1].averaged()
+    plain = random_parameters(PLAIN, 1)
+    task = BranchTask(PLAIN, plain, replace(SETTINGS, keep_arbitrator=True), calibration, arbitrator=other)
+    for name, value in task.net.kernels.items():
+        if name.startswith("arbitrator."):
+            np.testing.assert_array_equal(np.asarray(value), other[name])
+        else:
+            np.testing.assert_array_equal(np.asarray(value), plain[name.removeprefix("light.")])
+    with pytest.raises(UserError, match=r"arbitrator.front.weight of shape \(6, 120\)"):
+        BranchTask(PLAIN, plain, replace(SETTINGS, arbitrator_channels=6), calibration, arbitrator=other)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [({"target_cost": 0.0}, "target_cost"), ({"light_zeros": 0.4}, "light_zeros is below zeros")],

@@ -16,6 +16,7 @@ from stapes_tools.corpora.engines.base import Engine
 from stapes_tools.corpora.readers import CorpusError
 from stapes_tools.corpora.voices import ENGINES
 from stapes_tools.errors import UserError
+from stapes_tools.train import data, recipe
 
 COUNT = 12
 
@@ -274,3 +275,34 @@ def test_a_few_tasks_need_no_processes():
 def test_a_worker_that_dies_is_said():
     with pytest.raises(UserError, match="a worker process was killed; run it again"):
         list(executors.Processes(1).map(os._exit, [9]))
+
+
+def test_a_recipe_names_the_parts_of_a_corpus_that_models_are_scored_on(tmp_path, monkeypatch):
+    """And a corpus that no recipe knows has the name of its folder."""
+    for split in ("train", "test"):
+        (tmp_path / "speechocean762" / split).mkdir(parents=True)
+        (tmp_path / "speechocean762" / split / "text").write_text(f"{split}1 HELLO\n")
+        (tmp_path / "speechocean762" / split / "utt2spk").write_text(f"{split}1 s\n")
+    for number in range(130):
+        clip = tmp_path / "wake_phrases" / "alexa" / f"{number:03d}.flac"
+        clip.parent.mkdir(parents=True, exist_ok=True)
+        clip.touch()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "text.tsv").write_text("a_1\thello\n")
+    seen = {}
+    monkeypatch.setattr(data.build, "corpus_pack", lambda name, lines, *_: seen.update({name: list(lines)}))
+    names = [
+        "speechocean762",
+        "speechocean762/test",
+        "wake_phrases",
+        "wake_phrases/all",
+        "mine",
+        str(tmp_path / "mine"),
+    ]
+    settings = recipe.Data(str(tmp_path), names, [], [], 1, 1, 15.0, [])
+    for name in names:
+        data.recorded(settings, name)
+    assert {name: len(lines) for name, lines in seen.items()} == {
+        "speechocean762": 1, "speechocean762_test": 1, "wake_phrases": 120, "wake_phrases_all": 130, "mine": 1,
+    }  # fmt: skip
+    assert [seen[name][0].recording[0] for name in ("speechocean762", "speechocean762_test")] == ["train1", "test1"]

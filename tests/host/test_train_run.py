@@ -114,6 +114,51 @@ def test_a_model_is_adapted_from_a_grammar_alone(folder):
     np.testing.assert_array_equal(prior, checkpoint.load(folder / "dense.npz").prior)
 
 
+TRAINING_ON = """
+[training]
+minutes = 1.0
+batches = 6
+steps_per_batch = 300
+learning_rate = 2e-3
+warmup_batches = 2
+ctc_share = 0.0
+ctc_weight = 0.0
+context_dropout = 1.0
+
+[branches]
+minutes = 1.0
+batches = 6
+steps_per_batch = 300
+learning_rate = 1e-3
+warmup_batches = 2
+teacher_weight = 1.0
+context_dropout = 1.0
+"""
+
+
+def test_a_base_is_trained_on_in_float_and_teaches_its_branches(folder):
+    (folder / "on").mkdir()
+    recipe = f'seed = 1\nbase = "{folder}"\n' + DATA.replace("@GRAMMARS@", f'"{folder / "lights.yaml"}" = 8')
+    (folder / "on" / "recipe.toml").write_text(recipe + TRAINING_ON)
+    assert main(["train", str(folder / "on" / "recipe.toml")]) == 0
+    start, dense = (checkpoint.load(path / "dense.npz") for path in (folder, folder / "on"))
+    assert np.abs(start.parameters["front.weight"] - dense.parameters["front.weight"]).max() > 1e-3
+    assert not dense.grid.weight_scales
+    branched = checkpoint.load(folder / "on" / "branched.npz")
+    assert branched.topology.branching is not None and branched.grid.weight_scales
+    table = branched.parameters["predictor.table"]
+    np.testing.assert_array_equal(table, np.broadcast_to(table[:, :1], table.shape))
+
+    # Another network begins with that arbitrator.
+    (folder / "third").mkdir()
+    keeping = TRAINING_ON + f'arbitrator = "{folder / "on"}"\nkeep_arbitrator = true\n'
+    (folder / "third" / "recipe.toml").write_text(recipe + keeping)
+    assert main(["train", str(folder / "third" / "recipe.toml")]) == 0
+    third = checkpoint.load(folder / "third" / "branched.npz").parameters
+    for name in (name for name in third if name.startswith("arbitrator.")):
+        np.testing.assert_array_equal(third[name], branched.parameters[name])
+
+
 def test_nothing_trained_is_nothing_to_export(folder):
     recipe = read_recipe(folder / "recipe.toml")
     job = run.Run(recipe, run.Prepared([], np.zeros(40), None), folder / "cache", QuietTeller())
@@ -128,7 +173,7 @@ def test_nothing_trained_is_nothing_to_export(folder):
         ("seed = 1\n" + DATA.replace("@GRAMMARS@", ""), r"\[model\] is missing"),
         (
             "seed = 1\nbase = 'x'\n" + DATA.replace("@GRAMMARS@", ""),
-            r"\[compression\] is missing, or \[branches\]",
+            r"\[compression\] is missing, or \[training\] or \[branches\]",
         ),
         *(
             ("seed = 1\nbase = 'x'\n" + DATA.replace("@GRAMMARS@", "").replace(was, becomes), message)
@@ -139,6 +184,11 @@ def test_nothing_trained_is_nothing_to_export(folder):
                 ('rooms = ["synthetic:2"]', 'rooms = ["babble:2:*.flac"]', "for a noise or a room.*among the noises"),
                 ('rooms = ["synthetic:2"]', 'rooms = ["synthetic:"]', "has 'synthetic:' for a noise or a room"),
             )
+        ),
+        (
+            "seed = 1\nbase = 'x'\n"
+            + (DATA + TRAINING_ON).replace("@GRAMMARS@", "").replace("weight = 0.0", "weight = 0.3"),
+            r"\[training\] from a base has no CTC head.*ctc_share = 0.0 and",
         ),
         ("sead = 1", r"unknown key 'sead' in \[recipe\]; did you mean 'seed'"),
         ("seed = ", "not a TOML file"),

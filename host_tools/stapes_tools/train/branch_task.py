@@ -23,6 +23,7 @@ from stapes_tools.train.branching import ARBITRATOR, BranchingTransducer, select
 from stapes_tools.train.commands import CommandGraph
 from stapes_tools.train.compact import simulated_activations
 from stapes_tools.train.compress import CompactTask, Statistics
+from stapes_tools.train.context import is_context_free
 from stapes_tools.train.recipe import Branches
 from stapes_tools.train.tasks import spread
 
@@ -40,6 +41,7 @@ class BranchTask(CompactTask):
         parameters: of that.
         settings: the recipe's [branches].
         calibration, teacher, commands: see CompactTask.
+        arbitrator: parameters of a network with branches, whose arbitrator a new one begins with.
         seed: of the arbitrator's first weights and of the draws.
     """
 
@@ -54,15 +56,17 @@ class BranchTask(CompactTask):
         teacher: tuple[Topology, Parameters] | None = None,
         *,
         commands: CommandGraph | None = None,
+        arbitrator: Parameters | None = None,
         seed: int = 1,
     ):
         branched = replace(topology, branching=_shape(topology, settings))
         if topology.branching is None:
-            parameters = with_branches(branched, parameters, seed)
+            parameters = with_branches(branched, parameters, seed, arbitrator)
         elif topology.branching != branched.branching:
             raise UserError("the base has other branches than the recipe", advice="start from a stage without branches")
-        if topology.branching is None and settings.keep_arbitrator:
-            raise UserError("the base has no arbitrator to keep", advice='write base_stage = "branched"')
+        if topology.branching is None and settings.keep_arbitrator and arbitrator is None:
+            advice = 'write base_stage = "branched", or arbitrator = "FOLDER" of a model that has one'
+            raise UserError("the base has no arbitrator to keep", advice=advice)
         self.seed, self.branches = seed, settings
         # Counted when it is asked for: a checkpoint may bring other masks before the first step.
         self._ratio: float | None = None
@@ -163,6 +167,9 @@ class BranchTask(CompactTask):
         return Statistics(rms, scales | {"arbitrator.output": LOGIT_SCALE})
 
     def _watch_joint(self, encoded) -> None:
+        if is_context_free(self.settings.context_dropout):
+            self.net.scores(encoded)
+            return
         count = self.net.topology.units
         labels = np.random.default_rng(0).integers(1, count, (len(encoded), 2))
         self.net.lattice(encoded, ops.convert_to_tensor(labels.astype(np.int32)))

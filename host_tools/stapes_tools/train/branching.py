@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from stapes_tools.convert.topology import Block, Parameters, Topology, parameter_shapes
+from stapes_tools.errors import UserError
 from stapes_tools.train.compact import CompactTransducer
 from stapes_tools.train.levels import round_through
 
@@ -23,24 +24,32 @@ ARBITRATOR = "arbitrator."
 """What the names of the arbitrator's parameters begin with."""
 
 
-def with_branches(topology: Topology, heavy: Parameters, seed: int) -> Parameters:
-    """Parameters to start from: the light branch a copy of the heavy one, the arbitrator at random.
+def with_branches(topology: Topology, heavy: Parameters, seed: int, arbitrator: Parameters | None = None) -> Parameters:
+    """Parameters to start from: the light branch a copy of the heavy one, the arbitrator at random or another's.
 
     Args:
         topology: with branching.
         heavy: parameters of the same network without branches.
         seed: of the arbitrator's weights.
+        arbitrator: parameters of a network with branches whose arbitrator is taken.
+    Raises:
+        UserError: that arbitrator has another shape.
     """
     rng = np.random.default_rng(seed)
     found = dict(heavy)
     for name, shape in parameter_shapes(topology).items():
         if name.startswith("light."):
             found[name] = np.array(heavy[name.removeprefix("light.")])
+        elif name.startswith(ARBITRATOR) and arbitrator is not None:
+            if name not in arbitrator or arbitrator[name].shape != shape:
+                raise UserError(f"the arbitrator to begin with has no {name} of shape {shape}")
+            found[name] = np.array(arbitrator[name])
         elif name.startswith(ARBITRATOR):
             fan_in = float(np.prod(shape)) / shape[-1 if "depthwise" in name else 0]
             spread = 0.0 if name.endswith("bias") else (2.0 / fan_in) ** 0.5
             found[name] = rng.normal(0.0, spread, shape).astype(np.float32)
-    found["arbitrator.output.bias"] += np.float32(_FIRST_LOGIT)
+    if arbitrator is None:
+        found["arbitrator.output.bias"] += np.float32(_FIRST_LOGIT)
     return found
 
 

@@ -11,7 +11,7 @@ from stapes_tools.convert.grid import activation_names, encoder_matrices
 from stapes_tools.convert.topology import Block, Parameters, Topology, check_parameters
 from stapes_tools.errors import UserError
 from stapes_tools.train import levels
-from stapes_tools.train.net import units_before
+from stapes_tools.train.context import units_before
 
 
 def simulated_activations(topology: Topology) -> list[str]:
@@ -109,6 +109,13 @@ class CompactTransducer(keras.Model):
         padded = ops.pad(x, ((0, 0), (block.history, 0), (0, 0)))
         taps = [padded[:, k * block.dilation : k * block.dilation + length] * weight[k] for k in range(block.width)]
         return sum(taps) + self._bias(name)
+
+    def scores(self, encoded):
+        """Log-probabilities of all units where the predictor sees none: float32 [B, T, joint] -> [B, T, V]."""
+        predicted = self._rounded("predicted", self.kernels["predictor.table"][0, :1])
+        hidden = self._rounded("hidden", ops.relu(encoded + predicted))
+        logits = ops.matmul(hidden, ops.transpose(self.kernels["joint.weight"])) + self._bias("joint")
+        return ops.log_softmax(logits, axis=-1)
 
     def lattice(self, encoded, labels, known=None):
         """Log-probabilities of blank and of the next label; see Transducer.lattice.

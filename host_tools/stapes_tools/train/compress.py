@@ -20,11 +20,19 @@ from stapes_tools.train import levels, sparsify
 from stapes_tools.train.batches import Batch
 from stapes_tools.train.commands import CommandGraph
 from stapes_tools.train.compact import CompactTransducer, as_matrix, simulated_activations
+from stapes_tools.train.context import (
+    divergence,
+    is_context_free,
+    known_contexts,
+    lattice_of,
+    settled,
+    without_context,
+)
 from stapes_tools.train.distil import distillation_loss
 from stapes_tools.train.loss import monotonic_rnnt_loss
 from stapes_tools.train.mmi import OUTSIDE, MmiLoss
 from stapes_tools.train.recipe import Compression
-from stapes_tools.train.tasks import known_contexts, per_unit, spread
+from stapes_tools.train.tasks import per_unit, spread
 
 # Steps of calibration features that statistics are taken from.
 _CALIBRATION_ROWS = 4000
@@ -110,6 +118,9 @@ class CompactTask:
     ):
         self.settings, self.calibration = settings, calibration
         self._batch = 0
+        if is_context_free(settings.context_dropout):
+            parameters = without_context(parameters)
+            teacher = teacher and (teacher[0], without_context(teacher[1]))
         self.mmi = MmiLoss(commands, settings.mmi_blank_penalty) if commands is not None else None
         self.net = self._network(topology, parameters)
         self.teacher = CompactTransducer(*teacher, trainable=False) if teacher else None
@@ -131,15 +142,12 @@ class CompactTask:
     def _lattice_losses(self, x, encoded, labels, steps, units, *, knobs) -> list:
         """[RNN-T, distillation, grid penalty, MMI] of what the network made of features x; 0 where switched off."""
         rows = x.shape[0]
-        known = None
-        if self.settings.context_dropout:
-            known = knobs[-2 * rows : -rows] if self.mmi is not None else knobs[-rows:]
-        student = self.net.lattice(encoded, labels, known)
+        known = self._known(rows, knobs)
+        student, distance = self._student(x, encoded, labels, steps, units, known=known)
         rnnt = per_unit(monotonic_rnnt_loss(student[0], student[1], steps, units), units)
         distilled = pull = told_apart = ops.zeros_like(rnnt)
-        if self.teacher is not None:
-            taught = self.teacher.lattice(self.teacher.encode(x), labels)
-            distilled = per_unit(distillation_loss(student, taught, steps, units), units)
+        if distance is not None:
+            distilled = per_unit(distance, units)
         if self.settings.grid_penalty:
             pull = self.net.grid_penalty()
         if self.mmi is not None:
@@ -147,6 +155,28 @@ class CompactTask:
             log_weight = knobs[-rows:]
             told_apart = per_unit(self.mmi(student, anything, steps, units, log_weight), units)
         return [rnnt, distilled, pull, told_apart]
+
+    def _known(self, rows: int, knobs):
+        """See stapes_tools.train.context.known_contexts; None where all contexts are known."""
+        if is_context_free(self.settings.context_dropout):
+            return ops.zeros(rows)
+        if not self.settings.context_dropout:
+            return None
+        return knobs[-2 * rows : -rows] if self.mmi is not None else knobs[-rows:]
+
+    def _student(self, x, encoded, labels, steps, units, *, known) -> tuple:
+        """((blank, emit) of the network, its distance from the teacher's float32 [B] in nats, or None)."""
+        teacher = self.teacher
+        if is_context_free(self.settings.context_dropout):
+            scores = self.net.scores(encoded)
+            student = lattice_of(scores, labels)
+            if teacher is None:
+                return student, None
+            return student, divergence(scores, teacher.scores(teacher.encode(x)), steps)
+        student = self.net.lattice(encoded, labels, known)
+        if teacher is None:
+            return student, None
+        return student, distillation_loss(student, teacher.lattice(teacher.encode(x), labels), steps, units)
 
     def knobs(self, progress: float, batch: Batch) -> np.ndarray:
         """The weights, see _weights, and what _by_utterance adds."""
@@ -189,7 +219,7 @@ class CompactTask:
         for name, mask in self.net.masks.items():
             if f"{name}.weight" in found:
                 found[f"{name}.weight"] = found[f"{name}.weight"] * ops.convert_to_numpy(mask.value)
-        return found
+        return settled(found) if is_context_free(self.settings.context_dropout) else found
 
     def _update(self, progress: float) -> None:
         settings = self.settings
@@ -204,6 +234,8 @@ class CompactTask:
             self._set_grids(self._masked(now), statistics)
 
     def _observe(self, now: Parameters) -> Statistics:
+        if is_context_free(self.settings.context_dropout):
+            now = settled(now)
         return observe(self.net.topology, now, self.calibration)
 
     def _zeros_wanted(self, name: str, progress: float) -> float:

@@ -47,16 +47,22 @@ class FeatureSet:
 
 
 def recorded(data: Data, corpus: str) -> AudioPack:
-    """The training part of one corpus of the recipe."""
-    folder = Path(data.root) / corpus
+    """One corpus of the recipe: its training part, or what it names after a slash.
+
+    A model that has heard speechocean762/test has no figure for that split.
+    """
+    root = Path(data.root)
     known = {
-        "speechocean762": lambda: readers.speechocean_lines(folder, "train"),
-        "vctk_p239": lambda: readers.table_lines(folder),
-        "librispeech_251": lambda: readers.recognised_lines(folder, 0.85),
-        "wake_phrases": lambda: readers.word_lines(folder, 120),
+        "speechocean762": lambda: readers.speechocean_lines(root / "speechocean762", "train"),
+        "speechocean762/test": lambda: readers.speechocean_lines(root / "speechocean762", "test"),
+        "vctk_p239": lambda: readers.table_lines(root / "vctk_p239"),
+        "librispeech_251": lambda: readers.recognised_lines(root / "librispeech_251", 0.85),
+        "wake_phrases": lambda: readers.word_lines(root / "wake_phrases", 120),
+        "wake_phrases/all": lambda: readers.word_lines(root / "wake_phrases"),
     }
-    read = known.get(corpus) or layouts.trainable(corpus, Path(data.root)).lines
-    return build.corpus_pack(folder.name, read(), Lexicon(data.extra_words), data.on_bad)
+    read = known.get(corpus) or layouts.trainable(corpus, root).lines
+    name = corpus.replace("/", "_") if corpus in known else Path(corpus).name
+    return build.corpus_pack(name, read(), Lexicon(data.extra_words), data.on_bad)
 
 
 def synthetic_sentences(data: Data, entry: Synthetic, lexicon: Lexicon) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from keras import layers, ops
 
 from stapes_tools.convert.topology import Topology
+from stapes_tools.train.context import units_before
 
 
 class CausalDepthwise(layers.Layer):
@@ -34,16 +35,6 @@ class CausalDepthwise(layers.Layer):
         padded = ops.pad(x, ((0, 0), (history, 0), (0, 0)))
         taps = [padded[:, k * self.dilation : k * self.dilation + length] * self.weight[k] for k in range(self.width)]
         return sum(taps) + self.bias
-
-
-def units_before(labels, known=None):
-    """What the predictor sees before every label and after the last: int32 [B, U] -> [B, U+1], 0 at the start.
-
-    Args:
-        labels, known: see Transducer.lattice; an utterance whose context is not known is 0 throughout.
-    """
-    before = ops.pad(labels, ((0, 0), (1, 0)))
-    return before if known is None else before * ops.cast(known, before.dtype)[:, None]
 
 
 class Transducer(keras.Model):
@@ -89,6 +80,11 @@ class Transducer(keras.Model):
     def ctc_log_probs(self, encoded):
         """float32 [B, T, units] of the CTC head."""
         return ops.log_softmax(self.ctc_head(encoded), axis=-1)
+
+    def scores(self, encoded):
+        """Log-probabilities of all units where the predictor sees none: float32 [B, T, channels] -> [B, T, V]."""
+        hidden = ops.relu(self.projection(encoded) + self.table(ops.zeros((1, 1), "int32")))
+        return ops.log_softmax(self.output_layer(hidden), axis=-1)
 
     def lattice(self, encoded, labels, known=None):
         """Log-probabilities of blank and of the next label at every step and label position.

@@ -3,7 +3,7 @@
 import difflib
 import re
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from stapes_tools.convert.topology import Block, Topology
@@ -127,6 +127,7 @@ class Schedule:
 class Training(Schedule):
     """The first stage: CTC alone for ctc_share of the time, then RNN-T plus ctc_weight x CTC.
 
+    From a base there is no CTC: what is left of that model has no such head.
     context_dropout: see Compression.
     """
 
@@ -186,7 +187,8 @@ class Branches(Compression):
     heavy_share, light_share: utterances that are heard by one branch alone; for the others the threshold is drawn
     with the standard deviation threshold_spread, in nats.
     temperature: of the choice at the start, 1 at harden_until, where it has become hard.
-    keep_arbitrator: it stays as the base has it, and nothing presses on the cost.
+    arbitrator: folder of a model with branches whose arbitrator a base without one gets, in place of a random one.
+    keep_arbitrator: it stays as it is, and nothing presses on the cost.
     """
 
     light_blocks: list[int] | None = None
@@ -202,6 +204,7 @@ class Branches(Compression):
     threshold_spread: float = 1.0
     temperature: float = 2.0
     harden_until: float = 0.4
+    arbitrator: str = field(default="", repr=False)
     keep_arbitrator: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -217,7 +220,7 @@ class Recipe:
     """All of a recipe file.
 
     [model] and [training] train from scratch; `base`, the folder of another model, adapts that
-    one, from its parameters after `base_stage`.
+    one, from its parameters after `base_stage`; [training] then trains on in float.
     """
 
     seed: int
@@ -259,8 +262,11 @@ def parse_recipe(text: str, path: Path) -> Recipe:
         if key in table:
             table[key] = _fill(kind, table[key], path)
     recipe = _fill(Recipe, table, path)
-    if recipe.base and recipe.compression is None and recipe.branches is None:
-        raise UserError(f"{path}: [compression] is missing, or [branches]; a model is adapted")
+    if recipe.base and not (recipe.training or recipe.compression or recipe.branches):
+        raise UserError(f"{path}: [compression] is missing, or [training] or [branches]; a model is adapted")
+    if recipe.base and recipe.training and (recipe.training.ctc_share or recipe.training.ctc_weight):
+        advice = "write ctc_share = 0.0 and ctc_weight = 0.0"
+        raise UserError(f"{path}: [training] from a base has no CTC head", advice=advice)
     for key in () if recipe.base else ("model", "training"):
         if getattr(recipe, key) is None:
             raise UserError(f"{path}: [{key}] is missing; nothing to start from is named with `base`")
@@ -282,6 +288,13 @@ def _fill(kind, table: dict, path: Path):
         return kind(**table)
     except TypeError as error:
         raise UserError(f"{path}: [{kind.__name__.lower()}] {str(error).partition(') ')[2]}") from None
+
+
+def floating(training: Training) -> Compression:
+    """The first stage's settings for a network that is folded already: its schedule, and no method of compression."""
+    schedule = {item.name: getattr(training, item.name) for item in fields(Schedule)}
+    settings = Compression(**schedule, context_dropout=training.context_dropout)
+    return replace(settings, zeros=0.0, weight_bits=0, straight_through=False, simulate_activations=False)
 
 
 def topology_of(model: Model) -> Topology:

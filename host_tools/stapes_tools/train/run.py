@@ -23,7 +23,7 @@ from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.grammar.units import UNITS
 from stapes_tools.train.commands import CommandGraph, training_graph
 from stapes_tools.train.data import FeatureSet, command_grammar, feature_set, mean_log_mel, training_packs
-from stapes_tools.train.recipe import Compression, Recipe, Schedule, topology_of
+from stapes_tools.train.recipe import Compression, Recipe, Schedule, floating, topology_of
 from stapes_tools.train.teller import Teller
 
 
@@ -75,6 +75,8 @@ class Run:
         """Every stage of the recipe; a finished one only writes its parameters again."""
         if self.recipe.base:
             topology, parameters = checkpoint.load_model(Path(self.recipe.base), self.recipe.base_stage)
+            if self.recipe.training is not None:
+                parameters = self.train_on(topology, parameters)
         else:
             topology, parameters = self.dense()
         if self.recipe.compression is not None:
@@ -92,6 +94,15 @@ class Run:
         topology = topology_of(model)
         net = built_transducer(topology, self.recipe.seed)
         return topology, self._stage("dense", DenseTask(net, settings), settings)[0]
+
+    def train_on(self, topology: Topology, start: Parameters) -> Parameters:
+        """The first stage, from another model's float parameters: all weights, float. Leaves dense.npz."""
+        from stapes_tools.train.compress import CompactTask, calibration_rows
+
+        settings = self.recipe.training
+        assert settings is not None, "train sees to it"
+        task = CompactTask(topology, start, floating(settings), calibration_rows(self.prepared.copies[0]))
+        return self._stage("dense", task, settings)[0]
 
     def compress(self, topology: Topology, start: Parameters) -> tuple[Parameters, Grid]:
         """The second stage, from float parameters: zeros and grids. Leaves compressed.npz."""
@@ -115,6 +126,7 @@ class Run:
 
     def branch(self, topology: Topology, start: Parameters) -> tuple[Parameters, Grid]:
         """The third stage, from the heavy branch's parameters: a light one, an arbitrator. Leaves branched.npz."""
+        from stapes_tools.convert.equalise import equalise
         from stapes_tools.train.branch_task import BranchTask
         from stapes_tools.train.compress import calibration_rows
 
@@ -122,11 +134,22 @@ class Run:
         if settings is None:
             raise UserError("the recipe has no [branches]")
         calibration = calibration_rows(self.prepared.copies[0])
+        if self.recipe.compression is None and (self.recipe.training is not None or self.recipe.base_stage == "dense"):
+            start = equalise(topology, start, calibration)
         teacher = (topology, start) if settings.teacher_weight else None
         if settings.teacher_weight and settings.teacher:
             teacher = checkpoint.load_model(Path(settings.teacher), "dense")
-        commands = self._commands(settings)
-        task = BranchTask(topology, start, settings, calibration, teacher, commands=commands, seed=self.recipe.seed)
+        chosen = checkpoint.load_model(Path(settings.arbitrator), "branched")[1] if settings.arbitrator else None
+        task = BranchTask(
+            topology,
+            start,
+            settings,
+            calibration,
+            teacher,
+            commands=self._commands(settings),
+            arbitrator=chosen,
+            seed=self.recipe.seed,
+        )
         return self._stage("branched", task, settings)
 
     def _commands(self, settings: Compression) -> CommandGraph | None:

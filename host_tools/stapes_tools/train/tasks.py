@@ -10,11 +10,11 @@ from stapes_tools.convert.forward import FEATURE_SCALE
 from stapes_tools.convert.grid import Grid
 from stapes_tools.convert.topology import Parameters
 from stapes_tools.train.batches import Batch
+from stapes_tools.train.context import is_context_free, known_contexts, lattice_of, settled
 from stapes_tools.train.loss import ctc_loss, monotonic_rnnt_loss
 from stapes_tools.train.net import Transducer, built_transducer
 from stapes_tools.train.recipe import Training
 
-_DRAWS_SEED = 7
 LAYOUT = "features int8 [B, T, 120], labels int32 [B, U], steps and units int32 [B], knobs float32 [n]"
 
 
@@ -56,22 +56,6 @@ def per_unit(losses, units):
     return ops.sum(losses) / ops.cast(ops.sum(units), "float32")
 
 
-def known_contexts(dropout: float, batch: int, rows: int) -> list[float]:
-    """Of every utterance of a batch 1 if its predictor sees the last unit, 0 where that is dropped.
-
-    Dropped, the encoder has to say alone what was heard; what the predictor learns of the text is kept out of it.
-
-    Args:
-        dropout: share to drop; with 0 there is nothing to draw, and the list is empty.
-        batch: its number, which the draws depend on.
-        rows: utterances of the batch.
-    """
-    if not dropout:
-        return []
-    draws = np.random.default_rng([_DRAWS_SEED, batch]).random(rows)
-    return [float(draw >= dropout) for draw in draws]
-
-
 class DenseTask:
     """The general model's first stage: all weights, batch normalisation, CTC alone and then RNN-T with some CTC."""
 
@@ -84,11 +68,17 @@ class DenseTask:
     def losses(self, features, labels, steps, units, knobs):
         """RNN-T and CTC, weighted by the knobs."""
         x, inside = spread(features, steps)
-        known = knobs[2:] if self.settings.context_dropout else None
-        blank, emit, ctc = self.net(x, labels, inside, training=True, known=known)
+        encoded = self.net.encode(x, inside, training=True)
+        blank, emit = self._lattice(encoded, labels, knobs)
         rnnt = per_unit(monotonic_rnnt_loss(blank, emit, steps, units), units)
-        ctc = per_unit(ctc_loss(ctc, labels, steps, units), units)
+        ctc = per_unit(ctc_loss(self.net.ctc_log_probs(encoded), labels, steps, units), units)
         return knobs[0] * ctc + knobs[1] * rnnt, ops.stack([rnnt, ctc])
+
+    def _lattice(self, encoded, labels, knobs):
+        dropout = self.settings.context_dropout
+        if is_context_free(dropout):
+            return lattice_of(self.net.scores(encoded), labels)
+        return self.net.lattice(encoded, labels, knobs[2:] if dropout else None)
 
     def knobs(self, progress: float, batch: Batch) -> np.ndarray:
         """Weights of (CTC, RNN-T), and see known_contexts."""
@@ -112,4 +102,5 @@ class DenseTask:
         copy.set_weights(self.net.get_weights())
         for variable, value in zip(copy.trainable_variables, variables, strict=True):
             variable.assign(value)
-        return float_parameters(copy)
+        found = float_parameters(copy)
+        return settled(found) if is_context_free(self.settings.context_dropout) else found
