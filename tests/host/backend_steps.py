@@ -42,9 +42,9 @@ def compressed():
         sparse_end=0.0,
         context_dropout=0.5,
     )
-    teacher = (SMALL, random_parameters(SMALL, 2))
+    teachers = [(SMALL, random_parameters(SMALL, 2))]
     calibration = random_calibration(3, 4, 40)
-    task = CompactTask(SMALL, random_parameters(SMALL, 1), settings, calibration, teacher, commands=toy_commands())
+    task = CompactTask(SMALL, random_parameters(SMALL, 1), settings, calibration, teachers, commands=toy_commands())
     return task, settings
 
 

@@ -157,7 +157,7 @@ def test_statistics_are_of_the_inputs_of_every_matrix(parameters, calibration):
 
 @pytest.fixture(scope="module")
 def trained(parameters, calibration, tmp_path_factory):
-    task = CompactTask(SMALL, parameters, SETTINGS, calibration, (SMALL, parameters))
+    task = CompactTask(SMALL, parameters, SETTINGS, calibration, [(SMALL, parameters)])
     trainer = Trainer(task, SETTINGS, [toy_set()], tmp_path_factory.mktemp("run"), seed=1)
     trainer.run(lambda _: {})
     return task, trainer
@@ -183,7 +183,7 @@ def test_what_was_trained_is_what_is_exported(trained, calibration, tmp_path):
 
 def test_a_stopped_run_keeps_masks_and_grids(trained, parameters, calibration):
     task, trainer = trained
-    other = CompactTask(SMALL, parameters, SETTINGS, calibration, (SMALL, parameters))
+    other = CompactTask(SMALL, parameters, SETTINGS, calibration, [(SMALL, parameters)])
     resumed = Trainer(other, SETTINGS, [toy_set()], trainer.folder, seed=1)
     assert resumed.batches_done == 120
     for name, value in resumed.averaged().items():

@@ -126,7 +126,7 @@ def test_a_teacher_teaches_a_network_that_sees_no_context():
     found = []
     for seed in (1, 2):
         teacher = (SMALL, random_parameters(SMALL, seed))
-        task = CompactTask(SMALL, start, settings, random_calibration(3, 4, 40), teacher)
+        task = CompactTask(SMALL, start, settings, random_calibration(3, 4, 40), [teacher])
         total, parts = task.losses(*map(ops.convert_to_tensor, (*arrays, task.knobs(0.5, batch))))
         rnnt, distance = ops.convert_to_numpy(parts)[:2]
         assert float(total) == pytest.approx(rnnt + 0.5 * distance, rel=1e-5)

@@ -134,6 +134,17 @@ def augment(
     Returns:
         int16 [m].
     """
+    return augment_beside(samples, surroundings, rng, voices, noisiness)[0]
+
+
+def augment_beside(
+    samples: np.ndarray,
+    surroundings: Surroundings,
+    rng: np.random.Generator,
+    voices: VoiceSpread = AS_SPOKEN,
+    noisiness: Noisiness = USUAL,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `augment` gives, and the same as it would be without the noise and the clipping: int16 [m] both."""
     x = from_int16(samples)
     if voices:
         x = change_voice(x, *voices.draw(rng))
@@ -145,16 +156,17 @@ def augment(
     loud = loudness(x)
     x = np.concatenate([np.zeros(before, np.float32), x, np.zeros(after, np.float32)])
     x = x * (10 ** (rng.uniform(-34, -14) / 20) / loud)
-    level = loudness(x)
+    level, clean = loudness(x), x
     if surroundings.noises and rng.random() < noisiness.share:
         noise = _noise(x.size, surroundings, noisiness.at_once, rng)
         snr_db = rng.uniform(noisiness.lowest_snr_db, noisiness.highest_snr_db)
         x = x + noise * (level * 10 ** (-snr_db / 20))
     floor = level * 10 ** (-rng.uniform(30, 85) / 20)
-    x = x + _colour(rng.standard_normal(x.size).astype(np.float32), rng) * floor
+    hiss = _colour(rng.standard_normal(x.size).astype(np.float32), rng) * floor
+    x, clean = x + hiss, clean + hiss
     if rng.random() < 0.05:
         x = x * (10 ** (rng.uniform(0, 12) / 20) / max(float(np.abs(x).max()), 1e-5))
-    return to_int16(x)
+    return to_int16(x), to_int16(clean)
 
 
 def _colour(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -13,7 +13,10 @@ _UNITS_PER_STEP = 0.4
 
 @dataclass(frozen=True)
 class Batch:
-    """Padded utterances: features int8 [B, T, 120], labels int32 [B, U], steps and units int32 [B]."""
+    """Padded utterances: features int8 [B, T, 120], labels int32 [B, U], steps and units int32 [B].
+
+    Features are [B, T, 240] where the clean version stands beside them (FeatureSet.beside).
+    """
 
     features: np.ndarray
     labels: np.ndarray
@@ -37,7 +40,7 @@ def bucket_of(steps: int, units: int, edges: Sequence[int] = STEP_EDGES) -> int:
 def collate(examples: Sequence[tuple[np.ndarray, np.ndarray]], edge: int) -> Batch:
     """Pad examples (features, labels) to the shape of a bucket of `edge` steps."""
     size = len(examples)
-    features = np.zeros((size, edge, FEATURE_SIZE), np.int8)
+    features = np.zeros((size, edge, examples[0][0].shape[1]), np.int8)
     labels = np.zeros((size, int(edge * _UNITS_PER_STEP)), np.int32)
     for row, (rows, units) in enumerate(examples):
         features[row, : len(rows)] = rows
@@ -81,15 +84,18 @@ def epoch(
     if not short_first:
         rng.shuffle(plan)
     for bucket, part in plan:
-        yield collate([copies[copy].example(index) for copy, index in part], edges[bucket])
+        yield collate([copies[copy].beside(index) for copy, index in part], edges[bucket])
 
 
 def mask(batch: Batch, rng: np.random.Generator) -> Batch:
     """SpecAugment: up to two spans of time (8 steps) and two of frequency (6 bands) become the mean, 0.
 
+    A clean version beside the features stays as it is.
+
     Reference: D. Park et al., SpecAugment, arXiv:1904.08779.
     """
-    features = batch.features.reshape(*batch.features.shape[:2], 3, FEATURE_SIZE // 3)
+    heard, clean = batch.features[..., :FEATURE_SIZE], batch.features[..., FEATURE_SIZE:]
+    features = heard.reshape(*heard.shape[:2], 3, FEATURE_SIZE // 3).copy()
     for row, steps in enumerate(batch.steps):
         for _ in range(rng.integers(3)):
             start = rng.integers(steps)
@@ -97,4 +103,5 @@ def mask(batch: Batch, rng: np.random.Generator) -> Batch:
         for _ in range(rng.integers(3)):
             band = rng.integers(FEATURE_SIZE // 3)
             features[row, :, :, band : band + rng.integers(1, 7)] = 0
-    return Batch(features.reshape(batch.features.shape), batch.labels, batch.steps, batch.units)
+    masked = np.concatenate([features.reshape(heard.shape), clean], axis=-1)
+    return Batch(masked, batch.labels, batch.steps, batch.units)

@@ -25,7 +25,7 @@ from stapes_tools.train.compact import simulated_activations
 from stapes_tools.train.compress import CompactTask, Statistics
 from stapes_tools.train.context import is_context_free
 from stapes_tools.train.recipe import Branches
-from stapes_tools.train.tasks import spread
+from stapes_tools.train.tasks import for_teacher, spread
 
 LOGIT_SCALE = Scale(2.0**-stapes_spec.ARBITRATOR_LOGIT_FRACTION_BITS, 0)
 # Rows of the largest batch: each utterance draws two numbers, how it is heard and its threshold.
@@ -40,7 +40,7 @@ class BranchTask(CompactTask):
         topology: of the heavy branch, or of a network that has branches and is trained on.
         parameters: of that.
         settings: the recipe's [branches].
-        calibration, teacher, commands: see CompactTask.
+        calibration, teachers, commands: see CompactTask.
         arbitrator: parameters of a network with branches, whose arbitrator a new one begins with.
         seed: of the arbitrator's first weights and of the draws.
     """
@@ -53,7 +53,7 @@ class BranchTask(CompactTask):
         parameters: Parameters,
         settings: Branches,
         calibration: Sequence[np.ndarray],
-        teacher: tuple[Topology, Parameters] | None = None,
+        teachers: Sequence[tuple[Topology, Parameters]] = (),
         *,
         commands: CommandGraph | None = None,
         arbitrator: Parameters | None = None,
@@ -70,7 +70,7 @@ class BranchTask(CompactTask):
         self.seed, self.branches = seed, settings
         # Counted when it is asked for: a checkpoint may bring other masks before the first step.
         self._ratio: float | None = None
-        super().__init__(branched, parameters, settings, calibration, teacher, commands=commands)
+        super().__init__(branched, parameters, settings, calibration, teachers, commands=commands)
 
     def _network(self, topology: Topology, parameters: Parameters) -> BranchingTransducer:
         net = BranchingTransducer(topology, parameters, weight_bits=self.settings.weight_bits or None)
@@ -92,7 +92,8 @@ class BranchTask(CompactTask):
         share = self.branches.heavy_share
         gate = ops.where(draws[0] < share, 1.0, gate)
         gate = ops.where(draws[0] > 1.0 - self.branches.light_share, 0.0, gate)
-        parts = self._lattice_losses(x, self.net.encode_gated(x, gate), labels, steps, units, knobs=knobs)
+        encoded = self.net.encode_gated(x, gate)
+        parts = self._lattice_losses(for_teacher(features), encoded, labels, steps, units, knobs=knobs)
         usual = select(logits, 0.0, temperature, hardness)
         heavy = ops.sum(usual * inside) / ops.sum(inside)
         cost = heavy + (1.0 - heavy) * ratio

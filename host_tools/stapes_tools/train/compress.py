@@ -16,11 +16,13 @@ from stapes_tools.convert.grid import Grid, encoder_matrices
 from stapes_tools.convert.quantize import choose_scale
 from stapes_tools.convert.scales import Scale
 from stapes_tools.convert.topology import Parameters, Topology
+from stapes_tools.errors import UserError
 from stapes_tools.train import levels, sparsify
 from stapes_tools.train.batches import Batch
 from stapes_tools.train.commands import CommandGraph
 from stapes_tools.train.compact import CompactTransducer, as_matrix, simulated_activations
 from stapes_tools.train.context import (
+    averaged,
     divergence,
     is_context_free,
     known_contexts,
@@ -32,7 +34,7 @@ from stapes_tools.train.distil import distillation_loss
 from stapes_tools.train.loss import monotonic_rnnt_loss
 from stapes_tools.train.mmi import OUTSIDE, MmiLoss
 from stapes_tools.train.recipe import Compression
-from stapes_tools.train.tasks import per_unit, spread
+from stapes_tools.train.tasks import for_teacher, per_unit, spread
 
 # Steps of calibration features that statistics are taken from.
 _CALIBRATION_ROWS = 4000
@@ -100,7 +102,8 @@ class CompactTask:
         parameters: where it starts.
         settings: the recipe's [compression].
         calibration: utterances of features, int8 [T, 120] each.
-        teacher: float parameters of the teacher, and its topology; None trains without one.
+        teachers: topology and float parameters of each; none trains without. More than one need a network without
+            context: what they say is averaged.
         commands: the grammar that commands are told apart in; None trains without.
     """
 
@@ -112,7 +115,7 @@ class CompactTask:
         parameters: Parameters,
         settings: Compression,
         calibration: Sequence[np.ndarray],
-        teacher: tuple[Topology, Parameters] | None = None,
+        teachers: Sequence[tuple[Topology, Parameters]] = (),
         *,
         commands: CommandGraph | None = None,
     ):
@@ -120,10 +123,13 @@ class CompactTask:
         self._batch = 0
         if is_context_free(settings.context_dropout):
             parameters = without_context(parameters)
-            teacher = teacher and (teacher[0], without_context(teacher[1]))
+            teachers = [(shape, without_context(taught)) for shape, taught in teachers]
+        elif len(teachers) > 1:
+            advice = "name one, or write context_dropout = 1.0"
+            raise UserError("several teachers teach a network without context only", advice=advice)
         self.mmi = MmiLoss(commands, settings.mmi_blank_penalty) if commands is not None else None
         self.net = self._network(topology, parameters)
-        self.teacher = CompactTransducer(*teacher, trainable=False) if teacher else None
+        self.teachers = [CompactTransducer(*teacher, trainable=False) for teacher in teachers]
         self._update(0.0)
 
     def _network(self, topology: Topology, parameters: Parameters) -> CompactTransducer:
@@ -132,18 +138,22 @@ class CompactTask:
     def losses(self, features, labels, steps, units, knobs):
         """RNN-T, distillation, grid penalty and MMI, weighted by the knobs."""
         x, _ = spread(features, steps)
-        parts = self._lattice_losses(x, self.net.encode(x), labels, steps, units, knobs=knobs)
+        heard = for_teacher(features)
+        parts = self._lattice_losses(heard, self.net.encode(x), labels, steps, units, knobs=knobs)
         return self._weighted(parts, knobs), ops.stack(parts)
 
     @staticmethod
     def _weighted(parts: list, knobs):
         return sum(knobs[index] * part for index, part in enumerate(parts))
 
-    def _lattice_losses(self, x, encoded, labels, steps, units, *, knobs) -> list:
-        """[RNN-T, distillation, grid penalty, MMI] of what the network made of features x; 0 where switched off."""
-        rows = x.shape[0]
+    def _lattice_losses(self, heard, encoded, labels, steps, units, *, knobs) -> list:
+        """[RNN-T, distillation, grid penalty, MMI] of the network's [B, T, joint]; 0 where switched off.
+
+        heard: float32 [B, T, 120], what a teacher hears.
+        """
+        rows = heard.shape[0]
         known = self._known(rows, knobs)
-        student, distance = self._student(x, encoded, labels, steps, units, known=known)
+        student, distance = self._student(heard, encoded, labels, steps, units, known=known)
         rnnt = per_unit(monotonic_rnnt_loss(student[0], student[1], steps, units), units)
         distilled = pull = told_apart = ops.zeros_like(rnnt)
         if distance is not None:
@@ -164,19 +174,20 @@ class CompactTask:
             return None
         return knobs[-2 * rows : -rows] if self.mmi is not None else knobs[-rows:]
 
-    def _student(self, x, encoded, labels, steps, units, *, known) -> tuple:
-        """((blank, emit) of the network, its distance from the teacher's float32 [B] in nats, or None)."""
-        teacher = self.teacher
+    def _student(self, heard, encoded, labels, steps, units, *, known) -> tuple:
+        """((blank, emit) of the network, its distance from the teachers' float32 [B] in nats, or None)."""
         if is_context_free(self.settings.context_dropout):
             scores = self.net.scores(encoded)
             student = lattice_of(scores, labels)
-            if teacher is None:
+            if not self.teachers:
                 return student, None
-            return student, divergence(scores, teacher.scores(teacher.encode(x)), steps)
+            taught = [teacher.scores(teacher.encode(heard)) for teacher in self.teachers]
+            return student, divergence(scores, averaged(taught), steps)
         student = self.net.lattice(encoded, labels, known)
-        if teacher is None:
+        if not self.teachers:
             return student, None
-        return student, distillation_loss(student, teacher.lattice(teacher.encode(x), labels), steps, units)
+        taught = self.teachers[0].lattice(self.teachers[0].encode(heard), labels)
+        return student, distillation_loss(student, taught, steps, units)
 
     def knobs(self, progress: float, batch: Batch) -> np.ndarray:
         """The weights, see _weights, and what _by_utterance adds."""

@@ -4,6 +4,8 @@ A predictor learns the training text: which phone follows which. Where a grammar
 say alone what was heard, and the search evaluates the joint once per step (docs/training.md).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from keras import ops
 
@@ -68,6 +70,13 @@ def divergence(student, teacher, steps):
     inside = ops.arange(ops.shape(student)[1])[None] < steps[:, None]
     each = ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
     return ops.sum(each * ops.cast(inside, "float32"), axis=1)
+
+
+def averaged(scores: Sequence):
+    """Log of the mean of several networks' probabilities: a list of float32 [B, T, V] -> [B, T, V]."""
+    if len(scores) == 1:
+        return scores[0]
+    return ops.logsumexp(ops.stack(scores), axis=0) - np.float32(np.log(len(scores)))
 
 
 def without_context(parameters: Parameters) -> Parameters:

@@ -4,6 +4,7 @@ Features come from the board's own front end (`stapes_tools.kernels.features`), 
 board never differ.
 """
 
+import contextlib
 import functools
 import glob
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from stapes_tools.corpora import build, layouts, readers, sentences
-from stapes_tools.corpora.augment import AUGMENTATION, USUAL, Noisiness, Surroundings, VoiceSpread, augment
+from stapes_tools.corpora.augment import AUGMENTATION, USUAL, Noisiness, Surroundings, VoiceSpread, augment_beside
 from stapes_tools.corpora.babble import make_babble
 from stapes_tools.corpora.executors import Executor
 from stapes_tools.corpora.progress import tracked
@@ -33,17 +34,29 @@ _PLACES_SEED = 1
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Utterances as features and labels; rows of `features` from starts[i], steps[i] of them."""
+    """Utterances as features and labels; rows of `features` from starts[i], steps[i] of them.
+
+    clean, if it is there, has the same rows of the same utterances without their noise: what a teacher hears.
+    """
 
     features: np.ndarray
     starts: np.ndarray
     steps: np.ndarray
     labels: list[np.ndarray]
+    clean: np.ndarray | None = None
 
     def example(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """(int8 [steps, 120], int32 [units]) of one utterance."""
         start = self.starts[index]
         return self.features[start : start + self.steps[index]], self.labels[index]
+
+    def beside(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """As example, the clean rows to the right of the others where there are any: int8 [steps, 240]."""
+        rows, labels = self.example(index)
+        if self.clean is None:
+            return rows, labels
+        start = self.starts[index]
+        return np.concatenate([rows, self.clean[start : start + self.steps[index]]], axis=1), labels
 
 
 def recorded(data: Data, corpus: str) -> AudioPack:
@@ -177,15 +190,21 @@ def _check_found(root: str, entries: Sequence[str]) -> None:
 
 
 def _copy_of(task) -> np.ndarray:
-    """Worker: one utterance's augmented samples, then its features (prior given) or its log-mel sums (no prior)."""
-    folder, utterance, seed, (root, noises, rooms, *changes), prior = task
-    samples = _pack(folder).samples(utterance)
+    """Worker: one utterance's augmented samples, then its features (prior given) or its log-mel sums (no prior).
+
+    Features are int8 [steps, 120]; [steps, 240] with those of the clean version, if that is wanted.
+    """
+    folder, utterance, seed, (root, noises, rooms, wants_clean, *changes), prior = task
+    samples = clean = _pack(folder).samples(utterance)
     if seed is not None:
-        samples = augment(samples, surroundings(root, noises, rooms), np.random.default_rng(seed), *changes)
+        around = surroundings(root, noises, rooms)
+        samples, clean = augment_beside(samples, around, np.random.default_rng(seed), *changes)
     if prior is None:
         frames = log_mel(samples)
         return np.append(frames.sum(axis=0, dtype=np.int64), len(frames))
-    return front_end(samples, prior)
+    if not wants_clean:
+        return front_end(samples, prior)
+    return np.concatenate([front_end(samples, prior), front_end(clean, prior)], axis=1)
 
 
 @functools.cache
@@ -195,7 +214,8 @@ def _pack(folder: Path) -> AudioPack:
 
 def _tasks(packs: list[AudioPack], data: Data, copy_seed: int | None, prior: np.ndarray | None) -> list:
     voices = VoiceSpread(data.pitch_semitones, data.formants)
-    where = (data.root, tuple(data.noises), tuple(data.rooms), voices, _noisiness(data))
+    wants_clean = copy_seed is not None and data.clean_beside
+    where = (data.root, tuple(data.noises), tuple(data.rooms), wants_clean, voices, _noisiness(data))
     return [
         (pack.folder, utterance, None if copy_seed is None else [copy_seed, number, index], where, prior)
         for number, pack in enumerate(packs)
@@ -240,28 +260,36 @@ def feature_set(
     """
     texts = [utterance.text for pack in packs for utterance in pack.utterances]
     settings = (AUGMENTATION, data.noises, data.rooms, data.longest_s, data.extra_words, *_changes(data))
+    if wants_clean := seed is not None and data.clean_beside:
+        settings = (*settings, "clean beside")
     key = build.content_hash([pack.folder.name for pack in packs], seed, prior.tolist(), settings)
     folder = cache_root() / "features" / key
     if not (folder / "index.npz").exists():
-        _write_features(folder, _tasks(packs, data, seed, prior), texts, data, lexicon)
+        names = ["features.i8", "clean.i8"] if wants_clean else ["features.i8"]
+        _write_features([folder / name for name in names], _tasks(packs, data, seed, prior), texts, data, lexicon)
     index = np.load(folder / "index.npz")
     features = np.memmap(folder / "features.i8", np.int8, "r").reshape(-1, FEATURE_SIZE)
+    clean = np.memmap(folder / "clean.i8", np.int8, "r").reshape(-1, FEATURE_SIZE) if wants_clean else None
     labels = np.split(index["labels"], np.cumsum(index["units"])[:-1])
-    return FeatureSet(features, index["starts"], index["steps"], labels)
+    return FeatureSet(features, index["starts"], index["steps"], labels, clean)
 
 
-def _write_features(folder: Path, tasks: list, texts: list[str], data: Data, lexicon: Lexicon) -> None:
+def _write_features(files: list[Path], tasks: list, texts: list[str], data: Data, lexicon: Lexicon) -> None:
+    """The rows of all tasks, one file for every 120 columns, and an index beside them."""
+    folder = files[0].parent
     folder.mkdir(parents=True, exist_ok=True)
     longest = int(data.longest_s * 1000 / 30)
     starts, steps, labels, start = [], [], [], 0
     usable = [bool(spoken_everywhere([text], lexicon)) for text in texts]
     tasks = [task for task, good in zip(tasks, usable, strict=True) if good]
     texts = [text for text, good in zip(texts, usable, strict=True) if good]
-    with open(folder / "features.i8", "wb") as out, build.worker_pool(data.processes) as pool:
+    with contextlib.ExitStack() as opened, build.worker_pool(data.processes) as pool:
+        outs = [opened.enter_context(open(file, "wb")) for file in files]
         for text, rows in zip(tracked(texts, "features"), pool.map(_copy_of, tasks, chunksize=16), strict=True):
             units = phone_labels(text, lexicon)
             if len(units) < len(rows) <= longest:
-                out.write(np.asarray(rows, np.int8).tobytes())
+                for out, part in zip(outs, np.split(np.asarray(rows, np.int8), len(outs), axis=1), strict=True):
+                    out.write(part.tobytes())
                 starts.append(start)
                 steps.append(len(rows))
                 labels.append(units)

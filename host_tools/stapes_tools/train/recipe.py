@@ -66,6 +66,8 @@ class Data:
     # Up to how many noises at once, and how long they may be heard without speech, before it or after it.
     noises_at_once: int = field(default=1, repr=False)
     longest_silence_s: float = field(default=1.0, repr=False)
+    # Keep every augmented utterance without its noise too: what a teacher then hears.
+    clean_beside: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.on_bad not in ("skip", "stop"):
@@ -149,8 +151,9 @@ class Compression(Schedule):
     straight_through rounds them in the forward pass, grid_penalty pulls them to their levels
     (absolute cosine). simulate_activations: int8 as the kernels compute them. The grids stay as
     they are from `freeze` on.
-    teacher_weight: of the distillation loss, 0 for none; teacher: folder of another model whose
-    parameters teach, by default the first stage's own.
+    teacher_weight: of the distillation loss, 0 for none; teacher: folder of another model whose float
+    parameters teach, by default the first stage's own. With a context_dropout of 1 it may be a list of folders: what
+    they say is averaged.
     mmi_weight: of the discriminative loss over the recipe's first grammar, 0 for none; mmi_blank_penalty: nats that
     it takes from a blank, as the search will.
     context_dropout: share of utterances whose predictor sees no label, so that the encoder learns to do without it.
@@ -166,7 +169,7 @@ class Compression(Schedule):
     simulate_activations: bool = True
     freeze: float = 0.6
     teacher_weight: float = 0.0
-    teacher: str = ""
+    teacher: str | list[str] = ""
     mmi_weight: float = field(default=0.0, repr=False)
     mmi_blank_penalty: float = field(default=2.5, repr=False)
     context_dropout: float = field(default=0.0, repr=False)

@@ -62,6 +62,16 @@ def _prepare(recipe: Recipe, tell: Teller) -> Prepared:
     return Prepared(copies, prior, lexicon)
 
 
+def teachers_of(settings: Compression, own: tuple[Topology, Parameters]) -> list[tuple[Topology, Parameters]]:
+    """Who teaches a stage: nobody, what it starts from, or the models that its recipe names."""
+    if not settings.teacher_weight:
+        return []
+    if not settings.teacher:
+        return [own]
+    folders = [settings.teacher] if isinstance(settings.teacher, str) else settings.teacher
+    return [checkpoint.load_model(Path(folder), "dense") for folder in folders]
+
+
 @dataclass(frozen=True)
 class Run:
     """One recipe being trained: its speech, the folder of its checkpoints, and where progress is told."""
@@ -113,14 +123,11 @@ class Run:
         if settings is None:
             raise UserError("the recipe has no [compression]")
         calibration = calibration_rows(self.prepared.copies[0])
-        teacher = None
-        if settings.teacher_weight:
-            own = not settings.teacher
-            teacher = (topology, start) if own else checkpoint.load_model(Path(settings.teacher), "dense")
+        teachers = teachers_of(settings, (topology, start))
         balanced = equalise(topology, start, calibration)
         return self._stage(
             "compressed",
-            CompactTask(topology, balanced, settings, calibration, teacher, commands=self._commands(settings)),
+            CompactTask(topology, balanced, settings, calibration, teachers, commands=self._commands(settings)),
             settings,
         )
 
@@ -136,16 +143,14 @@ class Run:
         calibration = calibration_rows(self.prepared.copies[0])
         if self.recipe.compression is None and (self.recipe.training is not None or self.recipe.base_stage == "dense"):
             start = equalise(topology, start, calibration)
-        teacher = (topology, start) if settings.teacher_weight else None
-        if settings.teacher_weight and settings.teacher:
-            teacher = checkpoint.load_model(Path(settings.teacher), "dense")
+        teachers = teachers_of(settings, (topology, start))
         chosen = checkpoint.load_model(Path(settings.arbitrator), "branched")[1] if settings.arbitrator else None
         task = BranchTask(
             topology,
             start,
             settings,
             calibration,
-            teacher,
+            teachers,
             commands=self._commands(settings),
             arbitrator=chosen,
             seed=self.recipe.seed,

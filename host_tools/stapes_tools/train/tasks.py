@@ -11,11 +11,12 @@ from stapes_tools.convert.grid import Grid
 from stapes_tools.convert.topology import Parameters
 from stapes_tools.train.batches import Batch
 from stapes_tools.train.context import is_context_free, known_contexts, lattice_of, settled
+from stapes_tools.train.data import FEATURE_SIZE
 from stapes_tools.train.loss import ctc_loss, monotonic_rnnt_loss
 from stapes_tools.train.net import Transducer, built_transducer
 from stapes_tools.train.recipe import Training
 
-LAYOUT = "features int8 [B, T, 120], labels int32 [B, U], steps and units int32 [B], knobs float32 [n]"
+LAYOUT = "features int8 [B, T, 120 or 240], labels int32 [B, U], steps and units int32 [B], knobs float32 [n]"
 
 
 class Task(Protocol):
@@ -46,9 +47,14 @@ class Task(Protocol):
 
 
 def spread(features, steps):
-    """(float32 features in log2 units, bool mask [B, T] of the steps inside each utterance)."""
+    """(float32 features in log2 units [B, T, 120], bool mask [B, T] of the steps inside each utterance)."""
     inside = ops.arange(ops.shape(features)[1])[None] < steps[:, None]
-    return ops.cast(features, "float32") * FEATURE_SCALE, inside
+    return ops.cast(features[..., :FEATURE_SIZE], "float32") * FEATURE_SCALE, inside
+
+
+def for_teacher(features):
+    """float32 [B, T, 120]: the version without noise, where it stands beside the features, or these themselves."""
+    return ops.cast(features[..., -FEATURE_SIZE:], "float32") * FEATURE_SCALE
 
 
 def per_unit(losses, units):
