@@ -98,8 +98,8 @@ train-general: train-tools  ## train models/general again (about two hours)
 
 ORDERS := ../shared/data/barista_dev
 train-coffee: train-tools  ## adapt models/general to coffee orders again, then its branches (about two hours)
+	$(BIN)/stapes train models/coffee/second/recipe.toml --threads 1
 	$(BIN)/stapes train models/coffee/recipe.toml --threads 2
-	$(BIN)/stapes train models/coffee/branches.toml
 	$(BIN)/stapes endpoint tune models/coffee/model.tflite --grammar $(ORDERS)/coffee_maker.yaml --threads 2
 
 # Scored on real orders where they are at hand.

@@ -9,7 +9,7 @@ from stapes_tools.train import ablate, ablation_report
 from stapes_tools.train.ablation_report import Row
 
 SHIPPED = Path("models") / "coffee" / "ablations.toml"
-RECIPE = f'recipe = "{REPO / "models" / "coffee" / "recipe.toml"}"\n'
+RECIPE = f'recipe = "{REPO / "models" / "coffee" / "more_commands.toml"}"\n'
 ALL = Row("all methods", 0.925, 0.966, 0.866, 0.71, 389_744, 2600)
 DENSE = Row("no zeros", 0.93, None, None, 0.02, 389_744, 2650)
 

@@ -215,7 +215,7 @@ def test_float_arithmetic_searches_as_the_model_file_says(tmp_path):
 
 @pytest.mark.parametrize(("share", "without", "chosen"), [(0.90, 0.89, False), (0.90, 0.95, False), (0.95, 0.90, True)])
 def test_a_network_trained_without_context_is_searched_without_unless_it_needs_it(monkeypatch, share, without, chosen):
-    recipe = read_recipe(REPO / "models" / "coffee" / "recipe.toml")
+    recipe = read_recipe(GENERAL / "recipe.toml")
     recipe = replace(recipe, compression=replace(recipe.compression, context_dropout=0.75))
     monkeypatch.setattr(tune.dev, "command_recordings", lambda recipe, offset: [("go", np.zeros(1, np.int16))] * 200)
 
@@ -233,3 +233,8 @@ def test_a_network_trained_without_context_is_searched_without_unless_it_needs_i
     assert sum("without context" in line for line in lines) == (6 if chosen else 8)
     plain = replace(recipe, compression=replace(recipe.compression, context_dropout=0.0))
     assert decode_metadata(tune.tune(data, plain, 1, lines.append)).hears_context
+    # Trained without any, there is nothing to compare with.
+    lines.clear()
+    free = replace(recipe, compression=replace(recipe.compression, context_dropout=1.0))
+    assert not decode_metadata(tune.tune(data, free, 1, lines.append)).hears_context
+    assert len(lines) == 8 and all("without context" in line for line in lines)

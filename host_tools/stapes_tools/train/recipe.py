@@ -152,8 +152,8 @@ class Compression(Schedule):
     (absolute cosine). simulate_activations: int8 as the kernels compute them. The grids stay as
     they are from `freeze` on.
     teacher_weight: of the distillation loss, 0 for none; teacher: folder of another model whose float
-    parameters teach, by default the first stage's own. With a context_dropout of 1 it may be a list of folders: what
-    they say is averaged.
+    parameters teach, by default those that the stage starts from. With a context_dropout of 1 it may be a list of
+    folders, "" for those: what they say is averaged.
     mmi_weight: of the discriminative loss over the recipe's first grammar, 0 for none; mmi_blank_penalty: nats that
     it takes from a blank, as the search will.
     context_dropout: share of utterances whose predictor sees no label, so that the encoder learns to do without it.

@@ -66,10 +66,8 @@ def teachers_of(settings: Compression, own: tuple[Topology, Parameters]) -> list
     """Who teaches a stage: nobody, what it starts from, or the models that its recipe names."""
     if not settings.teacher_weight:
         return []
-    if not settings.teacher:
-        return [own]
     folders = [settings.teacher] if isinstance(settings.teacher, str) else settings.teacher
-    return [checkpoint.load_model(Path(folder), "dense") for folder in folders]
+    return [checkpoint.load_model(Path(folder), "dense") if folder else own for folder in folders]
 
 
 @dataclass(frozen=True)

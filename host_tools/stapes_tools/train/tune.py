@@ -13,6 +13,7 @@ from stapes_tools.evaluate.scoring import accepted
 from stapes_tools.grammar.compiler import compile_grammar
 from stapes_tools.grammar.reader import read_grammar
 from stapes_tools.train import dev
+from stapes_tools.train.context import is_context_free
 from stapes_tools.train.data import command_grammar
 from stapes_tools.train.export import with_search_settings
 from stapes_tools.train.recipe import Recipe
@@ -53,7 +54,7 @@ def tune(model: bytes, recipe: Recipe, processes: int, say: Callable[[str], None
     """The model with the best settings: first the penalty, then the scale; see middle_of_best.
 
     A network that was trained to do without the last unit (context_dropout) is searched without it, so that the joint
-    is evaluated once per step, unless the commands tell that it needs it.
+    is evaluated once per step, unless the commands tell that it needs it; one that never had it (a dropout of 1), always.
     """
     recordings = dev.command_recordings(recipe, dev.TUNING)
 
@@ -68,8 +69,10 @@ def tune(model: bytes, recipe: Recipe, processes: int, say: Callable[[str], None
         return chosen, scores[chosen]
 
     penalties = [(penalty, 1.0) for penalty in BLANK_PENALTIES]
-    hears_context, ((penalty, _), share) = True, best(True, penalties)
-    if trained_without_context(recipe):
+    dropout = context_dropout(recipe)
+    hears_context = not is_context_free(dropout)
+    (penalty, _), share = best(hears_context, penalties)
+    if hears_context and dropout > 0.0:
         without, share_without = best(False, penalties)
         if enough_without(share, share_without, len(recordings)):
             hears_context, (penalty, _) = False, without
@@ -82,7 +85,7 @@ def enough_without(share: float, share_without: float, count: int) -> bool:
     return share_without >= share - standard_error(share, count)
 
 
-def trained_without_context(recipe: Recipe) -> bool:
-    """Whether the recipe's last stage drops the predictor's context."""
+def context_dropout(recipe: Recipe) -> float:
+    """In which share of utterances the recipe's last stage drops the predictor's context."""
     last = recipe.branches or recipe.compression or recipe.training
-    return last is not None and last.context_dropout > 0.0
+    return last.context_dropout if last is not None else 0.0
