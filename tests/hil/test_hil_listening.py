@@ -35,7 +35,7 @@ def sound():
     samples = read_recording(REPO / "models" / "samples" / "coffee_never_mind.flac")
     loud = np.flatnonzero(np.abs(samples.astype(int)) > _QUIET)
     spoken = samples[max(0, loud[0] - _RATE // 10) : loud[-1] + _RATE // 10]
-    return np.concatenate([spoken, np.zeros(_RATE * 4 // 5, np.int16)])
+    return np.concatenate([spoken, np.zeros(_RATE * 6 // 5, np.int16)])
 
 
 @pytest.fixture(scope="module")

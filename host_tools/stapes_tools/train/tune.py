@@ -54,7 +54,7 @@ def tune(model: bytes, recipe: Recipe, processes: int, say: Callable[[str], None
     """The model with the best settings: first the penalty, then the scale; see middle_of_best.
 
     A network that was trained to do without the last unit (context_dropout) is searched without it, so that the joint
-    is evaluated once per step, unless the commands tell that it needs it; one that never had it (a dropout of 1), always.
+    is evaluated once per step, unless the commands tell that it needs it. A dropout of 1 leaves nothing to ask.
     """
     recordings = dev.command_recordings(recipe, dev.TUNING)
 
