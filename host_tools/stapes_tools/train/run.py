@@ -139,6 +139,7 @@ class Run:
         if settings is None:
             raise UserError("the recipe has no [branches]")
         calibration = calibration_rows(self.prepared.copies[0])
+        # What comes out of [compression] is balanced already.
         if self.recipe.compression is None and (self.recipe.training is not None or self.recipe.base_stage == "dense"):
             start = equalise(topology, start, calibration)
         teachers = teachers_of(settings, (topology, start))
