@@ -206,6 +206,8 @@ def test_an_arbitrator_is_taken_from_another_network(trained, calibration):
             np.testing.assert_array_equal(np.asarray(value), plain[name.removeprefix("light.")])
     with pytest.raises(UserError, match=r"arbitrator.front.weight of shape \(6, 120\)"):
         BranchTask(PLAIN, plain, replace(SETTINGS, arbitrator_channels=6), calibration, arbitrator=other)
+    with pytest.raises(UserError, match="an arbitrator of its own"):
+        BranchTask(task.net.topology, other, SETTINGS, calibration, arbitrator=other)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,17 @@ def test_the_clean_version_is_the_same_utterance_without_the_noise():
     assert without[0].shape == without[1].shape and np.mean(without[0] == without[1]) > 0.99
 
 
+def test_versions_differ_by_their_noise_alone():
+    noise = np.random.default_rng(2).normal(0, 0.1, 50000).astype(np.float32)
+    around, half = Surroundings([noise], []), Noisiness(0.5, 0.0, 0.0)
+    *versions, clean = augment_beside(_speech(), around, np.random.default_rng(7), noisiness=half, versions=6)
+    assert len(versions) == 6 and {version.shape for version in versions} == {clean.shape}
+    noises = [version.astype(float) - clean for version in versions]
+    loud = [difference for difference in noises if difference.std() > 100]
+    assert 1 <= len(loud) < 6, "some have noise and some have none"
+    assert all(abs(np.corrcoef(one, other)[0, 1]) < 0.2 for one in loud for other in loud if one is not other)
+
+
 def test_features_of_both_stand_side_by_side(tmp_path, monkeypatch):
     monkeypatch.setenv("STAPES_CACHE", str(tmp_path / "cache"))
     pack = write_pack(tmp_path / "pack", [(f"u{number}", "hello", "s", _speech()) for number in range(3)])
@@ -73,6 +84,25 @@ def test_features_of_both_stand_side_by_side(tmp_path, monkeypatch):
     np.testing.assert_array_equal(rows, np.concatenate([front_end(one, PRIOR) for one in wanted], axis=1))
     recorded = data.feature_set([pack], replace(settings, clean_beside=True), None, PRIOR, lexicon)
     assert recorded.clean is None
+
+
+def test_versions_share_their_clean_version(tmp_path, monkeypatch):
+    monkeypatch.setenv("STAPES_CACHE", str(tmp_path / "cache"))
+    pack = write_pack(tmp_path / "pack", [(f"u{number}", "hello", "s", _speech()) for number in range(3)])
+    settings = Data(
+        "nowhere", [], ["synthetic:2"], [], 1, 1, 15.0, [], noise_share=1.0, clean_beside=True, noisy_versions=2
+    )
+    for _ in range(2):  # made, then found
+        first, second = data.feature_sets([pack], settings, 1, PRIOR, Lexicon({}))
+        assert first.clean is second.clean
+        assert np.mean(first.features != second.features) > 0.2
+        np.testing.assert_array_equal(first.steps, second.steps)
+    without = data.feature_sets([pack], replace(settings, clean_beside=False), 1, PRIOR, Lexicon({}))
+    assert [copy.clean for copy in without] == [None, None]
+    np.testing.assert_array_equal(without[1].features, second.features)
+    assert len(data.feature_sets([pack], settings, None, PRIOR, Lexicon({}))) == 1, "as recorded, there is one"
+    with pytest.raises(UserError, match="noisy_versions from 1 to 8"):
+        replace(settings, noisy_versions=9)
 
 
 def _toy_pairs():

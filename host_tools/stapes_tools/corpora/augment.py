@@ -143,8 +143,17 @@ def augment_beside(
     rng: np.random.Generator,
     voices: VoiceSpread = AS_SPOKEN,
     noisiness: Noisiness = USUAL,
-) -> tuple[np.ndarray, np.ndarray]:
-    """What `augment` gives, and the same as it would be without the noise and the clipping: int16 [m] both."""
+    *,
+    versions: int = 1,
+) -> list[np.ndarray]:
+    """What `augment` gives, int16 [m], and last the same as it would be without the noise and the clipping.
+
+    Args:
+        samples, surroundings, rng, voices, noisiness: see augment.
+        versions: so many times the same voice in the same room, each in a noise of its own, or in none.
+    Returns:
+        versions + 1 of equal length.
+    """
     x = from_int16(samples)
     if voices:
         x = change_voice(x, *voices.draw(rng))
@@ -156,17 +165,26 @@ def augment_beside(
     loud = loudness(x)
     x = np.concatenate([np.zeros(before, np.float32), x, np.zeros(after, np.float32)])
     x = x * (10 ** (rng.uniform(-34, -14) / 20) / loud)
-    level, clean = loudness(x), x
-    if surroundings.noises and rng.random() < noisiness.share:
-        noise = _noise(x.size, surroundings, noisiness.at_once, rng)
-        snr_db = rng.uniform(noisiness.lowest_snr_db, noisiness.highest_snr_db)
-        x = x + noise * (level * 10 ** (-snr_db / 20))
+    level = loudness(x)
+    noisy = [_with_noise(x, level, surroundings, rng, noisiness) for _ in range(versions)]
     floor = level * 10 ** (-rng.uniform(30, 85) / 20)
     hiss = _colour(rng.standard_normal(x.size).astype(np.float32), rng) * floor
-    x, clean = x + hiss, clean + hiss
-    if rng.random() < 0.05:
-        x = x * (10 ** (rng.uniform(0, 12) / 20) / max(float(np.abs(x).max()), 1e-5))
-    return to_int16(x), to_int16(clean)
+    return [to_int16(_clipped(version + hiss, rng)) for version in noisy] + [to_int16(x + hiss)]
+
+
+def _with_noise(
+    x: np.ndarray, level: float, around: Surroundings, rng: np.random.Generator, noisiness: Noisiness
+) -> np.ndarray:
+    """Speech of a loudness in noise, or as it is."""
+    if not around.noises or rng.random() >= noisiness.share:
+        return x
+    noise = _noise(x.size, around, noisiness.at_once, rng)
+    return x + noise * (level * 10 ** (-rng.uniform(noisiness.lowest_snr_db, noisiness.highest_snr_db) / 20))
+
+
+def _clipped(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Now and then so loud that peaks are cut."""
+    return x * (10 ** (rng.uniform(0, 12) / 20) / max(float(np.abs(x).max()), 1e-5)) if rng.random() < 0.05 else x
 
 
 def _colour(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:

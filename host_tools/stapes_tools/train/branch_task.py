@@ -25,7 +25,7 @@ from stapes_tools.train.compact import simulated_activations
 from stapes_tools.train.compress import CompactTask, Statistics
 from stapes_tools.train.context import is_context_free
 from stapes_tools.train.recipe import Branches
-from stapes_tools.train.tasks import for_teacher, spread
+from stapes_tools.train.tasks import spread
 
 LOGIT_SCALE = Scale(2.0**-stapes_spec.ARBITRATOR_LOGIT_FRACTION_BITS, 0)
 # Rows of the largest batch: each utterance draws two numbers, how it is heard and its threshold.
@@ -67,6 +67,8 @@ class BranchTask(CompactTask):
         if topology.branching is None and settings.keep_arbitrator and arbitrator is None:
             advice = 'write base_stage = "branched", or arbitrator = "FOLDER" of a model that has one'
             raise UserError("the base has no arbitrator to keep", advice=advice)
+        if topology.branching is not None and arbitrator is not None:
+            raise UserError("the base has an arbitrator of its own", advice="leave arbitrator out of [branches]")
         self.seed, self.branches = seed, settings
         # Counted when it is asked for: a checkpoint may bring other masks before the first step.
         self._ratio: float | None = None
@@ -93,7 +95,7 @@ class BranchTask(CompactTask):
         gate = ops.where(draws[0] < share, 1.0, gate)
         gate = ops.where(draws[0] > 1.0 - self.branches.light_share, 0.0, gate)
         encoded = self.net.encode_gated(x, gate)
-        parts = self._lattice_losses(for_teacher(features), encoded, labels, steps, units, knobs=knobs)
+        parts = self._lattice_losses(features, encoded, labels, steps, units, knobs=knobs)
         usual = select(logits, 0.0, temperature, hardness)
         heavy = ops.sum(usual * inside) / ops.sum(inside)
         cost = heavy + (1.0 - heavy) * ratio

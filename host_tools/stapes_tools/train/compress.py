@@ -34,6 +34,7 @@ from stapes_tools.train.distil import distillation_loss
 from stapes_tools.train.loss import monotonic_rnnt_loss
 from stapes_tools.train.mmi import OUTSIDE, MmiLoss
 from stapes_tools.train.recipe import Compression
+from stapes_tools.train.soft_targets import said_in
 from stapes_tools.train.tasks import for_teacher, per_unit, spread
 
 # Steps of calibration features that statistics are taken from.
@@ -138,22 +139,21 @@ class CompactTask:
     def losses(self, features, labels, steps, units, knobs):
         """RNN-T, distillation, grid penalty and MMI, weighted by the knobs."""
         x, _ = spread(features, steps)
-        heard = for_teacher(features)
-        parts = self._lattice_losses(heard, self.net.encode(x), labels, steps, units, knobs=knobs)
+        parts = self._lattice_losses(features, self.net.encode(x), labels, steps, units, knobs=knobs)
         return self._weighted(parts, knobs), ops.stack(parts)
 
     @staticmethod
     def _weighted(parts: list, knobs):
         return sum(knobs[index] * part for index, part in enumerate(parts))
 
-    def _lattice_losses(self, heard, encoded, labels, steps, units, *, knobs) -> list:
+    def _lattice_losses(self, features, encoded, labels, steps, units, *, knobs) -> list:
         """[RNN-T, distillation, grid penalty, MMI] of the network's [B, T, joint]; 0 where switched off.
 
-        heard: float32 [B, T, 120], what a teacher hears.
+        features: as the batch has them, with what teachers hear or said.
         """
-        rows = heard.shape[0]
+        rows = features.shape[0]
         known = self._known(rows, knobs)
-        student, distance = self._student(heard, encoded, labels, steps, units, known=known)
+        student, distance = self._student(features, encoded, labels, steps, units, known=known)
         rnnt = per_unit(monotonic_rnnt_loss(student[0], student[1], steps, units), units)
         distilled = pull = told_apart = ops.zeros_like(rnnt)
         if distance is not None:
@@ -174,20 +174,26 @@ class CompactTask:
             return None
         return knobs[-2 * rows : -rows] if self.mmi is not None else knobs[-rows:]
 
-    def _student(self, heard, encoded, labels, steps, units, *, known) -> tuple:
+    def _student(self, features, encoded, labels, steps, units, *, known) -> tuple:
         """((blank, emit) of the network, its distance from the teachers' float32 [B] in nats, or None)."""
         if is_context_free(self.settings.context_dropout):
             scores = self.net.scores(encoded)
             student = lattice_of(scores, labels)
             if not self.teachers:
                 return student, None
-            taught = [teacher.scores(teacher.encode(heard)) for teacher in self.teachers]
-            return student, divergence(scores, averaged(taught), steps)
+            return student, divergence(scores, self._taught(features), steps)
         student = self.net.lattice(encoded, labels, known)
         if not self.teachers:
             return student, None
-        taught = self.teachers[0].lattice(self.teachers[0].encode(heard), labels)
+        taught = self.teachers[0].lattice(self.teachers[0].encode(for_teacher(features)), labels)
         return student, distillation_loss(student, taught, steps, units)
+
+    def _taught(self, features):
+        """float32 [B, T, V], log-probabilities by teachers without context: what they said, or what they say now."""
+        if self.settings.teach_once:
+            return said_in(features)
+        heard = for_teacher(features)
+        return averaged([teacher.scores(teacher.encode(heard)) for teacher in self.teachers])
 
     def knobs(self, progress: float, batch: Batch) -> np.ndarray:
         """The weights, see _weights, and what _by_utterance adds."""

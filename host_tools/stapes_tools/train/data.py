@@ -37,6 +37,7 @@ class FeatureSet:
     """Utterances as features and labels; rows of `features` from starts[i], steps[i] of them.
 
     clean, if it is there, has the same rows of the same utterances without their noise: what a teacher hears.
+    said, if it is there, is what teachers made of them: int16 [rows, V], log-probabilities in Q.10 nats.
     """
 
     features: np.ndarray
@@ -44,6 +45,7 @@ class FeatureSet:
     steps: np.ndarray
     labels: list[np.ndarray]
     clean: np.ndarray | None = None
+    said: np.ndarray | None = None
 
     def example(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """(int8 [steps, 120], int32 [units]) of one utterance."""
@@ -51,12 +53,17 @@ class FeatureSet:
         return self.features[start : start + self.steps[index]], self.labels[index]
 
     def beside(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """As example, the clean rows to the right of the others where there are any: int8 [steps, 240]."""
+        """As example, and to the right of the rows what only training needs.
+
+        That is what teachers said of them (int8 [steps, 120 + 2 V], the bytes of an int16 one after the other,
+        the lower one first), or else the clean rows where there are any (int8 [steps, 240]).
+        """
         rows, labels = self.example(index)
-        if self.clean is None:
+        if (aside := self.clean if self.said is None else self.said) is None:
             return rows, labels
         start = self.starts[index]
-        return np.concatenate([rows, self.clean[start : start + self.steps[index]]], axis=1), labels
+        bytes_ = np.ascontiguousarray(aside[start : start + self.steps[index]]).view(np.int8)
+        return np.concatenate([rows, bytes_], axis=1), labels
 
 
 def recorded(data: Data, corpus: str) -> AudioPack:
@@ -192,19 +199,18 @@ def _check_found(root: str, entries: Sequence[str]) -> None:
 def _copy_of(task) -> np.ndarray:
     """Worker: one utterance's augmented samples, then its features (prior given) or its log-mel sums (no prior).
 
-    Features are int8 [steps, 120]; [steps, 240] with those of the clean version, if that is wanted.
+    Features are int8 [steps, 120], and as many columns for every further version, last the clean one, if wanted.
     """
-    folder, utterance, seed, (root, noises, rooms, wants_clean, *changes), prior = task
-    samples = clean = _pack(folder).samples(utterance)
+    folder, utterance, seed, (root, noises, rooms, wants_clean, count, *changes), prior = task
+    versions = [_pack(folder).samples(utterance)]
     if seed is not None:
         around = surroundings(root, noises, rooms)
-        samples, clean = augment_beside(samples, around, np.random.default_rng(seed), *changes)
+        versions = augment_beside(versions[0], around, np.random.default_rng(seed), *changes, versions=count)
+        versions = versions if wants_clean else versions[:-1]
     if prior is None:
-        frames = log_mel(samples)
+        frames = log_mel(versions[0])
         return np.append(frames.sum(axis=0, dtype=np.int64), len(frames))
-    if not wants_clean:
-        return front_end(samples, prior)
-    return np.concatenate([front_end(samples, prior), front_end(clean, prior)], axis=1)
+    return np.concatenate([front_end(samples, prior) for samples in versions], axis=1)
 
 
 @functools.cache
@@ -215,7 +221,8 @@ def _pack(folder: Path) -> AudioPack:
 def _tasks(packs: list[AudioPack], data: Data, copy_seed: int | None, prior: np.ndarray | None) -> list:
     voices = VoiceSpread(data.pitch_semitones, data.formants)
     wants_clean = copy_seed is not None and data.clean_beside
-    where = (data.root, tuple(data.noises), tuple(data.rooms), wants_clean, voices, _noisiness(data))
+    places = (data.root, tuple(data.noises), tuple(data.rooms))
+    where = (*places, wants_clean, data.noisy_versions, voices, _noisiness(data))
     return [
         (pack.folder, utterance, None if copy_seed is None else [copy_seed, number, index], where, prior)
         for number, pack in enumerate(packs)
@@ -254,7 +261,14 @@ def mean_log_mel(packs: list[AudioPack], data: Data, seed: int, every: int = 5) 
 def feature_set(
     packs: list[AudioPack], data: Data, seed: int | None, prior: np.ndarray, lexicon: Lexicon
 ) -> FeatureSet:
-    """Features of every utterance of packs, augmented by seed (not at all for None); cached.
+    """The first of feature_sets."""
+    return feature_sets(packs, data, seed, prior, lexicon)[0]
+
+
+def feature_sets(
+    packs: list[AudioPack], data: Data, seed: int | None, prior: np.ndarray, lexicon: Lexicon
+) -> list[FeatureSet]:
+    """Features of every utterance of packs, augmented by seed (not at all for None), in every version; cached.
 
     Utterances with an unknown word, longer than the recipe allows or with more units than steps are left out.
     """
@@ -262,16 +276,22 @@ def feature_set(
     settings = (AUGMENTATION, data.noises, data.rooms, data.longest_s, data.extra_words, *_changes(data))
     if wants_clean := seed is not None and data.clean_beside:
         settings = (*settings, "clean beside")
+    if (versions := data.noisy_versions if seed is not None else 1) > 1:
+        settings = (*settings, f"{versions} versions")
     key = build.content_hash([pack.folder.name for pack in packs], seed, prior.tolist(), settings)
     folder = cache_root() / "features" / key
+    files = [folder / f"features{number or ''}.i8" for number in range(versions)]
     if not (folder / "index.npz").exists():
-        names = ["features.i8", "clean.i8"] if wants_clean else ["features.i8"]
-        _write_features([folder / name for name in names], _tasks(packs, data, seed, prior), texts, data, lexicon)
+        with_clean = [*files, folder / "clean.i8"] if wants_clean else files
+        _write_features(with_clean, _tasks(packs, data, seed, prior), texts, data, lexicon)
     index = np.load(folder / "index.npz")
-    features = np.memmap(folder / "features.i8", np.int8, "r").reshape(-1, FEATURE_SIZE)
-    clean = np.memmap(folder / "clean.i8", np.int8, "r").reshape(-1, FEATURE_SIZE) if wants_clean else None
+    clean = _rows(folder / "clean.i8") if wants_clean else None
     labels = np.split(index["labels"], np.cumsum(index["units"])[:-1])
-    return FeatureSet(features, index["starts"], index["steps"], labels, clean)
+    return [FeatureSet(_rows(file), index["starts"], index["steps"], labels, clean) for file in files]
+
+
+def _rows(file: Path) -> np.ndarray:
+    return np.memmap(file, np.int8, "r").reshape(-1, FEATURE_SIZE)
 
 
 def _write_features(files: list[Path], tasks: list, texts: list[str], data: Data, lexicon: Lexicon) -> None:

@@ -68,6 +68,8 @@ class Data:
     longest_silence_s: float = field(default=1.0, repr=False)
     # Keep every augmented utterance without its noise too: what a teacher then hears.
     clean_beside: bool = field(default=False, repr=False)
+    # So many times every augmented utterance, the same but for its noise.
+    noisy_versions: int = field(default=1, repr=False)
 
     def __post_init__(self) -> None:
         if self.on_bad not in ("skip", "stop"):
@@ -85,6 +87,8 @@ class Data:
         if not (1 <= self.noises_at_once <= 8 and 1 <= self.longest_silence_s <= 10):
             advice = "keep noises_at_once from 1 to 8 and longest_silence_s from 1 to 10"
             raise UserError("[data] noise is out of range", advice=advice)
+        if not 1 <= self.noisy_versions <= 8:
+            raise UserError("[data] noise is out of range", advice="keep noisy_versions from 1 to 8")
 
     def __repr__(self) -> str:
         return _shown(self)
@@ -153,7 +157,8 @@ class Compression(Schedule):
     they are from `freeze` on.
     teacher_weight: of the distillation loss, 0 for none; teacher: folder of another model whose float
     parameters teach, by default those that the stage starts from. With a context_dropout of 1 it may be a list of
-    folders, "" for those: what they say is averaged.
+    folders, "" for those: what they say is averaged. teach_once: they hear all copies once, before the
+    stage, in place of every batch: worth it where several noisy_versions share a clean one, or there are many passes.
     mmi_weight: of the discriminative loss over the recipe's first grammar, 0 for none; mmi_blank_penalty: nats that
     it takes from a blank, as the search will.
     context_dropout: share of utterances whose predictor sees no label, so that the encoder learns to do without it.
@@ -173,6 +178,12 @@ class Compression(Schedule):
     mmi_weight: float = field(default=0.0, repr=False)
     mmi_blank_penalty: float = field(default=2.5, repr=False)
     context_dropout: float = field(default=0.0, repr=False)
+    teach_once: bool = field(default=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.teach_once and not (self.teacher_weight > 0 and self.context_dropout >= 1.0):
+            advice = "write a teacher_weight and context_dropout = 1.0, or leave it out"
+            raise UserError("teach_once without a teacher that can", advice=advice)
 
     def __repr__(self) -> str:
         return _shown(self)
@@ -211,6 +222,7 @@ class Branches(Compression):
     keep_arbitrator: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not (0 < self.target_cost <= 1 and self.temperature > 0 and self.heavy_share + self.light_share <= 1):
             advice = "keep target_cost in 0 to 1, temperature above 0, heavy_share + light_share up to 1"
             raise UserError("[branches] is out of range", advice=advice)

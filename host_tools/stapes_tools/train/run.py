@@ -22,7 +22,7 @@ from stapes_tools.errors import UserError
 from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.grammar.units import UNITS
 from stapes_tools.train.commands import CommandGraph, training_graph
-from stapes_tools.train.data import FeatureSet, command_grammar, feature_set, mean_log_mel, training_packs
+from stapes_tools.train.data import FeatureSet, command_grammar, feature_sets, mean_log_mel, training_packs
 from stapes_tools.train.recipe import Compression, Recipe, Schedule, floating, topology_of
 from stapes_tools.train.teller import Teller
 
@@ -57,7 +57,8 @@ def _prepare(recipe: Recipe, tell: Teller) -> Prepared:
         prior = checkpoint.load(Path(recipe.base) / f"{recipe.base_stage}.npz").prior
     else:
         prior = mean_log_mel(packs, recipe.data, 0, 10)
-    copies = [feature_set(packs, recipe.data, seed, prior, lexicon) for seed in range(1, recipe.data.copies + 1)]
+    seeds = range(1, recipe.data.copies + 1)
+    copies = [copy for seed in seeds for copy in feature_sets(packs, recipe.data, seed, prior, lexicon)]
     tell.say(f"{sum(pack.hours for pack in packs):.2f} h of speech, {len(copies[0].labels)} utterances")
     return Prepared(copies, prior, lexicon)
 
@@ -177,9 +178,18 @@ class Run:
             return self._rates(task.net.topology, parameters, held_out)
 
         with EventLog(folder / "events", self.tell.say) as log:
-            trainer = Trainer(task, settings, self.prepared.copies, folder, self.recipe.seed, log=log)
+            trainer = Trainer(task, settings, self._copies(task, settings), folder, self.recipe.seed, log=log)
             trainer.run(report, lambda share: self.tell.progress(name, share))
         return save(trainer)
+
+    def _copies(self, task, settings: Schedule) -> list[FeatureSet]:
+        """What a stage hears, with what its teachers say of it where they say it once."""
+        from stapes_tools.train.soft_targets import taught
+
+        if not (isinstance(settings, Compression) and settings.teach_once):
+            return self.prepared.copies
+        with progress.told(self.tell.progress):
+            return taught(self.prepared.copies, task.teachers)
 
     def _held_out(self) -> dict[str, list]:
         from stapes_tools.train import dev
