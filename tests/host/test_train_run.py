@@ -149,11 +149,22 @@ def test_a_base_is_trained_on_in_float_and_teaches_its_branches(folder):
     table = branched.parameters["predictor.table"]
     np.testing.assert_array_equal(table, np.broadcast_to(table[:, :1], table.shape))
 
-    # Another network begins with that arbitrator.
+    # A deeper one becomes a second teacher.
+    (folder / "deeper").mkdir()
+    training = TRAINING_ON.partition("[branches]")[0] + "extra_blocks = [1]\nextra_dilation = 2\n"
+    (folder / "deeper" / "recipe.toml").write_text(recipe + training)
+    assert main(["train", str(folder / "deeper" / "recipe.toml")]) == 0
+    deeper = checkpoint.load(folder / "deeper" / "dense.npz").topology
+    assert [block.dilation for block in deeper.blocks] == [1, 1, 2]
+
+    # Another network begins with that arbitrator, and its teachers hear the clean version of two noisy ones once.
     (folder / "third").mkdir()
     keeping = TRAINING_ON + f'arbitrator = "{folder / "on"}"\nkeep_arbitrator = true\n'
-    (folder / "third" / "recipe.toml").write_text(recipe + keeping)
+    keeping += f'teacher = ["", "{folder / "deeper"}"]\nteach_once = true\n'
+    versions = recipe.replace("copies = 1", "copies = 1\nclean_beside = true\nnoisy_versions = 2")
+    (folder / "third" / "recipe.toml").write_text(versions + keeping)
     assert main(["train", str(folder / "third" / "recipe.toml")]) == 0
+    assert len(list((folder / "cache" / "said").glob("*.i16"))) == 1
     third = checkpoint.load(folder / "third" / "branched.npz").parameters
     for name in (name for name in third if name.startswith("arbitrator.")):
         np.testing.assert_array_equal(third[name], branched.parameters[name])
@@ -189,6 +200,16 @@ def test_nothing_trained_is_nothing_to_export(folder):
             "seed = 1\nbase = 'x'\n"
             + (DATA + TRAINING_ON).replace("@GRAMMARS@", "").replace("weight = 0.0", "weight = 0.3"),
             r"\[training\] from a base has no CTC head.*ctc_share = 0.0 and",
+        ),
+        (
+            "seed = 1\n" + (DATA + STAGES).replace("@GRAMMARS@", "") + "extra_blocks = [0]\n",
+            "extra_blocks deepen a base",
+        ),
+        (
+            "seed = 1\nbase = 'x'\n"
+            + (DATA + TRAINING_ON).replace("@GRAMMARS@", "").replace("weight = 1.0", "weight = 0.0")
+            + "teach_once = true\n",
+            "teach_once without a teacher",
         ),
         ("sead = 1", r"unknown key 'sead' in \[recipe\]; did you mean 'seed'"),
         ("seed = ", "not a TOML file"),

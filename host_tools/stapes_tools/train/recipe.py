@@ -135,11 +135,14 @@ class Training(Schedule):
 
     From a base there is no CTC: what is left of that model has no such head.
     context_dropout: see Compression.
+    extra_blocks: from a base, blocks after which another one is put, of width 5 and with extra_dilation.
     """
 
     ctc_share: float
     ctc_weight: float
     context_dropout: float = field(default=0.0, repr=False)
+    extra_blocks: list[int] = field(default_factory=list, repr=False)
+    extra_dilation: int = field(default=1, repr=False)
 
     def __repr__(self) -> str:
         return _shown(self)
@@ -282,6 +285,8 @@ def parse_recipe(text: str, path: Path) -> Recipe:
     if recipe.base and recipe.training and (recipe.training.ctc_share or recipe.training.ctc_weight):
         advice = "write ctc_share = 0.0 and ctc_weight = 0.0"
         raise UserError(f"{path}: [training] from a base has no CTC head", advice=advice)
+    if not recipe.base and recipe.training and recipe.training.extra_blocks:
+        raise UserError(f"{path}: extra_blocks deepen a base", advice="write more blocks in [model]")
     for key in () if recipe.base else ("model", "training"):
         if getattr(recipe, key) is None:
             raise UserError(f"{path}: [{key}] is missing; nothing to start from is named with `base`")

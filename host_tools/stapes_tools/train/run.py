@@ -85,7 +85,7 @@ class Run:
         if self.recipe.base:
             topology, parameters = checkpoint.load_model(Path(self.recipe.base), self.recipe.base_stage)
             if self.recipe.training is not None:
-                parameters = self.train_on(topology, parameters)
+                topology, parameters = self.train_on(topology, parameters)
         else:
             topology, parameters = self.dense()
         if self.recipe.compression is not None:
@@ -104,14 +104,18 @@ class Run:
         net = built_transducer(topology, self.recipe.seed)
         return topology, self._stage("dense", DenseTask(net, settings), settings)[0]
 
-    def train_on(self, topology: Topology, start: Parameters) -> Parameters:
+    def train_on(self, topology: Topology, start: Parameters) -> tuple[Topology, Parameters]:
         """The first stage, from another model's float parameters: all weights, float. Leaves dense.npz."""
         from stapes_tools.train.compress import CompactTask, calibration_rows
+        from stapes_tools.train.deepen import deepened
 
         settings = self.recipe.training
         assert settings is not None, "train sees to it"
+        if settings.extra_blocks:
+            deeper = (settings.extra_blocks, settings.extra_dilation, self.recipe.seed)
+            topology, start = deepened(topology, start, *deeper)
         task = CompactTask(topology, start, floating(settings), calibration_rows(self.prepared.copies[0]))
-        return self._stage("dense", task, settings)[0]
+        return topology, self._stage("dense", task, settings)[0]
 
     def compress(self, topology: Topology, start: Parameters) -> tuple[Parameters, Grid]:
         """The second stage, from float parameters: zeros and grids. Leaves compressed.npz."""
