@@ -20,9 +20,10 @@ from stapes_tools.corpora.store import cache_root
 from stapes_tools.train.compact import CompactTransducer
 from stapes_tools.train.context import averaged
 from stapes_tools.train.data import FEATURE_SIZE, FeatureSet
+from stapes_tools.train.recipe import STEP_EDGES
+from stapes_tools.train.steps import compiled
 
 _ROWS = 16  # utterances at once
-_EDGE = 25  # steps: lengths are rounded up to a multiple, so that few shapes are run
 _ONE = 1 << stapes_spec.Q_LOG_PROB_FRACTION_BITS
 _LEAST = np.iinfo(np.int16).min
 
@@ -73,19 +74,24 @@ def _file_of(heard: FeatureSet, teachers: Sequence[CompactTransducer]) -> Path |
 
 def _listen(heard: FeatureSet, teachers: Sequence[CompactTransducer], said: np.ndarray) -> None:
     """Fill said, utterances of similar length together."""
+    say = compiled(lambda features: averaged([teacher.scores(teacher.encode(features)) for teacher in teachers]))
     order = np.argsort(heard.steps, kind="stable")
     for first in tracked(range(0, len(order), _ROWS), "teachers"):
         batch = order[first : first + _ROWS]
-        length = -(-int(heard.steps[batch].max()) // _EDGE) * _EDGE
+        length = _padded(int(heard.steps[batch].max()))
         features = np.zeros((_ROWS, length, FEATURE_SIZE), np.int8)
         for row, index in enumerate(batch):
             features[row, : heard.steps[index]] = heard.example(index)[0]
         x = ops.convert_to_tensor(dequantise_features(features))
-        scores = ops.convert_to_numpy(averaged([teacher.scores(teacher.encode(x)) for teacher in teachers]))
-        rounded = np.maximum(np.rint(scores * _ONE), _LEAST).astype(np.int16)
+        rounded = np.maximum(np.rint(ops.convert_to_numpy(say(x)) * _ONE), _LEAST).astype(np.int16)
         for row, index in enumerate(batch):
             start, steps = heard.starts[index], heard.steps[index]
             said[start : start + steps] = rounded[row, :steps]
+
+
+def _padded(steps: int) -> int:
+    """The length, of few, that so many steps are run as: each is compiled for."""
+    return next((edge for edge in STEP_EDGES if steps <= edge), -(-steps // STEP_EDGES[-1]) * STEP_EDGES[-1])
 
 
 def said_in(features):

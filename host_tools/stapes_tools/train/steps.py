@@ -1,4 +1,4 @@
-"""One optimiser step on whichever Keras backend is in use: TensorFlow, JAX or torch.
+"""One optimiser step, or a function alone, on whichever Keras backend is in use: TensorFlow, JAX or torch.
 
 TensorFlow and JAX compile the step once per batch shape; torch runs it eagerly.
 """
@@ -10,6 +10,21 @@ import numpy as np
 from keras import ops
 
 Losses = Callable[..., tuple]
+
+
+def compiled(function: Callable) -> Callable:
+    """A function of tensors that nothing is learnt from, compiled once per shape where the backend compiles."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function, jit_compile=True)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    import torch
+
+    return torch.no_grad()(function)
 
 
 class Step:
