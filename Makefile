@@ -93,14 +93,14 @@ format: $(VENV)/.installed-dev  ## let ruff format the Python code
 train-tools: $(VENV)/.installed-train  ## what `stapes train` and `stapes adapt` need, synthesisers included
 	@scripts/apt_install $(VOICES)
 
-train-general: train-tools  ## train models/general again (about five hours)
+train-general: train-tools  ## train models/general again (about two hours)
 	$(BIN)/stapes train models/general/recipe.toml
 
 ORDERS := ../shared/data/barista_dev
-train-coffee: train-tools  ## adapt models/general to coffee orders again, then its branches (about five hours)
-	$(foreach network,first second deeper,$(BIN)/stapes train models/coffee/$(network)/recipe.toml --threads 1 &&) true
+train-coffee: train-tools  ## adapt models/general to coffee orders again, then its branches (about two hours)
+	$(BIN)/stapes train models/coffee/second/recipe.toml --threads 1
 	$(BIN)/stapes train models/coffee/recipe.toml --threads 2
-	$(BIN)/stapes endpoint tune models/coffee/model.tflite --grammar $(ORDERS)/coffee_maker.yaml --threads 2
+	$(BIN)/stapes endpoint tune models/coffee/model.tflite --grammar $(ORDERS)/coffee_maker.yaml --commands 960 --threads 2
 
 # Scored on real orders where they are at hand.
 KITCHEN := ../shared/data/noise/kitchen.flac

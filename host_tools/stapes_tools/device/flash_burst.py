@@ -40,6 +40,12 @@ class BurstingSSI(RPSSI):
     def is_bursting(self) -> bool:
         return bool(self._dma_control)
 
+    def reset(self) -> None:
+        """As the rest of the chip: what a reset finds in the middle of a read is forgotten."""
+        super().reset()
+        self._dma_control = 0
+        self._done.cancel()
+
     def write_uint32(self, offset: int, value: int) -> None:
         if offset == SSI_DMACR:
             self._dma_control = value
