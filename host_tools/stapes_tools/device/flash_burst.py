@@ -45,6 +45,9 @@ class BurstingSSI(RPSSI):
         super().reset()
         self._dma_control = 0
         self._done.cancel()
+        # The emulator resets the DMA before, but leaves a channel busy that was: it would not start again.
+        for channel in self._chip.dma.channels:
+            channel.abort()
 
     def write_uint32(self, offset: int, value: int) -> None:
         if offset == SSI_DMACR:
