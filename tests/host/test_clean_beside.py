@@ -8,29 +8,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pytest
 from keras import ops
-from stapes_tools.convert.topology import Block, Topology, random_parameters
-from stapes_tools.convert.write import random_calibration
+from stapes_tools.convert.topology import random_parameters
 from stapes_tools.corpora.augment import Noisiness, Surroundings, augment, augment_beside
 from stapes_tools.corpora.store import write_pack
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.kernels.features import features as front_end
 from stapes_tools.train import batches, data
-from stapes_tools.train.compress import CompactTask
 from stapes_tools.train.context import averaged
-from stapes_tools.train.recipe import Compression, Data
+from stapes_tools.train.recipe import Data
 from toy_speech import toy_set
+from toy_teachers import FLOAT, SMALL, distance, student, toy_pairs
 
-SMALL = Topology(16, (Block(5),), 8, 40)
-FLOAT = Compression(
-    minutes=1.0,
-    learning_rate=1e-3,
-    zeros=0,
-    weight_bits=0,
-    simulate_activations=False,
-    context_dropout=1.0,
-    teacher_weight=1.0,
-)
 PRIOR = np.full(40, 6000, np.int16)
 
 
@@ -105,13 +94,8 @@ def test_versions_share_their_clean_version(tmp_path, monkeypatch):
         replace(settings, noisy_versions=9)
 
 
-def _toy_pairs():
-    toy = toy_set()
-    return replace(toy, clean=np.flip(toy.features, axis=0).copy())
-
-
 def test_batches_carry_the_clean_version_and_masks_leave_it_alone():
-    pairs = _toy_pairs()
+    pairs = toy_pairs()
     batch = next(batches.epoch([pairs], 480, 3, short_first=False))
     assert batch.features.shape == (6, 80, 240)
     after = batches.mask(batch, np.random.default_rng(3)).features
@@ -121,14 +105,13 @@ def test_batches_carry_the_clean_version_and_masks_leave_it_alone():
 
 def _distance(task, features):
     batch = batches.collate([toy_set().example(index) for index in range(4)], 80)
-    arrays = (features, batch.labels, batch.steps, batch.units, task.knobs(0.5, batch))
-    return float(ops.convert_to_numpy(task.losses(*map(ops.convert_to_tensor, arrays))[1])[1])
+    return distance(task, replace(batch, features=features))
 
 
 def test_the_teacher_hears_the_clean_version():
     """From a teacher with its own weights a student is as far as the two versions differ."""
     start = random_parameters(SMALL, 1)
-    task = CompactTask(SMALL, start, FLOAT, random_calibration(3, 4, 40), [(SMALL, start)])
+    task = student([(SMALL, start)])
     noisy = batches.collate([toy_set().example(index) for index in range(4)], 80).features
     silent = np.zeros_like(noisy)
     assert _distance(task, noisy) == pytest.approx(0.0, abs=1e-4)
@@ -145,9 +128,9 @@ def test_several_teachers_are_averaged():
     teachers = [(SMALL, start), (SMALL, random_parameters(SMALL, 2))]
     noisy = batches.collate([toy_set().example(index) for index in range(4)], 80).features
     alone, both, other = (
-        _distance(CompactTask(SMALL, start, FLOAT, random_calibration(3, 4, 40), chosen), noisy)
+        _distance(student(chosen), noisy)
         for chosen in (teachers[:1], teachers, teachers[1:])
     )
     assert alone == pytest.approx(0.0, abs=1e-4) and 0.0 < both < other
     with pytest.raises(UserError, match=r"several teachers.*context_dropout = 1\.0"):
-        CompactTask(SMALL, start, replace(FLOAT, context_dropout=0.5), random_calibration(3, 4, 40), teachers)
+        student(teachers, replace(FLOAT, context_dropout=0.5))

@@ -8,44 +8,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pytest
 from keras import ops
-from stapes_tools.convert.topology import Block, Topology, random_parameters
-from stapes_tools.convert.write import random_calibration
+from stapes_tools.convert.topology import random_parameters
 from stapes_tools.errors import UserError
 from stapes_tools.train import batches, soft_targets
 from stapes_tools.train.compact import CompactTransducer
-from stapes_tools.train.compress import CompactTask
-from stapes_tools.train.recipe import Compression
 from stapes_tools.train.soft_targets import said_in, taught
 from toy_speech import toy_set
+from toy_teachers import FLOAT, SMALL, distance, student, toy_pairs
 
-SMALL = Topology(16, (Block(5),), 8, 40)
-SAYING = Compression(
-    minutes=1.0,
-    learning_rate=1e-3,
-    zeros=0,
-    weight_bits=0,
-    simulate_activations=False,
-    context_dropout=1.0,
-    teacher_weight=1.0,
-)
-ONCE = replace(SAYING, teach_once=True)
-
-
-def _task(settings):
-    start = random_parameters(SMALL, 1)
-    teachers = [(SMALL, random_parameters(SMALL, seed)) for seed in (2, 3)]
-    return CompactTask(SMALL, start, settings, random_calibration(3, 4, 40), teachers)
-
-
-def _pairs():
-    toy = toy_set()
-    return replace(toy, clean=np.flip(toy.features, axis=0).copy())
+ONCE = replace(FLOAT, teach_once=True)
+TEACHERS = [(SMALL, random_parameters(SMALL, seed)) for seed in (2, 3)]
 
 
 def _distance(task, copy):
-    batch = batches.collate([copy.beside(index) for index in range(6)], 80)
-    arrays = (batch.features, batch.labels, batch.steps, batch.units, task.knobs(0.5, batch))
-    return float(ops.convert_to_numpy(task.losses(*map(ops.convert_to_tensor, arrays))[1])[1])
+    return distance(task, batches.collate([copy.beside(index) for index in range(6)], 80))
 
 
 def test_every_log_probability_comes_back():
@@ -54,9 +30,9 @@ def test_every_log_probability_comes_back():
     np.testing.assert_array_equal(ops.convert_to_numpy(said_in(rows[None]))[0, 0] * 1024, scores[0])
 
 
-@pytest.mark.parametrize("copy", [toy_set(), _pairs()], ids=["as heard", "clean beside"])
+@pytest.mark.parametrize("copy", [toy_set(), toy_pairs()], ids=["as heard", "clean beside"])
 def test_the_distance_is_that_of_teachers_who_hear_every_batch(copy):
-    now, once = _task(SAYING), _task(ONCE)
+    now, once = student(TEACHERS), student(TEACHERS, ONCE)
     (said,) = taught([copy], once.teachers)
     assert said.beside(0)[0].shape[1] == 120 + 2 * 40
     expected = _distance(now, copy)
@@ -68,9 +44,9 @@ def test_versions_of_one_clean_version_are_heard_once(monkeypatch):
     listened = []
     listen = soft_targets._listen
     monkeypatch.setattr(soft_targets, "_listen", lambda *given: (listened.append(given), listen(*given)))
-    first = _pairs()
+    first = toy_pairs()
     second = replace(first, features=np.roll(first.features, 1, axis=1))
-    copies = taught([first, second, _pairs()], _task(ONCE).teachers)
+    copies = taught([first, second, toy_pairs()], student(TEACHERS, ONCE).teachers)
     assert len(listened) == 2
     assert copies[0].said is copies[1].said
     np.testing.assert_array_equal(copies[1].beside(3)[0][:, :120], second.example(3)[0])
@@ -82,7 +58,7 @@ def test_what_was_said_is_found_again(tmp_path, monkeypatch):
     file = tmp_path / "features.i8"
     toy.features.tofile(file)
     on_disk = replace(toy, features=np.memmap(file, np.int8, "r").reshape(-1, 120))
-    teachers = _task(ONCE).teachers
+    teachers = student(TEACHERS, ONCE).teachers
     made = taught([on_disk], teachers)[0].said
     monkeypatch.setattr(soft_targets, "_listen", lambda *given: pytest.fail("heard again"))
     np.testing.assert_array_equal(taught([on_disk], teachers)[0].said, made)

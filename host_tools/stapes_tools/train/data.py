@@ -62,8 +62,8 @@ class FeatureSet:
         if (aside := self.clean if self.said is None else self.said) is None:
             return rows, labels
         start = self.starts[index]
-        bytes_ = np.ascontiguousarray(aside[start : start + self.steps[index]]).view(np.int8)
-        return np.concatenate([rows, bytes_], axis=1), labels
+        columns = np.ascontiguousarray(aside[start : start + self.steps[index]]).view(np.int8)
+        return np.concatenate([rows, columns], axis=1), labels
 
 
 def recorded(data: Data, corpus: str) -> AudioPack:
