@@ -3,6 +3,7 @@
 import itertools
 import math
 import os
+from dataclasses import replace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -17,6 +18,7 @@ from stapes_tools.grammar.units import UNIT_INDEX
 from stapes_tools.train import batches
 from stapes_tools.train.commands import command_graph, training_graph
 from stapes_tools.train.compress import CompactTask
+from stapes_tools.train.context import lattice_of, outcomes_of
 from stapes_tools.train.loop import Trainer
 from stapes_tools.train.mmi import OUTSIDE, MmiLoss
 from stapes_tools.train.recipe import Compression
@@ -138,6 +140,38 @@ def test_occupations_are_probabilities_and_equal_enumeration():
     np.testing.assert_allclose(sums, [1, 1, 1, 1, 0], atol=1e-5)
 
 
+@pytest.mark.parametrize("said", list(SENTENCES))
+def test_without_context_it_equals_enumeration_over_a_graph_that_is_not_expanded(said):
+    steps, graph = 4, command_graph(SMALL, hears_context=False)
+    scores = _scores(5)[:, :, 0]
+    assert len(graph.before) == len(SMALL.arcs) and graph.log_weight_of(said) == pytest.approx(SENTENCES[said] / 1024)
+    labels, variable = np.array([said], np.int32), tf.Variable(scores)
+    with tf.GradientTape() as tape:
+        lattice, anything = lattice_of(variable, labels), outcomes_of(variable, graph.pairs)
+        weight = np.array([graph.log_weight_of(said)], np.float32)
+        loss = MmiLoss(graph, PENALTY)(lattice, anything, np.array([steps]), np.array([len(said)]), weight)
+    everywhere = np.repeat(scores[0][:, None], UNITS, axis=1)
+    assert float(loss[0]) == pytest.approx(_by_enumeration(everywhere, said, steps), abs=1e-5)
+    slopes = np.zeros_like(scores)
+    for index in np.ndindex(scores.shape):
+        ends = []
+        for change in (1e-3, -1e-3):
+            moved = everywhere.astype(np.float64)
+            moved[index[1], :, index[2]] += change
+            ends.append(_by_enumeration(moved, said, steps))
+        slopes[index] = (ends[0] - ends[1]) / 2e-3
+    np.testing.assert_allclose(np.asarray(tape.gradient(loss, variable)), slopes, atol=2e-4)
+    assert np.abs(slopes).max() > 0.1 and not slopes[:, steps:].any()
+
+
+def test_a_network_without_context_refuses_a_graph_with_it():
+    settings = replace(SETTINGS, context_dropout=1.0)
+    calibration = random_calibration(3, 4, 40)
+    with pytest.raises(ValueError, match="which the network does not see"):
+        CompactTask(TOY, random_parameters(TOY, 1), settings, calibration, commands=toy_commands())
+    CompactTask(TOY, random_parameters(TOY, 1), settings, calibration, commands=toy_commands(hears_context=False))
+
+
 def test_an_utterance_outside_the_grammar_costs_nothing():
     variable = tf.Variable(_scores(3))
     with tf.GradientTape() as tape:
@@ -216,8 +250,12 @@ def test_a_step_knows_which_utterances_are_commands(task):
     assert (weights == OUTSIDE).any() and (weights < 0).any()
 
 
-def test_training_tells_commands_apart(task, tmp_path):
-    trainer = Trainer(task, SETTINGS, [toy_set()], tmp_path, seed=1)
+@pytest.mark.parametrize("context_dropout", [0.0, 1.0])
+def test_training_tells_commands_apart(context_dropout, tmp_path):
+    settings = replace(SETTINGS, context_dropout=context_dropout)
+    graph = toy_commands(hears_context=not context_dropout)
+    task = CompactTask(TOY, random_parameters(TOY, 1), settings, random_calibration(3, 4, 40), commands=graph)
+    trainer = Trainer(task, settings, [toy_set()], tmp_path, seed=1)
     trainer.run(lambda _: {})
     first, last = trainer.history[0], trainer.history[-1]
     assert 0.0 < last["mmi"] < 0.5 * first["mmi"]

@@ -21,7 +21,7 @@ def toy_set() -> FeatureSet:
     return FeatureSet(np.concatenate(rows), np.array(starts[:-1]), np.full(24, 60, np.int32), labels)
 
 
-def toy_commands() -> CommandGraph:
+def toy_commands(*, hears_context: bool = True) -> CommandGraph:
     """Units 1 and 2 in any order, as long as 1 is the first: about half of the utterances."""
     first, rest = [Arc(1, None, 0, 1)], [Arc(1, None, -700, 1), Arc(2, None, -700, 1)]
-    return command_graph(Graph([first, rest], [None, "go"], []))
+    return command_graph(Graph([first, rest], [None, "go"], []), hears_context=hears_context)

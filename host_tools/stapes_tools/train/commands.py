@@ -1,7 +1,8 @@
 """A command grammar as the discriminative loss sees it: arrays over states that remember their last unit.
 
 The board's predictor looks at the last unit only, so a state of the compiled graph together with the unit that led to
-it decides what the joint network says there; the expanded graph has one state for each such pair.
+it decides what the joint network says there; the expanded graph has one state for each such pair. For a network that
+does without the unit (stapes_tools.train.context) the states stay as they are compiled.
 """
 
 import math
@@ -28,7 +29,7 @@ class CommandGraph:
         pair: int32 [A], of every arc, index into pairs.
         log_weight: float32 [A], of every arc, nats, at most 0.
         pairs: int32 [P, 2], the (unit before, unit) that occur.
-        before: int32 [S], the last unit of every state, 0 at the start.
+        before: int32 [S], the last unit of every state, 0 at the start; 0 everywhere without context.
         final: bool [S], where a sentence may end.
     """
 
@@ -60,14 +61,19 @@ class CommandGraph:
         return range(first, last)
 
 
-def command_graph(graph: Graph) -> CommandGraph:
-    """Expand a compiled graph; its arcs are sorted by their source."""
+def command_graph(graph: Graph, *, hears_context: bool = True) -> CommandGraph:
+    """Expand a compiled graph; its arcs are sorted by their source.
+
+    Args:
+        graph: compiled.
+        hears_context: whether the network's joint depends on the last unit; if not, nothing is expanded.
+    """
     number = {(graph.start, 0): 0}
     queue = [(graph.start, 0)]
     arcs: list[tuple[int, int, tuple[int, int], float]] = []
     for state, before in queue:  # which grows meanwhile: breadth first, so that sources rise
         for arc in graph.arcs[state]:
-            reached = (arc.next_state, arc.unit)
+            reached = (arc.next_state, arc.unit if hears_context else 0)
             if reached not in number:
                 number[reached] = len(number)
                 queue.append(reached)
@@ -86,10 +92,11 @@ def command_graph(graph: Graph) -> CommandGraph:
     )
 
 
-def training_graph(path: Path, lexicon: Lexicon) -> CommandGraph:
+def training_graph(path: Path, lexicon: Lexicon, *, hears_context: bool = True) -> CommandGraph:
     """The sentences of a grammar file, spelt as the training labels are: every word by its first pronunciation.
 
-    Words that only the grammar knows are in no label; they keep the grammar's first pronunciation.
+    Words that only the grammar knows are in no label; they keep the grammar's first pronunciation. hears_context: see
+    command_graph.
 
     Raises:
         UserError: the grammar is wrong, or a word has no pronunciation.
@@ -97,4 +104,5 @@ def training_graph(path: Path, lexicon: Lexicon) -> CommandGraph:
     grammar = read_grammar(path)
     words = {symbol.text for symbol in word_graph(grammar).symbols if isinstance(symbol, Tagged)}
     spelt = {word: (lexicon if word in lexicon else grammar.lexicon).pronunciations(word)[0] for word in sorted(words)}
-    return command_graph(compile_graph(replace(grammar, lexicon=Lexicon(spelt))).graph)
+    compiled = compile_graph(replace(grammar, lexicon=Lexicon(spelt))).graph
+    return command_graph(compiled, hears_context=hears_context)

@@ -5,6 +5,7 @@ weights and activations until `freeze`, then stay, so that what is exported is e
 trained.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from stapes_tools.train.context import (
     is_context_free,
     known_contexts,
     lattice_of,
+    outcomes_of,
     settled,
     without_context,
 )
@@ -105,7 +107,8 @@ class CompactTask:
         calibration: utterances of features, int8 [T, 120] each.
         teachers: topology and float parameters of each; none trains without. More than one need a network without
             context: what they say is averaged.
-        commands: the grammar that commands are told apart in; None trains without.
+        commands: the grammar that commands are told apart in, of a graph without context for a network that sees none;
+            None trains without.
     """
 
     parts: tuple[str, ...] = ("rnnt", "teacher", "grid", "mmi")
@@ -128,7 +131,12 @@ class CompactTask:
         elif len(teachers) > 1:
             advice = "name one, or write context_dropout = 1.0"
             raise UserError("several teachers teach a network without context only", advice=advice)
-        self.mmi = MmiLoss(commands, settings.mmi_blank_penalty) if commands is not None else None
+        self.mmi = None
+        if commands is not None:
+            if is_context_free(settings.context_dropout) and commands.before.any():
+                raise ValueError("the graph of commands has context, which the network does not see")
+            self.mmi = MmiLoss(commands, settings.mmi_blank_penalty)
+            self._weight_of = functools.cache(commands.log_weight_of)
         self.net = self._network(topology, parameters)
         self.teachers = [CompactTransducer(*teacher, trainable=False) for teacher in teachers]
         self._update(0.0)
@@ -161,10 +169,16 @@ class CompactTask:
         if self.settings.grid_penalty:
             pull = self.net.grid_penalty()
         if self.mmi is not None:
-            anything = self.net.outcomes(encoded, self.mmi.graph.pairs, known)
+            anything = self._outcomes(encoded, self.mmi.graph.pairs, known)
             log_weight = knobs[-rows:]
             told_apart = per_unit(self.mmi(student, anything, steps, units, log_weight), units)
         return [rnnt, distilled, pull, told_apart]
+
+    def _outcomes(self, encoded, pairs, known) -> tuple:
+        """(blank, emit) of everything that the grammar could go on with, see MmiLoss."""
+        if is_context_free(self.settings.context_dropout):
+            return outcomes_of(self.net.scores(encoded), pairs)
+        return self.net.outcomes(encoded, pairs, known)
 
     def _known(self, rows: int, knobs):
         """See stapes_tools.train.context.known_contexts; None where all contexts are known."""
@@ -214,7 +228,7 @@ class CompactTask:
         if self.mmi is None:
             return []
         found = (
-            self.mmi.graph.log_weight_of(row[:count]) for row, count in zip(batch.labels, batch.units, strict=True)
+            self._weight_of(tuple(row[:count].tolist())) for row, count in zip(batch.labels, batch.units, strict=True)
         )
         return [OUTSIDE if weight is None else weight for weight in found]
 

@@ -58,6 +58,18 @@ def lattice_of(scores, labels):
     return scores[..., :1] + ops.zeros_like(emit), emit
 
 
+def outcomes_of(scores, pairs):
+    """What the discriminative loss compares, of a network that sees no context.
+
+    Args:
+        scores: float32 [B, T, V], log-probabilities of every unit at every step.
+        pairs: int32 [P, 2], (0, unit) of a graph without context.
+    Returns:
+        (blank float32 [B, T, 1], emit float32 [B, T, P]), see stapes_tools.train.mmi.MmiLoss.
+    """
+    return scores[..., :1], ops.take(scores, pairs[:, 1], axis=2)
+
+
 def divergence(student, teacher, steps):
     """Kullback-Leibler divergence of a context-free student from such a teacher, step by step.
 

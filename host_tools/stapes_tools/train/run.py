@@ -22,6 +22,7 @@ from stapes_tools.errors import UserError
 from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.grammar.units import UNITS
 from stapes_tools.train.commands import CommandGraph, training_graph
+from stapes_tools.train.context import is_context_free
 from stapes_tools.train.data import FeatureSet, command_grammar, feature_sets, mean_log_mel, training_packs
 from stapes_tools.train.recipe import Compression, Recipe, Schedule, floating, topology_of
 from stapes_tools.train.teller import Teller
@@ -162,7 +163,10 @@ class Run:
         return self._stage("branched", task, settings)
 
     def _commands(self, settings: Compression) -> CommandGraph | None:
-        return training_graph(command_grammar(self.recipe), self.prepared.lexicon) if settings.mmi_weight else None
+        if not settings.mmi_weight:
+            return None
+        hears_context = not is_context_free(settings.context_dropout)
+        return training_graph(command_grammar(self.recipe), self.prepared.lexicon, hears_context=hears_context)
 
     def _stage(self, name: str, task, settings: Schedule) -> tuple[Parameters, Grid]:
         from stapes_tools.train.logs import EventLog
