@@ -127,10 +127,7 @@ def test_several_teachers_are_averaged():
     start = random_parameters(SMALL, 1)
     teachers = [(SMALL, start), (SMALL, random_parameters(SMALL, 2))]
     noisy = batches.collate([toy_set().example(index) for index in range(4)], 80).features
-    alone, both, other = (
-        _distance(student(chosen), noisy)
-        for chosen in (teachers[:1], teachers, teachers[1:])
-    )
+    alone, both, other = (_distance(student(chosen), noisy) for chosen in (teachers[:1], teachers, teachers[1:]))
     assert alone == pytest.approx(0.0, abs=1e-4) and 0.0 < both < other
     with pytest.raises(UserError, match=r"several teachers.*context_dropout = 1\.0"):
         student(teachers, replace(FLOAT, context_dropout=0.5))

@@ -106,19 +106,30 @@ def test_it_equals_enumeration_whatever_the_padding(said, steps):
     )
 
 
+def _slopes(scores: np.ndarray, said, steps: int) -> np.ndarray:
+    """Finite differences of the enumerated loss, by scores [T, unit before, unit] or, without context, [T, unit]."""
+    slopes = np.zeros_like(scores)
+    for index in np.ndindex(scores.shape):
+        ends = []
+        for change in (1e-3, -1e-3):
+            moved = scores.astype(np.float64)
+            moved[index] += change
+            ends.append(_by_enumeration(_after_any_unit(moved) if scores.ndim == 2 else moved, said, steps))
+        slopes[index] = (ends[0] - ends[1]) / 2e-3
+    return slopes
+
+
+def _after_any_unit(scores: np.ndarray) -> np.ndarray:
+    """[T, unit] as [T, unit before, unit]."""
+    return np.repeat(scores[:, None], UNITS, axis=1)
+
+
 def test_the_gradient_equals_finite_differences():
     scores, said, steps = _scores(7), (1, 3), 4
     variable = tf.Variable(scores)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(_loss(variable, said, steps))
-    slopes = np.zeros_like(scores)
-    for index in np.ndindex(scores.shape):
-        ends = []
-        for change in (1e-3, -1e-3):
-            moved = scores[0].astype(np.float64)
-            moved[index[1:]] += change
-            ends.append(_by_enumeration(moved, said, steps))
-        slopes[index] = (ends[0] - ends[1]) / 2e-3
+    slopes = _slopes(scores[0], said, steps)[None]
     np.testing.assert_allclose(np.asarray(tape.gradient(loss, variable)), slopes, atol=2e-4)
     assert np.abs(slopes).max() > 0.1 and not slopes[:, steps:].any()
 
@@ -150,16 +161,8 @@ def test_without_context_it_equals_enumeration_over_a_graph_that_is_not_expanded
         lattice, anything = lattice_of(variable, labels), outcomes_of(variable, graph.pairs)
         weight = np.array([graph.log_weight_of(said)], np.float32)
         loss = MmiLoss(graph, PENALTY)(lattice, anything, np.array([steps]), np.array([len(said)]), weight)
-    everywhere = np.repeat(scores[0][:, None], UNITS, axis=1)
-    assert float(loss[0]) == pytest.approx(_by_enumeration(everywhere, said, steps), abs=1e-5)
-    slopes = np.zeros_like(scores)
-    for index in np.ndindex(scores.shape):
-        ends = []
-        for change in (1e-3, -1e-3):
-            moved = everywhere.astype(np.float64)
-            moved[index[1], :, index[2]] += change
-            ends.append(_by_enumeration(moved, said, steps))
-        slopes[index] = (ends[0] - ends[1]) / 2e-3
+    assert float(loss[0]) == pytest.approx(_by_enumeration(_after_any_unit(scores[0]), said, steps), abs=1e-5)
+    slopes = _slopes(scores[0], said, steps)[None]
     np.testing.assert_allclose(np.asarray(tape.gradient(loss, variable)), slopes, atol=2e-4)
     assert np.abs(slopes).max() > 0.1 and not slopes[:, steps:].any()
 

@@ -67,8 +67,8 @@ class MmiLoss:
 
         Args:
             said: (blank, emit) of the labels' lattice, as monotonic_rnnt_loss takes them.
-            anything: (blank, emit): float32 [B, T, V], log-probability of blank after every unit, and [B, T, P], of
-                the graph's pairs.
+            anything: (blank, emit): float32 [B, T, V], log-probability of blank after every unit ([B, T, 1] without
+                context), and [B, T, P], of the graph's pairs.
             steps, units: int32 [B], of each utterance.
             log_weight: float32 [B], the labels' weight in the grammar, nats, or OUTSIDE.
         Returns:
