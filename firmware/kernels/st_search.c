@@ -19,6 +19,7 @@ static int config_ok(const int32_t *config, int context_size) {
            in_range(config[ST_CONFIG_INDEX_MAX_NODES], 1, ST_LIMITS_SEARCH_NODES) &&
            in_range(config[ST_CONFIG_INDEX_MAX_EDGES], 1, ST_LIMITS_SEARCH_EDGES) &&
            in_range(config[ST_CONFIG_INDEX_BLANK_PENALTY], INT16_MIN, INT16_MAX) &&
+           in_range(config[ST_CONFIG_INDEX_START_DISCOUNT], INT16_MIN, INT16_MAX) &&
            in_range(config[ST_CONFIG_INDEX_LANGUAGE_SCALE], 0, INT16_MAX) &&
            in_range(config[ST_CONFIG_INDEX_MAX_CONTEXT], 0, ST_LIMITS_SEARCH_CONTEXT) &&
            in_range(context_size, 0, ST_MODEL_MAX_CONTEXT);
@@ -30,6 +31,7 @@ static uint32_t plan(st_search_t *search, const int32_t *config, int context_siz
     search->beam = config[ST_CONFIG_INDEX_BEAM];
     search->lattice_beam = config[ST_CONFIG_INDEX_LATTICE_BEAM];
     search->blank_penalty = config[ST_CONFIG_INDEX_BLANK_PENALTY];
+    search->start_discount = config[ST_CONFIG_INDEX_START_DISCOUNT];
     search->language_scale = config[ST_CONFIG_INDEX_LANGUAGE_SCALE];
     search->max_tokens = (uint16_t)config[ST_CONFIG_INDEX_MAX_TOKENS];
     search->max_alternatives = (uint16_t)config[ST_CONFIG_INDEX_MAX_ALTERNATIVES];
@@ -94,6 +96,9 @@ ST_HOT static void expand_token(st_token_table_t *table, const st_graph_t *graph
                                 const int16_t *log_probs) {
     const st_search_t *search = table->search;
     int32_t blank = log_probs[ST_MODEL_BLANK_UNIT] - search->blank_penalty;
+    if (token->state == graph->start_state) {
+        blank += search->start_discount;
+    }
     st_move_t move = {token->state, token->context, NONE, NONE, token->bias, blank, 0};
     st_token_table_relax(table, token, &move);
     move.step = search->steps;

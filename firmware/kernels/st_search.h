@@ -3,7 +3,7 @@
  * In each encoder step a token takes the blank and stays on its graph state, or follows one arc,
  * emits the arc's unit and advances to the next step:
  *
- *   blank: score += log P(blank) - blank_penalty
+ *   blank: score += log P(blank) - blank_penalty, and start_discount more in the graph's start state
  *   arc:   score += log P(unit) + max((language_scale * weight) >> 10, -32768), and what st_context.h adds for its word
  *
  * A token is the best path into (graph state, last context_size units, context state). It carries up to
@@ -12,12 +12,15 @@
  * This is the word-pair approximation: the end of a word is placed for the best path through the
  * next one, not anew for each path.
  *
+ * Why the discount. A penalty that every blank pays is a reward for every unit, and while somebody has yet to speak,
+ * noise that is a little like speech would be made into words. Who waits for the first unit pays less.
+ *
  * Order, everywhere the same and free of ties. Tokens: higher score, then lower state, lower
  * context, lower context state. Entries: higher score, then lower node, lower word, higher language score, earlier
  * first unit. A full token table gives up its last token, or refuses the new one.
  *
- * Range. |log P| <= 32 nats and the scaled weight is clamped likewise, the blank penalty is an
- * int16, so one step changes a score by less than 98304 (Q.10) and ST_LIMITS_SEARCH_STEPS steps (eight
+ * Range. |log P| <= 32 nats and the scaled weight is clamped likewise, penalty and
+ * discount are int16, so one step changes a score by less than 98304 (Q.10) and ST_LIMITS_SEARCH_STEPS steps (eight
  * minutes) stay below 1.62e9 < 2^31, beams included: no rescaling, no saturation. Of the context a path has never gained
  * less than nothing, and never more than ST_LIMITS_CONTEXT_BONUS a step and once more: no bound is wider for it.
  *
@@ -86,6 +89,7 @@ typedef struct {
     int32_t beam;
     int32_t lattice_beam;
     int32_t blank_penalty;
+    int32_t start_discount;
     int32_t language_scale;
     uint16_t max_tokens;
     uint16_t max_alternatives;

@@ -26,7 +26,7 @@ class Model:
         branches: bool, it has a light encoder and an arbitrator.
         features: memoryview int8 [feature_size], the encoder's input tensor, Q4.3.
         prior: int16 [mel_bands], mean log-mel, Q5.10.
-        blank_penalty, language_scale: int, Q.10.
+        blank_penalty, start_discount, language_scale: int, Q.10.
         flush_steps: int, look-ahead of the encoder after the last sample.
         units_crc: int, identifies the unit names.
         endpoint: tuple of int, the fields of layout.endpoint but the reserved one; None: not tuned.
@@ -59,8 +59,7 @@ class Model:
         if at < 0:
             raise StapesError(spec.ERROR_MODEL_METADATA, self.where)
         fields = struct.unpack_from(spec.METADATA_STRUCT, self.data, at)
-        self.blank_penalty, self.language_scale, self.flush_steps = fields[11:14]
-        self.units_crc = fields[15]
+        self.blank_penalty, self.language_scale, self.flush_steps, self.start_discount, self.units_crc = fields[11:16]
         self.endpoint = None
         if fields[2] >= spec.METADATA_BYTES + spec.ENDPOINT_BYTES:
             block = struct.unpack_from(spec.ENDPOINT_STRUCT, self.data, at + spec.METADATA_BYTES)

@@ -63,6 +63,7 @@ class Recognizer:
         config[spec.CONFIG_INDEX_MAX_EDGES] = spec.SEARCH_MAX_EDGES
         config[spec.CONFIG_INDEX_MAX_CONTEXT] = self._max_context
         config[spec.CONFIG_INDEX_BLANK_PENALTY] = self.model.blank_penalty
+        config[spec.CONFIG_INDEX_START_DISCOUNT] = self.model.start_discount
         config[spec.CONFIG_INDEX_LANGUAGE_SCALE] = self.model.language_scale
         return config
 

@@ -58,7 +58,7 @@ def noise(samples):
 
 def config_data(recorder, settings):
     values = [0] * spec.CONFIG_INDEX_COUNT
-    for name, value in {**settings, "blank_penalty": 600, "language_scale": 900}.items():
+    for name, value in {**settings, "blank_penalty": 600, "start_discount": 150, "language_scale": 900}.items():
         values[getattr(spec, f"CONFIG_INDEX_{name.upper()}")] = value
     return recorder.data(struct.pack(f"<{len(values)}i", *values))
 

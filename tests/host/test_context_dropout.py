@@ -13,6 +13,7 @@ from stapes_tools import kernels
 from stapes_tools.convert.metadata import context_size, decode_metadata
 from stapes_tools.convert.topology import Block, Topology, random_parameters
 from stapes_tools.convert.write import random_calibration
+from stapes_tools.corpora.augment import USUAL
 from stapes_tools.evaluate.float_recognizer import FloatRecognizer
 from stapes_tools.grammar.compiler import compile_grammar
 from stapes_tools.models import REPO
@@ -216,12 +217,14 @@ def test_float_arithmetic_searches_as_the_model_file_says(tmp_path):
 def test_a_network_trained_without_context_is_searched_without_unless_it_needs_it(monkeypatch, share, without, chosen):
     recipe = read_recipe(GENERAL / "recipe.toml")
     recipe = replace(recipe, compression=replace(recipe.compression, context_dropout=0.75))
-    monkeypatch.setattr(tune.dev, "command_recordings", lambda recipe, offset: [("go", np.zeros(1, np.int16))] * 200)
+    heard = [("go", np.zeros(1, np.int16))] * 200
+    monkeypatch.setattr(tune.dev, "command_recordings", lambda recipe, offset, noisiness=USUAL: heard)
 
     def acceptance(model, recipe, recordings, processes):
         settings = decode_metadata(model)
         best = 2048 if settings.hears_context else 3072
-        return (share if settings.hears_context else without) - abs(settings.blank_penalty - best) / 10240
+        wrong = abs(settings.blank_penalty - best) + (abs(settings.start_discount - 768) - 768) / 2
+        return (share if settings.hears_context else without) - wrong / 10240
 
     monkeypatch.setattr(tune, "acceptance", acceptance)
     lines: list[str] = []
@@ -230,10 +233,13 @@ def test_a_network_trained_without_context_is_searched_without_unless_it_needs_i
     assert settings.hears_context == chosen
     assert settings.blank_penalty == (2048 if chosen else 3072)
     assert sum("without context" in line for line in lines) == (6 if chosen else 8)
+    # With context penalties are low, and nothing is discounted.
+    assert sum("start discount" in line for line in lines) == (0 if chosen else 5)
+    assert settings.start_discount == (0 if chosen else 768)
     plain = replace(recipe, compression=replace(recipe.compression, context_dropout=0.0))
     assert decode_metadata(tune.tune(data, plain, 1, lines.append)).hears_context
     # Trained without any, there is nothing to compare with.
     lines.clear()
     free = replace(recipe, compression=replace(recipe.compression, context_dropout=1.0))
     assert not decode_metadata(tune.tune(data, free, 1, lines.append)).hears_context
-    assert len(lines) == 8 and all("without context" in line for line in lines)
+    assert len(lines) == 8 + 6 and all("without context" in line for line in lines[:8])

@@ -103,3 +103,27 @@ def test_noise_that_is_silent_where_it_is_needed(tmp_path):
         in_noise(level(HALF), "a", Condition(path, 6.0))
     with pytest.raises(UserError, match=r"none.wav: there is no such file"):
         read_noise(tmp_path / "none.wav")
+
+
+def test_noise_alone_before_the_speech_is_as_loud_as_beside_it():
+    rng = np.random.default_rng(2)
+    noise = rng.integers(-3000, 3000, 12000).astype(np.int16)
+    noise[500:600] *= 9
+    speech = rng.integers(-HALF, HALF, 8000).astype(np.int16)
+    whole, plain = mix(speech, noise, 6.0), mix(speech, noise[4000:], 6.0)
+    np.testing.assert_array_equal(whole[4000:], plain)
+    beside = np.linalg.lstsq(np.stack([speech, noise[4000:]], 1).astype(float), plain.astype(float), rcond=None)[0][1]
+    loud = np.abs(noise[:4000] * beside) > 32767
+    np.testing.assert_allclose(whole[:4000][~loud], noise[:4000][~loud] * beside, atol=1.5)  # rounded down
+    assert not mix(level(0), level(HALF, HALF), 6).any()
+    with pytest.raises(ValueError, match="silent"):
+        mix(level(HALF), level(HALF, 0), 6)
+
+
+def test_the_lead_is_what_stands_before_the_stretch(tmp_path):
+    noise = np.arange(30000, dtype=np.int16)
+    stretch = noise_stretch(noise, "7", 10000, 14000)
+    np.testing.assert_array_equal(stretch[14000:], noise_stretch(noise, "7", 10000))
+    np.testing.assert_array_equal(stretch[:14000], (13230 - 14000 + np.arange(14000)) % 30000)
+    speech = level(0, HALF)
+    np.testing.assert_array_equal(in_noise(speech, "a", CLEAN, 5), np.concatenate([np.zeros(5, np.int16), speech]))

@@ -14,6 +14,7 @@ from stapes.recognizer import Recognizer
 from stapes_tools import kernels
 from stapes_tools.audio import read_recording
 from stapes_tools.errors import BoardError, UserError
+from stapes_tools.evaluate import report
 from stapes_tools.evaluate.bootstrap import Interval
 from stapes_tools.evaluate.folder import read_folder
 from stapes_tools.evaluate.loop import vocabulary
@@ -173,6 +174,19 @@ def test_a_hearing_begins_later_and_in_other_noise(folder):
     noisy = Condition(folder / "hum.wav", 10.0)
     stretches = [Recording(one, noisy, hearing=n).samples()[-1000:].tolist() for n in (0, 96)]
     assert stretches[0] != stretches[1]
+
+
+def test_noise_is_heard_alone_before_a_recording(folder):
+    utterances = read_folder(folder)
+    noisy = Condition(folder / "hum.wav", 10.0)
+    for condition in (CLEAN, noisy):
+        plain, later = (Recording(utterances.utterances[0], condition, lead_s=s).samples() for s in (0.0, 0.5))
+        np.testing.assert_array_equal(later[8000:], plain)
+        assert len(later) == len(plain) + 8000 and later[:8000].any() == (condition is noisy)
+    (row,) = evaluate(utterances, replace(setup_of(folder, noisy), lead_s=0.5))
+    (short,) = evaluate(utterances, setup_of(folder, noisy))
+    assert row.lead_s == 0.5 and row.audio_s == pytest.approx(short.audio_s + 2 * 0.5)
+    assert "after 0.5 s of noise" in next(report.notes([row], "m")) and "after" not in next(report.notes([short], "m"))
 
 
 def test_read_speech_has_no_commands(folder):

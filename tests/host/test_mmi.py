@@ -24,7 +24,7 @@ from stapes_tools.train.mmi import OUTSIDE, MmiLoss
 from stapes_tools.train.recipe import Compression
 from toy_speech import toy_commands, toy_set
 
-UNITS, STEPS, PENALTY = 4, 5, 0.75
+UNITS, STEPS, PENALTY, DISCOUNT = 4, 5, 0.75, 0.4
 # 1 (2 | 3) 1?  and  2 3, with weights; state 2 is reached by two units, hence two states of the expanded graph.
 SMALL = Graph(
     [
@@ -47,12 +47,13 @@ def _scores(seed: int, rows: int = 1) -> np.ndarray:
 
 
 def _paths(scores: np.ndarray, sentence, steps: int):
-    """(log-probability, the (step, unit before, unit) taken) of every alignment of a sentence, the penalty taken."""
+    """(score in the search, the (step, unit before, unit) taken) of every alignment of a sentence."""
     for emitting in itertools.combinations(range(steps), len(sentence)):
         done, before, total, taken = 0, 0, 0.0, []
         for t in range(steps):
             unit = sentence[done] if t in emitting else 0
-            total += scores[t, before, unit] - (PENALTY if unit == 0 else 0.0)
+            blank = PENALTY - (0.0 if done else DISCOUNT)
+            total += scores[t, before, unit] - (0.0 if unit else blank)
             taken.append((t, before, unit))
             if unit:
                 done, before = done + 1, unit
@@ -76,7 +77,7 @@ def _loss(scores, said, steps: int, log_weight: float | None = None):
     emit = tf.gather(flat, graph.pairs[:, 0] * UNITS + graph.pairs[:, 1], axis=2)
     lattice = tf.gather(blank, before[0], axis=2), tf.gather(flat, before[0] * UNITS + ahead[0], axis=2)
     weight = graph.log_weight_of(said) if log_weight is None else log_weight
-    return MmiLoss(graph, PENALTY)(
+    return MmiLoss(graph, PENALTY, DISCOUNT)(
         lattice, (blank, emit), np.array([steps]), np.array([len(said)]), np.array([weight], np.float32)
     )
 
@@ -138,7 +139,9 @@ def test_occupations_are_probabilities_and_equal_enumeration():
     scores, graph, steps = _scores(11), command_graph(SMALL), 4
     blank = scores[..., 0] - PENALTY
     emit = scores.reshape(1, STEPS, -1)[..., graph.pairs[:, 0] * UNITS + graph.pairs[:, 1]]
-    log_z, stay, move = MmiLoss(graph, PENALTY).occupation(tf.constant(blank), tf.constant(emit), np.array([steps]))
+    log_z, stay, move = MmiLoss(graph, PENALTY, DISCOUNT).occupation(
+        tf.constant(blank), tf.constant(emit), np.array([steps])
+    )
     expected = np.zeros((STEPS, UNITS, UNITS))
     for sentence, weight in SENTENCES.items():
         for total, taken in _paths(scores[0], sentence, steps):
@@ -160,7 +163,7 @@ def test_without_context_it_equals_enumeration_over_a_graph_that_is_not_expanded
     with tf.GradientTape() as tape:
         lattice, anything = lattice_of(variable, labels), outcomes_of(variable, graph.pairs)
         weight = np.array([graph.log_weight_of(said)], np.float32)
-        loss = MmiLoss(graph, PENALTY)(lattice, anything, np.array([steps]), np.array([len(said)]), weight)
+        loss = MmiLoss(graph, PENALTY, DISCOUNT)(lattice, anything, np.array([steps]), np.array([len(said)]), weight)
     assert float(loss[0]) == pytest.approx(_by_enumeration(_after_any_unit(scores[0]), said, steps), abs=1e-5)
     slopes = _slopes(scores[0], said, steps)[None]
     np.testing.assert_allclose(np.asarray(tape.gradient(loss, variable)), slopes, atol=2e-4)

@@ -15,6 +15,8 @@ Alignment = namedtuple("Alignment", "score state context said first units last w
 def extend(alignment, graph, step, log_probs, config, context_mask):
     """Yield every continuation of an alignment by one step."""
     blank = log_probs(alignment.context)[0] - config[spec.CONFIG_INDEX_BLANK_PENALTY]
+    if alignment.state == graph.start_state:
+        blank += config[spec.CONFIG_INDEX_START_DISCOUNT]
     yield alignment._replace(score=alignment.score + blank, word_ended=False)
     for next_state, word, weight, unit, _ in graph.arcs_of(alignment.state):
         language = max((weight * config[spec.CONFIG_INDEX_LANGUAGE_SCALE]) // 1024, -32768)

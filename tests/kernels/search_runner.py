@@ -23,6 +23,7 @@ DEFAULTS = {
     "blank_penalty": 0,
     "language_scale": 1024,
     "max_context": 64,
+    "start_discount": 0,
 }
 
 

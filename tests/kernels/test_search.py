@@ -55,7 +55,11 @@ def test_best_path_is_the_best_alignment(implementation, seed):
     data = random_graph(rng, states=rng.randint(1, 5), arcs=rng.randint(1, 8), units=4, words=3)
     graph, context_size = Graph(data), rng.randint(0, 2)
     scores = Scores(rng, 4, rng.choice(["random", "coarse"]))
-    config = make_config(blank_penalty=rng.randrange(-500, 500), language_scale=rng.choice([0, 700, 1024]))
+    config = make_config(
+        blank_penalty=rng.randrange(-500, 500),
+        start_discount=rng.choice([0, 300]),
+        language_scale=rng.choice([0, 700, 1024]),
+    )
     every = alignments(graph, scores, 5, config, context_size)
     search = implementation(data, config, context_size)
     for step in range(5):
@@ -112,6 +116,7 @@ def random_case(seed):
         beam=rng.choice([0, 500, 5000, 1 << 24]),
         lattice_beam=rng.choice([0, 1, 500, 5000, 1 << 24]),
         blank_penalty=rng.choice([0, 100, -300, 32767, -32768]),
+        start_discount=rng.choice([0, 0, 200, 32767, -32768]),
         language_scale=rng.choice([0, 1024, 500, 32767]),
     )
     return graph, config, rng.randint(0, 2), Scores(rng, units, rng.choice(list(KINDS))), rng.randint(0, 14)
@@ -137,13 +142,15 @@ def test_native_equals_twin():
     assert min(flags.values()) > 120 and dropped > 60, "the cases do not reach the full tables"
 
 
-@pytest.mark.parametrize("step_score,weight,scale,penalty", [(-32768, -32768, 32767, 32767), (0, 0, 0, -32768)])
-def test_scores_do_not_overflow(step_score, weight, scale, penalty):
+@pytest.mark.parametrize(
+    "step_score,weight,scale,penalty,discount", [(-32768, -32768, 32767, 32767, -32768), (0, 0, 0, -32768, 32767)]
+)
+def test_scores_do_not_overflow(step_score, weight, scale, penalty, discount):
     """The most extreme scores for as many steps as a decoder takes; the twin's integers have no limit."""
     arcs = [(0, 1, 1, None, weight), (1, 1, 0, None, weight), (1, 2, 0, 0, weight)]
     graph = build_graph(2, arcs, {0: 0}, [(1, None, 0)], ["intent", "word"])
     config = make_config(
-        blank_penalty=penalty, language_scale=scale, max_nodes=8, max_edges=8, max_tokens=3,
+        blank_penalty=penalty, start_discount=discount, language_scale=scale, max_nodes=8, max_edges=8, max_tokens=3,
         beam=1 << 24, lattice_beam=1 << 24,
     )  # fmt: skip
     native, twin = NativeSearch(graph, config), TwinSearch(graph, config)
@@ -199,7 +206,7 @@ def test_another_graph_is_refused():
 def test_config_out_of_range(name):
     graph = build_graph(1, [], {0: 0}, [], ["x"])
     library = NativeSearch(graph, make_config()).library
-    low = {"blank_penalty": -32769}.get(name, -1)
+    low = {"blank_penalty": -32769, "start_discount": -32769}.get(name, -1)
     for value in (low, -(1 << 31), (1 << 31) - 1):
         config = FFI.new("int32_t[]", make_config(**{name: value}))
         assert library.st_search_size(config, 1) == -spec.ERROR_ARGUMENT

@@ -36,7 +36,7 @@ INPUT, OUTPUT = 0, 1
 
 # Sizes of the native structs and of the table of predictor outputs for two context units.
 DECODER_BYTES = 48
-SEARCH_BYTES = 88
+SEARCH_BYTES = 96
 ROWS = 64
 
 _live = {}  # number -> _Decoder
@@ -126,6 +126,7 @@ def _config_ok(config):
     ranges.append((spec.CONFIG_INDEX_LATTICE_BEAM, 0, spec.LIMITS_SEARCH_BEAM))
     ranges.append((spec.CONFIG_INDEX_MAX_CONTEXT, 0, spec.LIMITS_SEARCH_CONTEXT))
     ranges.append((spec.CONFIG_INDEX_BLANK_PENALTY, -32768, 32767))
+    ranges.append((spec.CONFIG_INDEX_START_DISCOUNT, -32768, 32767))
     ranges.append((spec.CONFIG_INDEX_LANGUAGE_SCALE, 0, 32767))
     return all([low <= config[i] <= high for i, low, high in ranges])
 

@@ -142,6 +142,7 @@ class Search:
         self.lattice_beam = config[spec.CONFIG_INDEX_LATTICE_BEAM]
         self.max_alternatives = config[spec.CONFIG_INDEX_MAX_ALTERNATIVES]
         self.blank_penalty = config[spec.CONFIG_INDEX_BLANK_PENALTY]
+        self.start_discount = config[spec.CONFIG_INDEX_START_DISCOUNT]
         self.language_scale = config[spec.CONFIG_INDEX_LANGUAGE_SCALE]
         self.context_mask = (1 << 8 * context_size) - 1
         self.max_context = config[spec.CONFIG_INDEX_MAX_CONTEXT]
@@ -188,6 +189,8 @@ class Search:
 
     def _expand(self, table, token, log_probs):
         blank = log_probs[spec.MODEL_BLANK_UNIT] - self.blank_penalty
+        if token.state == self.graph.start_state:
+            blank += self.start_discount
         table.relax(token, token.identity(), blank)
         for next_state, word, weight, unit, _ in self.graph.arcs_of(token.state):
             context = ((token.context << 8) | unit) & self.context_mask

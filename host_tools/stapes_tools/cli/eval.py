@@ -26,6 +26,7 @@ from .transcribe import MODEL_HELP
 
 _SNRS = "6,12,24"
 _SNR_RANGE_DB = (-60.0, 100.0)
+_LONGEST_LEAD_S = 60.0
 _file = click.Path(path_type=Path)
 
 
@@ -45,6 +46,13 @@ _file = click.Path(path_type=Path)
     default=1,
     metavar="N",
     help="Hear each recording N times, each time milliseconds later and in other noise: figures depend less on chance.",
+)
+@click.option(
+    "--lead",
+    type=click.FloatRange(0, _LONGEST_LEAD_S),
+    default=0.0,
+    metavar="S",
+    help="Before each recording hear the noise alone, or silence, for S seconds: a board listens all the time.",
 )
 @click.option("--effort", type=EFFORT, metavar="%", help=EFFORT_HELP)
 @click.option(
@@ -73,6 +81,7 @@ def evaluation(
     processes: int | None,
     limit: int | None,
     hearings: int,
+    lead: float,
     effort: int | None,
     context: Path | None,
     context_labels: int | None,
@@ -92,6 +101,7 @@ def evaluation(
         others: dict[str, object] = {
             "--wrong": wrong,
             "--hearings": hearings > 1,
+            "--lead": lead > 0,
             "--effort": effort is not None,
             "--sweep": sweep,
             "--efforts": efforts,
@@ -123,7 +133,7 @@ def evaluation(
     graph = compiled(grammar, not as_object) if grammar else None
     model = model or default_model(grammar or Path(GENERAL))
     cores = processes or os.cpu_count() or 1
-    setup = Setup(model, graph, str(grammar), conditions, cores, tried, not sweep, likely, hearings)
+    setup = Setup(model, graph, str(grammar), conditions, cores, tried, not sweep, likely, hearings, lead)
     with _progress() as track:
         rows = list(evaluate(folder, setup, track))
     if plot:

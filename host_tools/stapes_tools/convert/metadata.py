@@ -69,6 +69,7 @@ class Metadata:
         units: names of the output units, unit 0 being the blank.
         prior: int16 [40], mean log-mel of the training data, Q5.10.
         blank_penalty: Q.10 nats, subtracted from the blank's log-probability.
+        start_discount: Q.10 nats by which the penalty is less before the first unit.
         language_scale: Q.10, multiplies graph weights.
         flush_steps: steps of silence the encoder needs after the last sample.
         endpoint: None before `stapes endpoint tune`.
@@ -82,6 +83,7 @@ class Metadata:
     flush_steps: int = stapes_spec.ENDPOINT_FLUSH_STEPS
     endpoint: EndpointSettings | None = None
     hears_context: bool = True
+    start_discount: int = 0
 
 
 def encode_metadata(metadata: Metadata, context_size: int) -> bytes:
@@ -117,7 +119,7 @@ def encode_metadata(metadata: Metadata, context_size: int) -> bytes:
             metadata.blank_penalty,
             metadata.language_scale,
             metadata.flush_steps,
-            0,
+            metadata.start_discount,
             binascii.crc32(block),
         )
         prior = struct.pack("<{}h".format(len(metadata.prior)), *(int(value) for value in metadata.prior))
@@ -151,10 +153,11 @@ def decode_metadata(data: bytes) -> Metadata:
         raise UserError("the model's metadata is damaged ({})".format(fault), advice=_COPY_AGAIN) from None
     if len(names) < units:
         raise UserError("the model's metadata names {} of {} units".format(len(names), units), advice=_COPY_AGAIN)
-    blank_penalty, language_scale, flush_steps = fields[11:14]
+    blank_penalty, language_scale, flush_steps, start_discount = fields[11:15]
     has_endpoint = prior_at >= _ENDPOINT_END
     endpoint = EndpointSettings.decode(entry[stapes_spec.METADATA_BYTES :]) if has_endpoint else None
-    return Metadata(names, prior, blank_penalty, language_scale, flush_steps, endpoint, fields[9] > 0)
+    hears_context = fields[9] > 0
+    return Metadata(names, prior, blank_penalty, language_scale, flush_steps, endpoint, hears_context, start_discount)
 
 
 def context_size(data: bytes) -> int:

@@ -62,26 +62,29 @@ def loudest_frame_energy(samples: np.ndarray) -> float:
 
 
 def mix(speech: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
-    """Mix speech and noise of one length.
+    """Mix speech with noise, which may begin before it.
 
     Args:
-        speech, noise: int16 [n], n >= 1.
-        snr_db: by the loudest frames.
+        speech: int16 [n], n >= 1.
+        noise: int16 [lead + n]; the first lead samples are heard alone, and as loud as they are beside the rest.
+        snr_db: by the loudest frames, from where the speech begins.
     Returns:
-        int16 [n], of peak 0.5; silence where the speech is silent.
+        int16 [lead + n], of peak 0.5 from there; silence where the speech is silent.
     Raises:
-        ValueError: the noise is silent and the speech is not.
+        ValueError: the noise beside the speech is silent and the speech is not.
     """
+    lead = len(noise) - len(speech)
     clean, added = speech / _FULL_SCALE, noise / _FULL_SCALE
     energy = loudest_frame_energy(clean)
     if energy == 0.0:
-        return np.zeros_like(speech)
-    noise_energy = loudest_frame_energy(added)
+        return np.zeros_like(noise)
+    noise_energy = loudest_frame_energy(added[lead:])
     if noise_energy == 0.0:
         raise ValueError("the noise is silent")
-    mixed = clean + added * np.sqrt(energy / (noise_energy * 10.0 ** (snr_db / 10.0)))
-    mixed /= 2.0 * np.abs(mixed).max()
-    return _pcm16(mixed)
+    mixed = added * np.sqrt(energy / (noise_energy * 10.0 ** (snr_db / 10.0)))
+    mixed[lead:] += clean
+    mixed /= 2.0 * np.abs(mixed[lead:]).max()
+    return _pcm16(np.clip(mixed, -1.0, 1.0))
 
 
 def _pcm16(samples: np.ndarray) -> np.ndarray:
@@ -100,10 +103,13 @@ def stretch_start(name: str, noise_length: int, length: int) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % places
 
 
-def noise_stretch(noise: np.ndarray, name: str, length: int) -> np.ndarray:
-    """Return the stretch of noise, int16 [length], for an utterance; noise that is too short is repeated."""
+def noise_stretch(noise: np.ndarray, name: str, length: int, lead: int = 0) -> np.ndarray:
+    """Return the stretch of noise for an utterance of some length, and what stands before it: int16 [lead + length].
+
+    Noise that is too short is repeated.
+    """
     start = stretch_start(name, len(noise), length)
-    return np.take(noise, np.arange(start, start + length), mode="wrap")
+    return np.take(noise, np.arange(start - lead, start + length), mode="wrap")
 
 
 @functools.lru_cache(maxsize=1)
@@ -112,17 +118,19 @@ def read_noise(path: Path) -> np.ndarray:
     return read_recording(path, LONGEST_NOISE_S)
 
 
-def in_noise(speech: np.ndarray, name: str, condition: Condition) -> np.ndarray:
-    """Return an utterance, int16 [n], as it is heard in a condition.
+def in_noise(speech: np.ndarray, name: str, condition: Condition, lead: int = 0) -> np.ndarray:
+    """Return an utterance, int16 [n], as it is heard in a condition, int16 [lead + n].
+
+    For so many samples before it the noise is heard alone, or nothing where there is none.
 
     Raises:
         UserError: the noise cannot be read, or is silent where it is needed.
     """
     if condition.noise is None or condition.snr_db is None:
-        return speech
+        return np.concatenate([np.zeros(lead, np.int16), speech]) if lead else speech
     noise = read_noise(condition.noise)
     try:
-        return mix(speech, noise_stretch(noise, name, len(speech)), condition.snr_db)
+        return mix(speech, noise_stretch(noise, name, len(speech), lead), condition.snr_db)
     except ValueError:
         start_s = stretch_start(name, len(noise), len(speech)) / stapes_spec.AUDIO_SAMPLE_RATE_HZ
         what = f"the noise is silent from {start_s:.1f} s on, where it is mixed with {name}"

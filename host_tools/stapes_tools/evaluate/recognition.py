@@ -106,6 +106,8 @@ class FreeRecognizer(Recognizer):
         config[spec.CONFIG_INDEX_MAX_ALTERNATIVES] = 1
         # A model's scale was chosen for the uniform weights of grammars; these are log-probabilities.
         config[spec.CONFIG_INDEX_LANGUAGE_SCALE] = 1 << spec.Q_LOG_PROB_FRACTION_BITS
+        # Every word of the loop begins and ends in its start state.
+        config[spec.CONFIG_INDEX_START_DISCOUNT] = 0
         return config
 
     def _allocate(self):

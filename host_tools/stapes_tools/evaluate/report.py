@@ -21,6 +21,7 @@ def as_json(row: Row, mistakes: bool = False) -> dict:
         "noise": noise and noise.name,
         "utterances": row.utterances,
         "hearings": row.hearings,
+        "lead_seconds": row.lead_s,
         "command_acceptance": row.command_acceptance and asdict(row.command_acceptance),
         "wer": row.wer and asdict(row.wer),
         "wer_free": row.wer_free and asdict(row.wer_free),
@@ -60,7 +61,9 @@ def notes(rows: Sequence[Row], model: str) -> Iterator[str]:
 
 
 def _hearings(row: Row) -> str:
-    return f", each heard {row.hearings} times" if row.hearings > 1 else ""
+    """How the recordings were heard, where it was not once and as they begin."""
+    often = f", each heard {row.hearings} times" if row.hearings > 1 else ""
+    return often + (f", after {row.lead_s:g} s of noise or silence" if row.lead_s else "")
 
 
 def _cost_note(row: Row) -> str:

@@ -44,6 +44,7 @@ class Setup:
         free: search the free lexicon loop beside the grammar.
         likely: the context in which the grammar is searched.
         hearings: of every recording, see Recording.
+        lead_s: the same.
     """
 
     model: Path
@@ -55,6 +56,7 @@ class Setup:
     free: bool = True
     likely: Likely = NOTHING_LIKELY
     hearings: int = 1
+    lead_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class Row:
         effort: per cent; None: as the board sets it, or the model has no branches.
         cost: in multiplications; None in float arithmetic, or where no recording makes up a step.
         hearings: how often every utterance was heard.
+        lead_s: seconds of noise before it.
     """
 
     condition: Condition
@@ -99,6 +102,7 @@ class Row:
     effort: int | None = None
     cost: Cost | None = None
     hearings: int = 1
+    lead_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,8 @@ class Recording:
     """An utterance in a condition, heard with an effort; read and mixed by the process that recognises it.
 
     Another hearing begins some milliseconds later, so that steps fall elsewhere, and in another stretch of the noise:
-    what a recogniser understands of one recording is partly chance.
+    what a recogniser understands of one recording is partly chance. Before its first sample the noise, or nothing, is
+    heard alone for lead_s seconds.
     """
 
     utterance: Utterance
@@ -115,6 +120,7 @@ class Recording:
     context: tuple[str, ...] = ()
     boost: float | None = None
     hearing: int = 0
+    lead_s: float = 0.0
 
     def samples(self) -> np.ndarray:
         """Return int16 [n]. Raises UserError."""
@@ -124,7 +130,7 @@ class Recording:
         if self.hearing:
             delay = np.zeros(self.hearing * _DELAY_SAMPLES % spec.FRONTEND_STEP_SAMPLES, np.int16)
             speech, name = np.concatenate([delay, speech]), f"{name} {self.hearing}"
-        return in_noise(speech, name, self.condition)
+        return in_noise(speech, name, self.condition, round(self.lead_s * spec.AUDIO_SAMPLE_RATE_HZ))
 
 
 def evaluate(folder: Folder, setup: Setup, track: Track = lambda things, *_: things) -> Iterator[Row]:
@@ -147,14 +153,16 @@ def evaluate(folder: Folder, setup: Setup, track: Track = lambda things, *_: thi
     utterances = folder.utterances
     audio_s = sum(track(durations_s(utterances), len(utterances), "reading"))
     words = vocabulary(loop) if loop else None
-    scorer = _Scorer(utterances, bool(setup.grammar), words, audio_s, _size(setup.model), work, setup.hearings)
+    audio_s += setup.lead_s * len(utterances)
+    size = _size(setup.model)
+    scorer = _Scorer(utterances, bool(setup.grammar), words, audio_s, size, work, setup.hearings, setup.lead_s)
     decoders = [Decoder(str(loop), free=True)] if loop else []
     if setup.grammar:
         decoders.insert(0, Decoder(str(setup.grammar), name=setup.grammar_name))
     rows = list(itertools.product(setup.efforts, setup.conditions))
     contexts = setup.likely.contexts(utterances)
     sounds = [
-        Recording(utterance, condition, effort, context, setup.likely.boost, hearing)
+        Recording(utterance, condition, effort, context, setup.likely.boost, hearing, setup.lead_s)
         for effort, condition in rows
         for hearing in range(setup.hearings)
         for utterance, context in zip(utterances, contexts, strict=True)
@@ -222,6 +230,7 @@ class _Scorer:
     model_bytes: int
     work: Work | None = None
     hearings: int = 1
+    lead_s: float = 0.0
 
     def row(self, condition: Condition, effort: int | None, heard: Sequence[tuple[Heard, ...]]) -> Row:
         first, free = [results[0] for results in heard], [results[-1] for results in heard]
@@ -246,6 +255,7 @@ class _Scorer:
             effort,
             self._cost(first),
             self.hearings,
+            self.lead_s,
         )
 
     def _with_utterances(self, heard: Sequence[Heard]) -> Iterator[tuple[Utterance, Heard]]:

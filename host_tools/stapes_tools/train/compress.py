@@ -135,7 +135,7 @@ class CompactTask:
         if commands is not None:
             if is_context_free(settings.context_dropout) and commands.before.any():
                 raise ValueError("the graph of commands has context, which the network does not see")
-            self.mmi = MmiLoss(commands, settings.mmi_blank_penalty)
+            self.mmi = MmiLoss(commands, settings.mmi_blank_penalty, settings.mmi_start_discount)
             self._weight_of = functools.cache(commands.log_weight_of)
         self.net = self._network(topology, parameters)
         self.teachers = [CompactTransducer(*teacher, trainable=False) for teacher in teachers]

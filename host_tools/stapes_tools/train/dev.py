@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from stapes_tools.corpora import build, readers
-from stapes_tools.corpora.augment import augment
+from stapes_tools.corpora.augment import USUAL, Noisiness, augment
 from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.train.data import FeatureSet, feature_set, held_out_commands, surroundings_of
 from stapes_tools.train.recipe import Recipe
@@ -13,6 +13,8 @@ from stapes_tools.train.recipe import Recipe
 AUGMENT_SEED = 1001
 # Offsets of the seed: settings are chosen on one set of commands, what to expect is measured on another.
 TUNING, EXPECTING = 1000, 2000
+# A board listens all the time: in three cases of ten somebody speaks after up to so many seconds.
+WAITING = Noisiness(longest_silence_s=8.0)
 
 
 def command_set(recipe: Recipe, prior: np.ndarray, lexicon: Lexicon) -> FeatureSet:
@@ -21,11 +23,15 @@ def command_set(recipe: Recipe, prior: np.ndarray, lexicon: Lexicon) -> FeatureS
     return feature_set(packs, recipe.data, AUGMENT_SEED, prior, lexicon)
 
 
-def command_recordings(recipe: Recipe, offset: int) -> list[tuple[str, np.ndarray]]:
+def command_recordings(recipe: Recipe, offset: int, noisiness: Noisiness = USUAL) -> list[tuple[str, np.ndarray]]:
     """Held-out commands as (sentence, augmented int16 samples); those of TUNING are the ones in command_set."""
     around = surroundings_of(recipe.data)
+
+    def heard(samples: np.ndarray, *key: int) -> np.ndarray:
+        return augment(samples, around, np.random.default_rng([AUGMENT_SEED, *key]), noisiness=noisiness)
+
     return [
-        (utterance.text, augment(samples, around, np.random.default_rng([AUGMENT_SEED, number, index])))
+        (utterance.text, heard(samples, number, index))
         for number, pack in enumerate(held_out_commands(recipe, recipe.data.held_out_commands, offset))
         for index, (utterance, samples) in enumerate(pack)
     ]

@@ -97,11 +97,19 @@ def with_search_settings(
         language_scale: multiplies graph weights.
         hears_context: whether the predictor is told the last unit; None: as it is.
     """
-    changed = replace(
-        decode_metadata(data), blank_penalty=round(blank_penalty * 1024), language_scale=round(language_scale * 1024)
-    )
-    if hears_context is not None:
-        changed = replace(changed, hears_context=hears_context)
+    changed = with_settings(data, blank_penalty=blank_penalty, language_scale=language_scale)
+    if hears_context is None:
+        return changed
+    return _with_metadata(changed, replace(decode_metadata(changed), hears_context=hears_context))
+
+
+def with_settings(data: bytes, **nats: float) -> bytes:
+    """The same model file with other numbers in its metadata: blank_penalty, start_discount, language_scale."""
+    values = {name: round(value * (1 << stapes_spec.Q_LOG_PROB_FRACTION_BITS)) for name, value in nats.items()}
+    return _with_metadata(data, replace(decode_metadata(data), **values))
+
+
+def _with_metadata(data: bytes, metadata: Metadata) -> bytes:
     offset, length = metadata_range(data, stapes_spec.MODEL_METADATA_NAME)
-    entry = encode_metadata(changed, max(context_size(data), 1))
+    entry = encode_metadata(metadata, max(context_size(data), 1))
     return seal(data[:offset] + entry + data[offset + length :])

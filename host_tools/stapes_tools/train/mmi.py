@@ -2,10 +2,10 @@
 
     loss = log sum over sentences w of P(w) p(w | x)  -  log P(said) p(said | x)
 
-Both sums run over all alignments, with the search's blank penalty, so that training sees what the search compares. The
-sum over the sentences is a forward-backward recursion over the grammar's graph; no list of hypotheses is made, so none
-grows old. It runs with probabilities, every step's scaled to a sum of 1, and hands the arcs' occupations to automatic
-differentiation as constants, as stapes_tools.train.loss does.
+Both sums run over all alignments, with the search's blank penalty and its discount at the start, so that training
+sees what the search compares. The sum over the sentences is a forward-backward recursion over the grammar's graph; no
+list of hypotheses is made, so none grows old. It runs with probabilities, every step's scaled to a sum of 1, and hands
+the arcs' occupations to automatic differentiation as constants, as stapes_tools.train.loss does.
 
 Reference: D. Povey et al., Purely Sequence-Trained Neural Networks for ASR Based on Lattice-Free MMI, Interspeech 2016
 (the idea and the sum over a graph of phones); for the monotonic transducer with a predictor of one unit it is ours.
@@ -53,10 +53,12 @@ class MmiLoss:
     Args:
         graph: of the grammar.
         blank_penalty: nats that the search takes from every blank.
+        start_discount: nats by which that is less before the first unit.
     """
 
-    def __init__(self, graph: CommandGraph, blank_penalty: float):
-        self.graph, self.blank_penalty = graph, blank_penalty
+    def __init__(self, graph: CommandGraph, blank_penalty: float, start_discount: float = 0.0):
+        self.graph, self.blank_penalty, self.start_discount = graph, blank_penalty, start_discount
+        self._at_start = np.eye(1, len(graph.before), dtype=np.float32)
         self._weight = np.exp(graph.log_weight)
         states = len(graph.before)
         self._arriving, self._leaving = _SumBy(graph.target, states), _SumBy(graph.source, states)
@@ -74,7 +76,9 @@ class MmiLoss:
         Returns:
             float32 [B], in nats; 0 for an utterance outside the grammar.
         """
-        reference = monotonic_rnnt_loss(said[0] - self.blank_penalty, said[1], steps, units) - log_weight
+        nothing_said = ops.cast(ops.arange(ops.shape(said[0])[2]) == 0, "float32")
+        waited = said[0] - self.blank_penalty + self.start_discount * nothing_said
+        reference = monotonic_rnnt_loss(waited, said[1], steps, units) - log_weight
         blank, emit = anything[0] - self.blank_penalty, anything[1]
         log_z, stay, move = self.occupation(blank, emit, steps)
         surrogate = ops.sum(stay * blank, axis=(1, 2)) + ops.sum(move * emit, axis=(1, 2))
@@ -95,10 +99,11 @@ class MmiLoss:
         move = ops.exp(ops.maximum(ops.moveaxis(ops.stop_gradient(emit), 1, 0), _LEAST))
         # Beyond the end, paths stay where they are.
         stay, move = inside * stay + (1.0 - inside), inside * move
-        arrays = (ops.take(stay, graph.before, axis=2), ops.take(move, graph.pair, axis=2) * self._weight)
+        waiting = 1.0 + inside * (np.exp(self.start_discount) - 1.0) * self._at_start
+        arrays = (ops.take(stay, graph.before, axis=2) * waiting, ops.take(move, graph.pair, axis=2) * self._weight)
 
         at_end = graph.final.astype(np.float32)
-        first = ops.zeros_like(arrays[0][0]) + np.eye(1, len(graph.before), dtype=np.float32)
+        first = ops.zeros_like(arrays[0][0]) + self._at_start
         alpha = self._forward(first, arrays)
         beta = self._backward(ops.zeros_like(first) + at_end, arrays)
         ended = ops.sum(_scaled(alpha[-1]) * at_end, axis=-1)

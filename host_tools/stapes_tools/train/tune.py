@@ -5,6 +5,7 @@ Real recordings that judge the model have no part in this.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,11 +16,15 @@ from stapes_tools.grammar.reader import read_grammar
 from stapes_tools.train import dev
 from stapes_tools.train.context import is_context_free
 from stapes_tools.train.data import command_grammar
-from stapes_tools.train.export import with_search_settings
+from stapes_tools.train.export import with_search_settings, with_settings
 from stapes_tools.train.recipe import Recipe
 
 BLANK_PENALTIES = (1.0, 2.0, 2.5, 3.0, 3.5, 4.0)
 LANGUAGE_SCALES = (0.5, 1.0)
+START_DISCOUNTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+Setting = TypeVar("Setting")
 
 
 def acceptance(model: bytes, recipe: Recipe, recordings: Sequence[tuple[str, np.ndarray]], processes: int) -> float:
@@ -36,7 +41,7 @@ def standard_error(share: float, count: int) -> float:
     return math.sqrt(share * (1.0 - share) / count)
 
 
-def middle_of_best(scores: Mapping[tuple[float, float], float], count: int) -> tuple[float, float]:
+def middle_of_best(scores: Mapping[Setting, float], count: int) -> Setting:
     """Of the settings that count utterances cannot tell from the best, the middle one; of two, the better one.
 
     Args:
@@ -51,7 +56,7 @@ def middle_of_best(scores: Mapping[tuple[float, float], float], count: int) -> t
 
 
 def tune(model: bytes, recipe: Recipe, processes: int, say: Callable[[str], None]) -> bytes:
-    """The model with the best settings: first the penalty, then the scale; see middle_of_best.
+    """The model with the best settings: first the penalty, then the scale, then the discount; see middle_of_best.
 
     A network that was trained to do without the last unit (context_dropout) is searched without it, so that the joint
     is evaluated once per step, unless the commands tell that it needs it. A dropout of 1 leaves nothing to ask.
@@ -77,7 +82,23 @@ def tune(model: bytes, recipe: Recipe, processes: int, say: Callable[[str], None
         if enough_without(share, share_without, len(recordings)):
             hears_context, (penalty, _) = False, without
     (penalty, scale), _ = best(hears_context, [(penalty, scale) for scale in reversed(LANGUAGE_SCALES)])
-    return with_search_settings(model, penalty, scale, hears_context=hears_context)
+    chosen = with_search_settings(model, penalty, scale, hears_context=hears_context)
+    return chosen if hears_context else with_start_discount(chosen, recipe, processes, say)
+
+
+def with_start_discount(model: bytes, recipe: Recipe, processes: int, say: Callable[[str], None]) -> bytes:
+    """The model with the discount that suits commands which somebody has to wait for.
+
+    Only without the last unit: there penalties are high, and noise is made into words (docs/training.md).
+    """
+    recordings = dev.command_recordings(recipe, dev.TUNING, dev.WAITING)
+    say(f"the same commands, some after up to {dev.WAITING.longest_silence_s:g} s of noise:")
+    scores: dict[float, float] = {}
+    for discount in START_DISCOUNTS:
+        tried = with_settings(model, start_discount=discount)
+        scores[discount] = acceptance(tried, recipe, recordings, processes)
+        say(f"start discount {discount:g}  {100 * scores[discount]:.1f} %")
+    return with_settings(model, start_discount=middle_of_best(scores, len(recordings)))
 
 
 def enough_without(share: float, share_without: float, count: int) -> bool:
