@@ -21,6 +21,7 @@ from ..grammars import compiled
 from ..models import GENERAL, default_model
 from .boost import BOOST, BOOST_HELP
 from .effort import EFFORT, EFFORT_HELP, EFFORTS, efforts_of
+from .eval_idle import eval_idle
 from .render import console, messages, print_table
 from .transcribe import MODEL_HELP
 
@@ -69,6 +70,7 @@ _file = click.Path(path_type=Path)
 @click.option("--efforts", metavar="%,…", help=f"What --sweep tries; default: {EFFORTS}.")
 @click.option("--plot", type=_file, metavar="FILE.png", help="Draw acceptance against SNR, or cost; or latencies.")
 @click.option("--endpoints", is_flag=True, help="Measure when end-pointers decide, instead (docs/endpoints.md).")
+@click.option("--idle", is_flag=True, help="Nobody says a command in DIR (or FILE): count those understood, instead.")
 def evaluation(
     *,
     directory: Path,
@@ -90,6 +92,7 @@ def evaluation(
     efforts: str | None,
     plot: Path | None,
     endpoints: bool,
+    idle: bool,
 ) -> None:
     """Recognise the recordings in DIR and score them against its refs.json.
 
@@ -97,17 +100,35 @@ def evaluation(
     {...}, "text": "..."}}; a folder of read speech with a Kaldi `text` file or a text.tsv gets word
     error rates only. See docs/evaluation.md.
     """
+    others: dict[str, object] = {
+        "--hearings": hearings > 1,
+        "--lead": lead > 0,
+        "--effort": effort is not None,
+        "--sweep": sweep,
+        "--efforts": efforts,
+        "--context": context,
+        "--context-labels": context_labels is not None,
+        "--boost": boost is not None,
+    }
+    if idle:
+        _check_alone(
+            "--idle", grammar, {**others, "--endpoints": endpoints, "--noise": noise, "--snr": snr, "--plot": plot}
+        )
+        assert grammar is not None
+        with _progress() as track:
+            eval_idle(
+                directory,
+                model=model or default_model(grammar),
+                graph=compiled(grammar, not as_object),
+                as_object=as_object,
+                wrong=wrong,
+                processes=processes or os.cpu_count() or 1,
+                limit=limit,
+                track=track,
+            )
+        return
     if endpoints:
-        others: dict[str, object] = {
-            "--wrong": wrong,
-            "--hearings": hearings > 1,
-            "--lead": lead > 0,
-            "--effort": effort is not None,
-            "--sweep": sweep,
-            "--efforts": efforts,
-        }
-        others |= {"--context": context, "--context-labels": context_labels is not None, "--boost": boost is not None}
-        _check_endpoints(grammar, others)
+        _check_alone("--endpoints", grammar, {**others, "--wrong": wrong})
         assert grammar is not None
         eval_endpoints(
             directory,
@@ -145,13 +166,13 @@ def evaluation(
         _print(rows, model, bool(sweep), wrong)
 
 
-def _check_endpoints(grammar: Path | None, others: Mapping[str, object]) -> None:
-    """Refuse what does not go with --endpoints."""
+def _check_alone(measure: str, grammar: Path | None, others: Mapping[str, object]) -> None:
+    """Refuse what does not go with another kind of measurement."""
     for name, given in others.items():
         if given:
-            raise UserError(f"--endpoints does not go with {name}", advice=f"leave {name} out")
+            raise UserError(f"{measure} does not go with {name}", advice=f"leave {name} out")
     if grammar is None:
-        raise UserError("--endpoints needs to know what may be said", advice="add --grammar FILE")
+        raise UserError(f"{measure} needs to know what may be said", advice="add --grammar FILE")
 
 
 def _likely(context: Path | None, labels: int | None, boost: float | None, grammar: Path | None) -> Likely:

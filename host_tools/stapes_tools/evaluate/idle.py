@@ -1,0 +1,134 @@
+"""False alarms: what a board that listens all the time makes of recordings in which nobody speaks to it."""
+
+import contextlib
+import multiprocessing
+import signal
+from array import array
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import stapes_spec as spec
+from stapes import event as kinds
+from stapes.errors import StapesError as PackageError
+from stapes.recognizer import Recognizer
+
+from .. import kernels
+from ..audio import read_recording
+from ..device.client import board_fault
+from ..errors import UserError
+from .folder import SUFFIXES
+
+LONGEST_S = 3600
+_CHUNK = 4  # recordings handed to a process at a time
+
+
+@dataclass(frozen=True)
+class Idle:
+    """What was made of one recording.
+
+    Attributes:
+        path: of the recording.
+        audio_s: its length.
+        utterances: how often somebody seemed to speak.
+        commands: the words of those that were understood: false alarms, all of them.
+    """
+
+    path: Path
+    audio_s: float
+    utterances: int
+    commands: tuple[str, ...]
+
+
+def recordings_of(path: Path) -> list[Path]:
+    """The recordings in a folder and its folders, by name; or the one that is named.
+
+    Raises:
+        UserError: there are none.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
+    if not found:
+        raise UserError("holds no recordings", path, f"name a folder with recordings ({', '.join(SUFFIXES)})")
+    return found
+
+
+def listen_idle(model: str, graph: bytes, paths: Sequence[Path], processes: int) -> Iterator[Idle]:
+    """Yield, in order, what the model with its own end-pointers makes of each recording.
+
+    Args:
+        model: path of a .tflite file.
+        graph: a compiled grammar's.
+        paths: recordings of up to an hour, each heard as a stream of its own.
+        processes: how many listen at once; 1 listens in this one.
+    Raises:
+        UserError, BoardError: a file is refused, or a recording is bad.
+    """
+    listener = _Listener(model, graph)  # here too: a worker that cannot open its files says nothing of use
+    if processes <= 1 or len(paths) == 1:
+        yield from map(listener.hear, paths)
+        return
+    with _workers(processes, model, graph) as pool:
+        yield from pool.map(_hear, paths, chunksize=_CHUNK)
+
+
+class _Sound:
+    """A microphone that plays samples once."""
+
+    def __init__(self, samples: np.ndarray):
+        self._left = memoryview(samples.astype("=i2").tobytes()).cast("h")
+
+    def readinto(self, buffer: array) -> int:
+        count = min(len(buffer), len(self._left))
+        memoryview(buffer)[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
+
+
+class _Listener:
+    def __init__(self, model: str, graph: bytes):
+        try:
+            self._recognizer = Recognizer(model, graph, kernels=kernels.install())
+        except PackageError as error:
+            raise board_fault(error.code, error.where or model, error.detail) from None
+
+    def hear(self, path: Path) -> Idle:
+        samples = read_recording(path, LONGEST_S)
+        begun, said, commands = 0, "", []
+        try:
+            self._recognizer.reset()
+            for event in self._recognizer.listen(_Sound(samples)):
+                begun += event.kind == kinds.SPEECH_START
+                said = event.text if event.kind in (kinds.LATTICE, kinds.SPECULATIVE) else said
+                if event.kind == kinds.INTENT and event.intent is not None:
+                    commands.append(said)
+        except PackageError as error:
+            raise board_fault(error.code, str(path), error.detail) from None
+        return Idle(path, len(samples) / spec.AUDIO_SAMPLE_RATE_HZ, begun, tuple(commands))
+
+
+# --- worker processes ----------------------------------------------------------------------------
+
+_listeners: list[_Listener] = []  # of a worker: one
+
+
+@contextlib.contextmanager
+def _workers(processes: int, model: str, graph: bytes) -> Iterator[ProcessPoolExecutor]:
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start, initargs=(model, graph))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start(model: str, graph: bytes) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one decides
+    _listeners[:] = [_Listener(model, graph)]
+
+
+def _hear(path: Path) -> Idle:
+    return _listeners[0].hear(path)
