@@ -5,7 +5,7 @@ import pytest
 import soundfile
 from stapes_tools.corpora import voices
 from stapes_tools.corpora.augment import Noisiness, Surroundings, augment
-from stapes_tools.corpora.babble import make_babble
+from stapes_tools.corpora.babble import FEW, make_babble
 from stapes_tools.corpora.build import read_recording, recorded_pack
 from stapes_tools.corpora.readers import CorpusError, read_librispeech, read_speechocean, read_wake_phrases
 from stapes_tools.corpora.sentences import random_words, sample_commands
@@ -181,3 +181,8 @@ def test_babble_repeats_with_its_seed_and_is_never_one_voice(tmp_path):
         at = [spectra[:, round(pitch / 10) - 1 : round(pitch / 10) + 2].sum(axis=1) for pitch in (400, 900, 2000, 3500)]
         assert np.mean(np.sum(np.array(at) > 0.05 * np.sum(at, axis=0), axis=0) > 1) > 0.5
     assert not np.array_equal(babble[0], make_babble(people, 1, 2)[0])
+    few = make_babble(people, 6, 1, FEW)
+    assert all(noise.shape == (640000,) for noise in few)
+    loud = [np.abs(noise.reshape(-1, 1600)).max(axis=1) > 0.003 for noise in few]
+    # Somebody talks, and now and then nobody does.
+    assert all(np.mean(steps) > 0.2 for steps in loud) and min(np.mean(steps) for steps in loud) < 0.9

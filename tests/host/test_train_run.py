@@ -192,6 +192,7 @@ def test_nothing_trained_is_nothing_to_export(folder):
                 ("copies = 1", "copies = 1\nnoises_at_once = 0", "keep noises_at_once from 1 to 8"),
                 ("copies = 1", "copies = 1\nlongest_silence_s = 60", "longest_silence_s from 1 to 10"),
                 ('noises = ["synthetic:2"]', 'noises = ["babble:16"]', 'among the noises "babble:16:FOLDER'),
+                ('noises = ["synthetic:2"]', 'noises = ["chatter:0:*.flac"]', 'among the noises "babble:16:FOLDER'),
                 ('rooms = ["synthetic:2"]', 'rooms = ["babble:2:*.flac"]', "for a noise or a room.*among the noises"),
                 ('rooms = ["synthetic:2"]', 'rooms = ["synthetic:"]', "has 'synthetic:' for a noise or a room"),
             )
@@ -227,13 +228,14 @@ def test_every_kind_of_noise_is_heard_as_often_as_the_others(tmp_path):
         soundfile.write(tmp_path / "clips" / f"{number}.flac", np.full(800, 0.1 + 0.01 * number), 16000)
     soundfile.write(tmp_path / "dishes.flac", np.full(800, 0.9), 16000)
     noises = ("dishes.flac", "clips/*.flac", "synthetic:3", "babble:2:clips/*.flac", "dishes.flac", "none/*.flac")
+    noises += ("chatter:3:clips/*.flac",)
     around = surroundings(str(tmp_path), noises, ("synthetic:2",))
-    assert list(around.kinds) == [1, 12, 3, 2, 1] and len(around.noises) == 19 and len(around.rooms) == 2
+    assert list(around.kinds) == [1, 12, 3, 2, 1, 3] and len(around.noises) == 22 and len(around.rooms) == 2
     rng = np.random.default_rng(1)
     drawn = [around.draw_noise(rng) for _ in range(2000)]
     is_dishes = [noise.size == 800 and noise[0] > 0.5 for noise in drawn]
     is_clip = [noise.size == 800 and noise[0] < 0.5 for noise in drawn]
-    assert np.mean(is_dishes) == pytest.approx(0.4, abs=0.04) and np.mean(is_clip) == pytest.approx(0.2, abs=0.04)
+    assert np.mean(is_dishes) == pytest.approx(2 / 6, abs=0.04) and np.mean(is_clip) == pytest.approx(1 / 6, abs=0.04)
     with pytest.raises(UserError, match=r"no recording matches none/\*\.flac, nothing\.flac; check the recipe"):
         surroundings(str(tmp_path), ("none/*.flac", "babble:2:nothing.flac"), ())
 

@@ -1,6 +1,7 @@
-"""Several people talking at once, each somewhere else in a room: the noise of company."""
+"""People who talk, each somewhere else in a room: the noise of company."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,34 +10,53 @@ import soundfile
 from stapes_tools.corpora.effects import SAMPLE_RATE, add_room, set_level
 from stapes_tools.corpora.synthetic_places import make_rooms
 
-_LENGTH_S = 10.0
-_TALKERS = (3, 8)
 _LEVELS_DB = (-36.0, -28.0)
-_PAUSE_S = (0.0, 2.0)
 
 
-def make_babble(recordings: Sequence[Path], count: int, seed: int) -> list[np.ndarray]:
-    """Mixtures of three to eight people, float32 [160000] each.
+@dataclass(frozen=True)
+class Company:
+    """How people talk.
+
+    Args:
+        talkers: at once, at least and at most.
+        pause_s: between one's sentences, shortest and longest.
+        length_s: of a mixture.
+    """
+
+    talkers: tuple[int, int]
+    pause_s: tuple[float, float]
+    length_s: float
+
+
+CROWD = Company((3, 8), (0.0, 2.0), 10.0)
+# Those at the next table: words can be told, and there are gaps in which nobody speaks.
+FEW = Company((1, 4), (0.1, 4.0), 40.0)
+
+
+def make_babble(recordings: Sequence[Path], count: int, seed: int, company: Company = CROWD) -> list[np.ndarray]:
+    """Mixtures of people, float32 [length_s x 16000] each.
 
     Args:
         recordings: of one voice each, 16 kHz mono; chosen from at random.
         count: mixtures wanted.
         seed: equal seeds and recordings give equal mixtures.
+        company: how many talk, and how.
     """
-    return [_crowd(recordings, np.random.default_rng([seed, index])) for index in range(count)]
+    return [_mixture(recordings, company, np.random.default_rng([seed, index])) for index in range(count)]
 
 
-def _crowd(recordings: Sequence[Path], rng: np.random.Generator) -> np.ndarray:
-    talkers = int(rng.integers(_TALKERS[0], _TALKERS[1] + 1))
-    return np.stack([_talker(recordings, rng) for _ in range(talkers)]).sum(axis=0)
+def _mixture(recordings: Sequence[Path], company: Company, rng: np.random.Generator) -> np.ndarray:
+    talkers = int(rng.integers(company.talkers[0], company.talkers[1] + 1))
+    return np.stack([_talker(recordings, company, rng) for _ in range(talkers)]).sum(axis=0)
 
 
-def _talker(recordings: Sequence[Path], rng: np.random.Generator) -> np.ndarray:
+def _talker(recordings: Sequence[Path], company: Company, rng: np.random.Generator) -> np.ndarray:
     """Sentence after sentence from one place; each may be another person's."""
-    length = int(_LENGTH_S * SAMPLE_RATE)
+    length = int(company.length_s * SAMPLE_RATE)
     said: list[np.ndarray] = []
     while sum(part.size for part in said) < length:
         speech = soundfile.read(recordings[int(rng.integers(len(recordings)))], dtype="float32")[0]
-        said += [set_level(speech, rng.uniform(*_LEVELS_DB)), np.zeros(int(rng.uniform(*_PAUSE_S) * SAMPLE_RATE))]
+        pause = np.zeros(int(rng.uniform(*company.pause_s) * SAMPLE_RATE))
+        said += [set_level(speech, rng.uniform(*_LEVELS_DB)), pause]
     room = make_rooms(1, int(rng.integers(1 << 31)))[0]
     return add_room(np.concatenate(said)[:length], room)[:length].astype(np.float32)

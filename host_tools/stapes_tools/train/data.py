@@ -15,7 +15,7 @@ import numpy as np
 
 from stapes_tools.corpora import build, layouts, readers, sentences
 from stapes_tools.corpora.augment import AUGMENTATION, USUAL, Noisiness, Surroundings, VoiceSpread, augment_beside
-from stapes_tools.corpora.babble import make_babble
+from stapes_tools.corpora.babble import CROWD, FEW, make_babble
 from stapes_tools.corpora.executors import Executor
 from stapes_tools.corpora.progress import tracked
 from stapes_tools.corpora.store import AudioPack, cache_root
@@ -26,7 +26,7 @@ from stapes_tools.errors import UserError
 from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.kernels.features import features as front_end
 from stapes_tools.kernels.features import log_mel
-from stapes_tools.train.recipe import BABBLE, MADE, Data, Recipe, Synthetic
+from stapes_tools.train.recipe import CHATTER, MADE, PEOPLE, Data, Recipe, Synthetic
 
 FEATURE_SIZE = 120
 _PLACES_SEED = 1
@@ -151,8 +151,9 @@ def held_out_commands(recipe: Recipe, count: int, offset: int) -> list[AudioPack
 def surroundings(root: str, noises: tuple[str, ...], rooms: tuple[str, ...]) -> Surroundings:
     """Noises and rooms of a recipe: recordings by their patterns under root, `synthetic:N` for N made ones.
 
-    Among the noises, `babble:N:PATTERN` is N mixtures of several people of the recordings of a pattern. Every entry is
-    a kind, heard as often as any other; one that stands there twice is heard twice as often.
+    Among the noises, `babble:N:PATTERN` is N mixtures of several people of the recordings of a pattern, and
+    `chatter:N:PATTERN` of one to four who make pauses. Every entry is a kind, heard as often as any other; one that
+    stands there twice is heard twice as often.
     """
     _check_found(root, noises)
     _check_found(root, rooms)
@@ -170,9 +171,9 @@ def _noises(root: str, entry: str) -> Sequence[np.ndarray]:
     """The noises of one entry of a recipe."""
     if entry.startswith(MADE):
         return make_noises(_made([entry]), _PLACES_SEED)
-    if entry.startswith(BABBLE):
-        count, pattern = entry.removeprefix(BABBLE).split(":", 1)
-        return make_babble(_find(root, pattern), int(count), _PLACES_SEED)
+    if entry.startswith(PEOPLE):
+        _, count, pattern = entry.split(":", 2)
+        return make_babble(_find(root, pattern), int(count), _PLACES_SEED, FEW if entry.startswith(CHATTER) else CROWD)
     return Surroundings.read(_find(root, entry), []).noises
 
 
@@ -191,7 +192,7 @@ def _find(root: str, pattern: str) -> list[Path]:
 
 def _check_found(root: str, entries: Sequence[str]) -> None:
     """Refuse a recipe whose patterns find nothing at all, most likely for its root."""
-    patterns = [entry.removeprefix(BABBLE).split(":")[-1] for entry in entries if not entry.startswith(MADE)]
+    patterns = [entry.split(":")[-1] for entry in entries if not entry.startswith(MADE)]
     if patterns and not any(_find(root, pattern) for pattern in patterns):
         raise UserError(f"no recording matches {', '.join(patterns)}", root, "check the recipe's root")
 

@@ -13,8 +13,9 @@ from stapes_tools.grammar.units import UNITS
 STEP_EDGES = (80, 100, 120, 140, 170, 210, 260, 350, 500)
 
 # What entries of noises and rooms begin with that are no patterns of files.
-MADE, BABBLE = "synthetic:", "babble:"
-_MADE_ENTRY = re.compile(rf"{MADE}[0-9]+|{BABBLE}[1-9][0-9]*:.+")
+MADE, BABBLE, CHATTER = "synthetic:", "babble:", "chatter:"
+PEOPLE = (BABBLE, CHATTER)
+_MADE_ENTRY = re.compile(rf"{MADE}[0-9]+|({BABBLE}|{CHATTER})[1-9][0-9]*:.+")
 _MADE_ADVICE = 'write "synthetic:16", or among the noises "babble:16:FOLDER/*.flac"'
 
 HELD_OUT_SHARES = {"flite": 0.3, "espeak-ng": 0.3, "piper": 0.2, "hibari": 0.2}
@@ -81,8 +82,8 @@ class Data:
             advice = "write a noise_share from 0 to 1 and snr_db = [LOWEST, HIGHEST], from -20 dB"
             raise UserError("[data] noise is out of range", advice=advice)
         for entry in (*self.noises, *self.rooms):
-            is_talking_room = entry.startswith(BABBLE) and entry in self.rooms
-            if is_talking_room or (entry.startswith((MADE, BABBLE)) and not _MADE_ENTRY.fullmatch(entry)):
+            is_talking_room = entry.startswith(PEOPLE) and entry in self.rooms
+            if is_talking_room or (entry.startswith((MADE, *PEOPLE)) and not _MADE_ENTRY.fullmatch(entry)):
                 raise UserError(f"[data] has {entry!r} for a noise or a room", advice=_MADE_ADVICE)
         if not (1 <= self.noises_at_once <= 8 and 1 <= self.longest_silence_s <= 10):
             advice = "keep noises_at_once from 1 to 8 and longest_silence_s from 1 to 10"

@@ -41,6 +41,12 @@ def standard_error(share: float, count: int) -> float:
     return math.sqrt(share * (1.0 - share) / count)
 
 
+def alike(scores: Mapping[Setting, float], count: int) -> list[Setting]:
+    """The settings that count utterances cannot tell from the best one, in their order."""
+    best = max(scores.values())
+    return [setting for setting, score in scores.items() if score >= best - standard_error(best, count)]
+
+
 def middle_of_best(scores: Mapping[Setting, float], count: int) -> Setting:
     """Of the settings that count utterances cannot tell from the best, the middle one; of two, the better one.
 
@@ -49,10 +55,9 @@ def middle_of_best(scores: Mapping[Setting, float], count: int) -> Setting:
         count: of the utterances.
     Reference: L. Breiman et al., Classification and Regression Trees, 1984 (the rule of one standard error).
     """
-    best = max(scores.values())
-    alike = [setting for setting, score in scores.items() if score >= best - standard_error(best, count)]
-    middle = {alike[(len(alike) - 1) // 2], alike[len(alike) // 2]}
-    return max(alike, key=lambda setting: (setting in middle, scores[setting]))
+    good = alike(scores, count)
+    middle = {good[(len(good) - 1) // 2], good[len(good) // 2]}
+    return max(good, key=lambda setting: (setting in middle, scores[setting]))
 
 
 def tune(model: bytes, recipe: Recipe, processes: int, say: Callable[[str], None]) -> bytes:
@@ -89,7 +94,8 @@ def tune(model: bytes, recipe: Recipe, processes: int, say: Callable[[str], None
 def with_start_discount(model: bytes, recipe: Recipe, processes: int, say: Callable[[str], None]) -> bytes:
     """The model with the discount that suits commands which somebody has to wait for.
 
-    Only without the last unit: there penalties are high, and noise is made into words (docs/training.md).
+    Only without the last unit: there penalties are high, and noise is made into words (docs/training.md). Of two in the
+    middle the larger, which makes fewer.
     """
     recordings = dev.command_recordings(recipe, dev.TUNING, dev.WAITING)
     say(f"the same commands, some after up to {dev.WAITING.longest_silence_s:g} s of noise:")
@@ -98,7 +104,8 @@ def with_start_discount(model: bytes, recipe: Recipe, processes: int, say: Calla
         tried = with_settings(model, start_discount=discount)
         scores[discount] = acceptance(tried, recipe, recordings, processes)
         say(f"start discount {discount:g}  {100 * scores[discount]:.1f} %")
-    return with_settings(model, start_discount=middle_of_best(scores, len(recordings)))
+    good = alike(scores, len(recordings))
+    return with_settings(model, start_discount=good[len(good) // 2])
 
 
 def enough_without(share: float, share_without: float, count: int) -> bool:
