@@ -1,11 +1,7 @@
 """When end-pointers decide on recordings: latency, early cuts, revisions, for the model's own and for the baselines."""
 
-import contextlib
-import multiprocessing
-import signal
 from array import array
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +25,12 @@ from .noise import Condition, in_noise, read_noise
 from .recognition import Heard
 from .run import Setup, Track, check_labels
 from .scoring import accepted
+from .workers import hear_in_workers
 
 NAMES = {spec.ENDPOINT_RULE_NET: "net", spec.ENDPOINT_RULE_TRAILING: "trailing", spec.ENDPOINT_RULE_ENERGY: "energy"}
 _RATE = spec.AUDIO_SAMPLE_RATE_HZ
 _TAIL_MS = 2500  # a recording goes on for so long after the true end
 _REPEATED_MS = 200
-_CHUNK = 4
 
 
 @dataclass(frozen=True)
@@ -210,7 +206,8 @@ def evaluate_endpoints(folder: Folder, setup: Setup, track: Track = lambda thing
     data, graph = _contents(setup.model), setup.grammar.read_bytes()
     rules = rules_of(data)
     sounds = [Listened(utterance, condition) for condition in conditions for utterance in folder.utterances]
-    found = list(track(_watch_all(data, graph, rules, sounds, setup.processes), len(sounds), "listening"))
+    watched = hear_in_workers(setup.processes, Watcher, (data, graph, rules), Watcher.watch, sounds)
+    found = list(track(watched, len(sounds), "listening"))
     for number, condition in enumerate(conditions):
         first = number * len(folder.utterances)
         part = found[first : first + len(folder.utterances)]
@@ -234,38 +231,3 @@ def _row(rule: Rule, condition: Condition, utterances: Sequence[Utterance], outc
     ]
     share = interval(np.array(good, int), np.ones(len(good), int)) if len(good) == len(outcomes) else None
     return EndpointRow(rule.name, condition, figures(decisions), share, decisions)
-
-
-# --- worker processes ------------------------------------------------------------------------------
-
-_watchers: list[Watcher] = []  # of a worker: one
-
-
-def _watch_all(
-    model: bytes, graph: bytes, rules: Sequence[Rule], sounds: Sequence[Listened], processes: int
-) -> Iterator[list[Outcome]]:
-    watcher = Watcher(model, graph, rules)  # here too: a worker that cannot open its files says nothing of use
-    if processes <= 1:
-        yield from map(watcher.watch, sounds)
-        return
-    with _workers(processes, model, graph, rules) as pool:
-        yield from pool.map(_watch, sounds, chunksize=_CHUNK)
-
-
-@contextlib.contextmanager
-def _workers(processes: int, *given) -> Iterator[ProcessPoolExecutor]:
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start, initargs=given)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start(model: bytes, graph: bytes, rules: Sequence[Rule]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one decides
-    _watchers[:] = [Watcher(model, graph, rules)]
-
-
-def _watch(sound: Listened) -> list[Outcome]:
-    return _watchers[0].watch(sound)

@@ -1,11 +1,7 @@
 """False alarms: what a board that listens all the time makes of recordings in which nobody speaks to it."""
 
-import contextlib
-import multiprocessing
-import signal
 from array import array
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +16,8 @@ from ..audio import read_recording
 from ..device.client import board_fault
 from ..errors import UserError
 from .folder import SUFFIXES
-
-LONGEST_S = 3600
-_CHUNK = 4  # recordings handed to a process at a time
+from .noise import LONGEST_NOISE_S
+from .workers import hear_in_workers
 
 
 @dataclass(frozen=True)
@@ -67,12 +62,7 @@ def listen_idle(model: str, graph: bytes, paths: Sequence[Path], processes: int)
     Raises:
         UserError, BoardError: a file is refused, or a recording is bad.
     """
-    listener = _Listener(model, graph)  # here too: a worker that cannot open its files says nothing of use
-    if processes <= 1 or len(paths) == 1:
-        yield from map(listener.hear, paths)
-        return
-    with _workers(processes, model, graph) as pool:
-        yield from pool.map(_hear, paths, chunksize=_CHUNK)
+    return hear_in_workers(min(processes, len(paths)), _Listener, (model, graph), _Listener.hear, paths)
 
 
 class _Sound:
@@ -96,7 +86,7 @@ class _Listener:
             raise board_fault(error.code, error.where or model, error.detail) from None
 
     def hear(self, path: Path) -> Idle:
-        samples = read_recording(path, LONGEST_S)
+        samples = read_recording(path, LONGEST_NOISE_S)
         begun, said, commands = 0, "", []
         try:
             self._recognizer.reset()
@@ -108,27 +98,3 @@ class _Listener:
         except PackageError as error:
             raise board_fault(error.code, str(path), error.detail) from None
         return Idle(path, len(samples) / spec.AUDIO_SAMPLE_RATE_HZ, begun, tuple(commands))
-
-
-# --- worker processes ----------------------------------------------------------------------------
-
-_listeners: list[_Listener] = []  # of a worker: one
-
-
-@contextlib.contextmanager
-def _workers(processes: int, model: str, graph: bytes) -> Iterator[ProcessPoolExecutor]:
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start, initargs=(model, graph))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start(model: str, graph: bytes) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one decides
-    _listeners[:] = [_Listener(model, graph)]
-
-
-def _hear(path: Path) -> Idle:
-    return _listeners[0].hear(path)

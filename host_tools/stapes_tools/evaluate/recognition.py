@@ -1,12 +1,8 @@
 """Recordings through the board package on the host's kernels, integers only, in parallel processes."""
 
-import contextlib
-import multiprocessing
-import signal
 import time
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,8 +17,8 @@ from .cost import Steps
 from .float_recognizer import SUFFIX as FLOAT_SUFFIX
 from .float_recognizer import FloatRecognizer
 from .silence import first_silent_step
+from .workers import hear_in_workers
 
-_CHUNK = 4  # recordings handed to a process at a time
 _FREE_LATTICE_BYTES = 1 << 18
 
 
@@ -164,12 +160,7 @@ def hear_all(
     Raises:
         UserError, BoardError: a file is missing or refused, or a recording cannot be recognised.
     """
-    ear = Ear(model, decoders)  # here too: a worker that cannot open its files says nothing of use
-    if processes <= 1:
-        yield from map(ear.hear, sounds)
-        return
-    with _workers(processes, model, decoders) as pool:
-        yield from pool.map(_hear, sounds, chunksize=_CHUNK)
+    return hear_in_workers(processes, Ear, (model, decoders), Ear.hear, sounds)
 
 
 class FreeFloatRecognizer(FloatRecognizer, FreeRecognizer):
@@ -221,28 +212,3 @@ def _hear_steps(recognizer: Recognizer, samples: array, silent: int) -> Steps | 
         branches[silent:].count(spec.BRANCH_LIGHT),
         status[spec.STATUS_INDEX_JOINT_EVALUATIONS],
     )
-
-
-# --- worker processes ----------------------------------------------------------------------------
-
-_ears: list[Ear] = []  # of a worker: one
-
-
-@contextlib.contextmanager
-def _workers(processes: int, model: str | bytes, decoders: Sequence[Decoder]) -> Iterator[ProcessPoolExecutor]:
-    """Fresh processes: a forked one may inherit a lock that a thread of numpy or TensorFlow holds."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start, initargs=(model, decoders))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start(model: str | bytes, decoders: Sequence[Decoder]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one decides
-    _ears[:] = [Ear(model, decoders)]
-
-
-def _hear(sound: Sound) -> tuple[Heard, ...]:
-    return _ears[0].hear(sound)
