@@ -135,7 +135,7 @@ st_status_t st_decoder_init(st_decoder_t *decoder, uint32_t bytes, const st_deco
         return status;
     }
     memset(at(decoder, decoder->tags), 0xff, decoder->rows * sizeof(uint16_t));
-    status = st_search_init(st_decoder_search(decoder), config, decoder->context_size, &checked);
+    status = st_search_init(st_decoder_search(decoder), config, decoder->context_size, decoder->unit_count, &checked);
     decoder->magic = status < 0 ? 0 : ST_DECODER_MAGIC;
     return status;
 }

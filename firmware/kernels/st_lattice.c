@@ -202,7 +202,7 @@ static void add_edge(st_search_t *search, const st_entry_t *entry, uint32_t to) 
  * st_lattice_is_best finds the best entry's. */
 static void settle(st_search_t *search, st_token_t *token, int32_t score) {
     uint32_t index = search->node_count++;
-    st_node_t node = {score, search->steps, token->state, token->context, token->bias};
+    st_node_t node = {score, search->steps, token->state, token->context, token->bias, token->doubt};
     st_search_nodes(search)[index] = node;
     const st_entry_t *entries = st_token_entries(token);
     for (uint32_t k = token->count; k-- > 0;) {
@@ -267,24 +267,30 @@ static int put_word(uint16_t *words, uint32_t capacity, uint32_t at, uint16_t wo
     return 1;
 }
 
-/* Walk the best token's path twice: to count its words, then to write them, from the last on. */
-ST_HOT static uint32_t write_words(const st_search_t *search, uint16_t *words, uint32_t capacity, int *changed) {
+ST_HOT uint32_t st_lattice_count_words(const st_search_t *search, uint32_t node) {
     const st_node_t *nodes = st_search_nodes(search);
     const st_edge_t *edges = st_search_edges(search);
     uint32_t count = 0;
-    for (int write = 0; write < 2; write++) {
-        uint32_t node = st_token_entries(st_search_token(search, search->best))[0].node;
-        uint32_t at = count;
-        for (uint32_t e = search->edge_count; e-- > 0;) {
-            if (edges[e].to != node || !st_lattice_is_best(nodes, &edges[e])) {
-                continue;
-            }
+    for (uint32_t e = search->edge_count; e-- > 0;) {
+        if (edges[e].to == node && st_lattice_is_best(nodes, &edges[e])) {
             node = edges[e].from;
-            if (write) {
-                *changed |= put_word(words, capacity, --at, edges[e].word);
-            } else {
-                count++;
-            }
+            count++;
+        }
+    }
+    return count;
+}
+
+/* Write the words of the best token's path, from the last on. Returns how many it has. */
+ST_HOT static uint32_t write_words(const st_search_t *search, uint16_t *words, uint32_t capacity, int *changed) {
+    const st_node_t *nodes = st_search_nodes(search);
+    const st_edge_t *edges = st_search_edges(search);
+    uint32_t node = st_token_entries(st_search_token(search, search->best))[0].node;
+    uint32_t count = st_lattice_count_words(search, node);
+    uint32_t at = count;
+    for (uint32_t e = search->edge_count; e-- > 0;) {
+        if (edges[e].to == node && st_lattice_is_best(nodes, &edges[e])) {
+            node = edges[e].from;
+            *changed |= put_word(words, capacity, --at, edges[e].word);
         }
     }
     return count;

@@ -44,6 +44,9 @@ static inline int st_lattice_is_best(const st_node_t *nodes, const st_edge_t *ed
     return nodes[edge->from].score + edge->acoustic + edge->language == nodes[edge->to].score;
 }
 
+/* Words on the best path to a node. */
+uint32_t st_lattice_count_words(const st_search_t *search, uint32_t node);
+
 /* Word indices of the best token's path so far. Returns how many there are; at most capacity of them, the
  * first ones, are written. */
 st_status_t st_lattice_partial(const st_search_t *search, uint16_t *words, uint32_t capacity);

@@ -8,6 +8,7 @@
 #define NOTHING (INT32_MIN)
 #define BEAM_SHARES (64)
 #define LINK_SHIFT (4) /* log2 of the most entries a token may have */
+#define DOUBT_SHIFT (ST_Q_LOG_PROB_FRACTION_BITS - ST_Q_DOUBT_FRACTION_BITS)
 
 /* What goes into the lattice, and where. */
 typedef struct {
@@ -29,7 +30,9 @@ typedef struct {
     int32_t floor;
     uint16_t intent;      /* graph string */
     uint16_t complete;
+    uint16_t rejected;
     uint16_t truncated;
+    uint16_t doubt;       /* of the best path's words, Q.5 */
 } writer_t;
 
 static void carve_scratch(writer_t *w) {
@@ -65,8 +68,25 @@ static void find_end(writer_t *w) {
         }
         w->complete |= final;
     }
-    const st_token_t *best = st_search_token(search, w->best);
-    w->intent = w->complete ? st_graph_final(w->graph, best->state) : NONE;
+}
+
+/* Node where the best path's last word ended. */
+static uint32_t best_node(const writer_t *w) {
+    return st_token_entries(st_search_token(w->search, w->best))[0].node;
+}
+
+/* Was the best path meant, and what does it mean? Each word may have its share of doubt, and the sentence one more:
+ * of a sentence of one word, that one's luck is all there is. */
+static void judge(writer_t *w) {
+    const st_search_t *search = w->search;
+    int32_t doubt = w->nodes[best_node(w)].doubt;
+    int32_t words = (int32_t)st_lattice_count_words(search, best_node(w));
+    w->doubt = (uint16_t)ST_MIN(doubt >> DOUBT_SHIFT, UINT16_MAX);
+    w->rejected = w->complete && search->rejection > 0 && doubt > search->rejection * (words + 1);
+    w->intent = NONE;
+    if (w->complete && !w->rejected) {
+        w->intent = st_graph_final(w->graph, st_search_token(search, w->best)->state);
+    }
 }
 
 /* The better way to end from a node: higher score, then the better token, then its order of entries. */
@@ -206,7 +226,7 @@ static const st_entry_t *linked_entry(const writer_t *w, uint32_t link) {
 /* The edges into the end node, by from-node; the best path's is flagged. Returns where the next
  * edge would go. */
 static uint8_t *write_end_edges(const writer_t *w, uint8_t *out) {
-    uint32_t best_node = st_token_entries(st_search_token(w->search, w->best))[0].node;
+    uint32_t best = best_node(w);
     for (uint32_t n = 0; n < w->search->node_count; n++) {
         if (w->link[n] == NONE) {
             continue;
@@ -216,7 +236,7 @@ static uint8_t *write_end_edges(const writer_t *w, uint8_t *out) {
         int32_t language = entry->language;
         const int32_t scores[2] = {entry->score - w->nodes[n].score - language, language};
         write_edge(out, ends, NONE, w->nodes[n].time, scores);
-        if (n == best_node) {
+        if (n == best) {
             st_write_u16(out + ST_LATTICE_EDGE_FLAGS_OFFSET, ST_EDGE_FLAGS_BEST);
         }
         out += ST_LATTICE_EDGE_BYTES;
@@ -226,7 +246,7 @@ static uint8_t *write_end_edges(const writer_t *w, uint8_t *out) {
 
 /* Flag the word edges of the best path, last to first; end: behind the last written word edge. */
 static void flag_best_path(const writer_t *w, uint8_t *end) {
-    uint32_t node = st_token_entries(st_search_token(w->search, w->best))[0].node;
+    uint32_t node = best_node(w);
     for (uint32_t e = w->search->edge_count; e-- > 0;) {
         const st_edge_t *edge = &w->edges[e];
         if (!keeps_edge(w, edge)) {
@@ -298,6 +318,7 @@ static void write_strings(const writer_t *w, uint8_t *out) {
 static void write_header(const writer_t *w, uint8_t *out, uint32_t total, uint32_t utterance, uint32_t revision) {
     uint32_t flags = revision & ST_REVISION_SPECULATIVE ? 0 : ST_LATTICE_FLAGS_FINAL;
     flags |= w->complete ? ST_LATTICE_FLAGS_COMPLETE : 0;
+    flags |= w->rejected ? ST_LATTICE_FLAGS_REJECTED : 0;
     flags |= w->truncated ? ST_LATTICE_FLAGS_TRUNCATED : 0;
     flags |= w->search->context_count ? ST_LATTICE_FLAGS_CONTEXT : 0;
     memset(out, 0, ST_LATTICE_BYTES);
@@ -313,6 +334,7 @@ static void write_header(const writer_t *w, uint8_t *out, uint32_t total, uint32
     st_write_u16(out + ST_LATTICE_WORD_COUNT_OFFSET, w->word_count);
     st_write_u16(out + ST_LATTICE_STRING_COUNT_OFFSET, w->string_count);
     st_write_u16(out + ST_LATTICE_INTENT_OFFSET, index_of(w->strings, w->string_count, w->intent));
+    st_write_u16(out + ST_LATTICE_DOUBT_OFFSET, w->doubt);
 }
 
 /* Choose what lies within a beam of the best path; returns the bytes it takes. */
@@ -363,6 +385,7 @@ st_status_t st_lattice_write(st_search_t *search, const st_graph_t *graph, uint8
     w.truncated = search->truncated;
     carve_scratch(&w);
     find_end(&w);
+    judge(&w);
     uint32_t total = select_most(&w, budget ? ST_MIN(budget, capacity) : capacity);
     if (total > capacity) {
         return -ST_ERROR_BUFFER_SMALL;

@@ -56,7 +56,7 @@ static int32_t bad_endpoint(const uint8_t *header) {
     if (st_read_u16(header + ST_METADATA_HEADER_BYTES_OFFSET) < ST_METADATA_BYTES + ST_ENDPOINT_BYTES) {
         return -1;
     }
-    for (int32_t at = ST_ENDPOINT_SPECULATIVE_THRESHOLD_OFFSET; at < ST_ENDPOINT_RESERVED_OFFSET; at += 2) {
+    for (int32_t at = ST_ENDPOINT_SPECULATIVE_THRESHOLD_OFFSET; at < ST_ENDPOINT_REJECTION_OFFSET; at += 2) {
         int32_t threshold = st_read_i16(block + at);
         if (threshold < INT8_MIN || threshold > INT8_MAX + 1) {
             return ST_METADATA_BYTES + at;

@@ -21,6 +21,7 @@ static int config_ok(const int32_t *config, int context_size) {
            in_range(config[ST_CONFIG_INDEX_BLANK_PENALTY], INT16_MIN, INT16_MAX) &&
            in_range(config[ST_CONFIG_INDEX_START_DISCOUNT], INT16_MIN, INT16_MAX) &&
            in_range(config[ST_CONFIG_INDEX_LANGUAGE_SCALE], 0, INT16_MAX) &&
+           in_range(config[ST_CONFIG_INDEX_REJECTION], 0, UINT16_MAX) &&
            in_range(config[ST_CONFIG_INDEX_MAX_CONTEXT], 0, ST_LIMITS_SEARCH_CONTEXT) &&
            in_range(context_size, 0, ST_MODEL_MAX_CONTEXT);
 }
@@ -33,6 +34,7 @@ static uint32_t plan(st_search_t *search, const int32_t *config, int context_siz
     search->blank_penalty = config[ST_CONFIG_INDEX_BLANK_PENALTY];
     search->start_discount = config[ST_CONFIG_INDEX_START_DISCOUNT];
     search->language_scale = config[ST_CONFIG_INDEX_LANGUAGE_SCALE];
+    search->rejection = config[ST_CONFIG_INDEX_REJECTION];
     search->max_tokens = (uint16_t)config[ST_CONFIG_INDEX_MAX_TOKENS];
     search->max_alternatives = (uint16_t)config[ST_CONFIG_INDEX_MAX_ALTERNATIVES];
     search->max_nodes = (uint16_t)config[ST_CONFIG_INDEX_MAX_NODES];
@@ -64,11 +66,13 @@ st_status_t st_search_size(const int32_t *config, int context_size) {
     return (st_status_t)plan(&search, config, context_size);
 }
 
-st_status_t st_search_init(st_search_t *search, const int32_t *config, int context_size, const st_graph_t *graph) {
+st_status_t st_search_init(st_search_t *search, const int32_t *config, int context_size, uint32_t units,
+                           const st_graph_t *graph) {
     if (!config_ok(config, context_size)) {
         return -ST_ERROR_ARGUMENT;
     }
     plan(search, config, context_size);
+    search->units = (uint16_t)units;
     st_search_start(search, graph);
     return 0;
 }
@@ -78,10 +82,10 @@ void st_search_start(st_search_t *search, const st_graph_t *graph) {
     search->graph_crc = graph->crc;
     search->token_count = 1;
     search->node_count = 1;
-    st_node_t start = {0, 0, graph->start_state, ST_MODEL_BLANK_UNIT, 0};
+    st_node_t start = {0, 0, graph->start_state, ST_MODEL_BLANK_UNIT, 0, 0};
     st_search_nodes(search)[0] = start;
     st_entry_t entry = {0, NONE, NONE, 0, 0, 0};
-    st_token_t token = {0, graph->start_state, ST_MODEL_BLANK_UNIT, NONE, 0, 0, 1, 0};
+    st_token_t token = {0, graph->start_state, ST_MODEL_BLANK_UNIT, NONE, 0, 0, 1, 0, 0};
     *st_search_token(search, 0) = token;
     st_token_entries(st_search_token(search, 0))[0] = entry;
 }
@@ -92,14 +96,24 @@ static int32_t scaled_weight(const st_search_t *search, int32_t weight) {
     return ST_MAX(scaled, WEIGHT_FLOOR);
 }
 
+/* What a free loop of the units gains in the step. */
+ST_HOT static int32_t free_gain(const st_search_t *search, const int16_t *log_probs) {
+    int32_t best = log_probs[ST_MODEL_BLANK_UNIT] - search->blank_penalty;
+    for (uint32_t unit = ST_MODEL_BLANK_UNIT + 1u; unit < search->units; unit++) {
+        best = ST_MAX(best, log_probs[unit]);
+    }
+    return best;
+}
+
 ST_HOT static void expand_token(st_token_table_t *table, const st_graph_t *graph, const st_token_t *token,
-                                const int16_t *log_probs) {
+                                const int16_t *log_probs, int32_t free) {
     const st_search_t *search = table->search;
     int32_t blank = log_probs[ST_MODEL_BLANK_UNIT] - search->blank_penalty;
+    int32_t doubt = token->units != 0 ? free - blank : 0;
     if (token->state == graph->start_state) {
         blank += search->start_discount;
     }
-    st_move_t move = {token->state, token->context, NONE, NONE, token->bias, blank, 0};
+    st_move_t move = {token->state, token->context, NONE, NONE, token->bias, blank, 0, doubt};
     st_token_table_relax(table, token, &move);
     move.step = search->steps;
     uint32_t end = st_graph_first_arc(graph, token->state + 1u);
@@ -110,6 +124,7 @@ ST_HOT static void expand_token(st_token_table_t *table, const st_graph_t *graph
         move.context = (uint16_t)(((token->context << 8) | unit) & search->context_mask);
         move.word = st_read_u16(arc + ST_GRAPH_ARC_WORD_OFFSET);
         move.acoustic = log_probs[unit];
+        move.doubt = free - move.acoustic;
         move.language = scaled_weight(search, st_read_i16(arc + ST_GRAPH_ARC_WEIGHT_OFFSET));
         move.bias = token->bias;
         if (move.word != NONE && search->context_count != 0) {
@@ -128,10 +143,11 @@ ST_HOT static int expand_context(st_token_table_t *table, const st_graph_t *grap
     if (log_probs == NULL) {
         return 0;
     }
+    int32_t free = free_gain(search, log_probs);
     for (uint32_t i = from; i < search->token_count; i++) {
         st_token_t *token = st_search_token(search, i);
         if (token->context == context) {
-            expand_token(table, graph, token, log_probs);
+            expand_token(table, graph, token, log_probs, free);
             token->next = 1;
         }
     }

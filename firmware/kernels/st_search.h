@@ -6,6 +6,10 @@
  *   blank: score += log P(blank) - blank_penalty, and start_discount more in the graph's start state
  *   arc:   score += log P(unit) + max((language_scale * weight) >> 10, -32768), and what st_context.h adds for its word
  *
+ * Doubt. A free loop of the units takes the best of blank and units in each step, and so scores at least as well as the
+ * graph's best path. By how much it does, from the path's first unit to the end of its last word, tells speech that
+ * the graph holds from other speech and from noise. Who waits for the first unit loses nothing: others may speak.
+ *
  * A token is the best path into (graph state, last context_size units, context state). It carries up to
  * max_alternatives entries: paths that differ in the lattice node where their last word ended.
  * Entries of one token whose nodes agree in the same three are recombined: the better stays.
@@ -24,7 +28,8 @@
  * minutes) stay below 1.62e9 < 2^31, beams included: no rescaling, no saturation. Of the context a path has never gained
  * less than nothing, and never more than ST_LIMITS_CONTEXT_BONUS a step and once more: no bound is wider for it.
  *
- * Reference: A. Tripathi et al., Monotonic Recurrent Neural Network Transducer and Decoding
+ * Reference for the doubt: R. Rose and D. Paul, A hidden Markov model based keyword recognition system, ICASSP 1990 (the
+ * filler's score beside the keyword's). For the search: A. Tripathi et al., Monotonic Recurrent Neural Network Transducer and Decoding
  * Strategies, ASRU 2019; H. Ney and X. Aubert, A word graph algorithm for large vocabulary,
  * continuous speech recognition, ICSLP 1994; S. Young et al., The HTK Book, lattice generation. */
 #ifndef ST_SEARCH_H
@@ -52,6 +57,7 @@ typedef struct {
     uint16_t units;   /* units on the best path */
     uint8_t count;
     uint8_t bias;     /* context state */
+    int32_t doubt;    /* of the best path since its first unit, Q.10 */
 } st_token_t;
 
 /* Nodes are kept in the order of time, edges in the order of their to-node. */
@@ -61,6 +67,7 @@ typedef struct {
     uint16_t state;
     uint16_t context;
     uint16_t bias; /* context state */
+    int32_t doubt; /* of the token's best path then */
 } st_node_t;
 
 /* acoustic: log-probabilities less blank penalties, from the end of the word before. language: with the context's gain,
@@ -91,6 +98,7 @@ typedef struct {
     int32_t blank_penalty;
     int32_t start_discount;
     int32_t language_scale;
+    int32_t rejection;
     uint16_t max_tokens;
     uint16_t max_alternatives;
     uint16_t max_nodes;
@@ -103,6 +111,7 @@ typedef struct {
     uint32_t edges;
     uint32_t hash;
     uint32_t context;
+    uint16_t units; /* that the scorer scores */
     uint16_t max_context;
     uint16_t context_count; /* nodes, 0: no phrases */
     uint16_t current; /* which token table is live; the other one is scratch; from here on an utterance's own */
@@ -125,8 +134,9 @@ typedef const int16_t *(*st_scorer_t)(void *scorer, uint32_t context);
  * -ST_ERROR_ARGUMENT when one is out of range. */
 st_status_t st_search_size(const int32_t *config, int context_size);
 
-/* Start an utterance. search: at least st_search_size bytes, aligned to 4. */
-st_status_t st_search_init(st_search_t *search, const int32_t *config, int context_size, const st_graph_t *graph);
+/* Start an utterance. search: at least st_search_size bytes, aligned to 4. units: how many the scorer scores. */
+st_status_t st_search_init(st_search_t *search, const int32_t *config, int context_size, uint32_t units,
+                           const st_graph_t *graph);
 
 /* Start another utterance with the configuration and the context of the one before. graph as in init. */
 void st_search_start(st_search_t *search, const st_graph_t *graph);

@@ -139,6 +139,7 @@ ST_HOT static st_token_t *reach(st_token_table_t *table, const st_token_t *wante
                 token->score = wanted->score;
                 token->last = wanted->last;
                 token->units = wanted->units;
+                token->doubt = wanted->doubt;
                 if (index == table->worst) {
                     table->worst_known = 0;
                 }
@@ -154,7 +155,8 @@ ST_HOT void st_token_table_relax(st_token_table_t *table, const st_token_t *sour
     int32_t gain = move->acoustic + move->language;
     int emits = move->step != NONE;
     st_token_t wanted = {source->score + gain, move->state,   move->context, NONE,
-                         source->last,         source->units, 0,             (uint8_t)move->bias};
+                         source->last,         source->units, 0,             (uint8_t)move->bias,
+                         source->doubt + move->doubt};
     if (wanted.score < table->floor) {
         return;
     }

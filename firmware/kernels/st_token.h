@@ -43,6 +43,7 @@ typedef struct {
     uint16_t bias;
     int32_t acoustic;
     int32_t language;
+    int32_t doubt;    /* what the best of all moves, allowed or not, would have gained more; 0 before the first unit */
 } st_move_t;
 
 /* Start an empty table in memory that holds max_tokens tokens. */

@@ -85,7 +85,7 @@ class Endpointers:
     Args:
         recognizer: Recognizer, whose steps they watch.
         rule: int, spec.ENDPOINT_RULE_...; by default the model's.
-        settings: tuple of int, the fields of layout.endpoint but the reserved one; by default the model's.
+        settings: tuple of int, the fields of layout.endpoint but rejection; by default the model's.
     Attributes:
         rule: int.
         state: bytearray, for Recognizer.step, which then asks them in the same call.

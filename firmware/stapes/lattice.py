@@ -59,7 +59,7 @@ class Lattice:
         self._words_spoken = None
         header = self._read_header()
         self.utterance, self.revision, self.flags = header[5:8]
-        self.node_count, self.edge_count, self.word_count, self._string_count, intent = header[8:13]
+        self.node_count, self.edge_count, self.word_count, self._string_count, intent, self._doubt = header[8:14]
         self._nodes_at = header[2]
         self._edges_at = self._nodes_at + self.node_count * spec.LATTICE_NODE_BYTES
         self._biases_at = self._edges_at + self.edge_count * spec.LATTICE_EDGE_BYTES
@@ -101,7 +101,7 @@ class Lattice:
 
     @property
     def meaning(self):
-        """(str or None, dict): intent and slots; (None, {}) where the best path is no whole sentence."""
+        """(str or None, dict): intent and slots; (None, {}) where the best path is no whole sentence, or rejected."""
         if self.intent is None or not self.is_complete:
             return None, {}
         return self.intent, self.slots
@@ -115,6 +115,20 @@ class Lattice:
     def is_complete(self):
         """Whether the best path is a whole sentence of the grammar."""
         return bool(self.flags & spec.LATTICE_FLAGS_COMPLETE)
+
+    @property
+    def is_rejected(self):
+        """Whether the best path is a whole sentence, but nobody seems to have meant it: see doubt."""
+        return bool(self.flags & spec.LATTICE_FLAGS_REJECTED)
+
+    @property
+    def doubt(self):
+        """float: nats per word, and one more, by which a free loop of the model's units beats the best path's words.
+
+        The larger, the less does the sound resemble what the grammar found in it; Recognizer.rejection is held against
+        it. From multiples of 1/32 nat; 2048 nats for the whole path, and more, count as 2048.
+        """
+        return self._doubt / ((len(self._best_word_indices()) + 1) << spec.Q_DOUBT_FRACTION_BITS)
 
     @property
     def has_context(self):

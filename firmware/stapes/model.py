@@ -27,9 +27,10 @@ class Model:
         features: memoryview int8 [feature_size], the encoder's input tensor, Q4.3.
         prior: int16 [mel_bands], mean log-mel, Q5.10.
         blank_penalty, start_discount, language_scale: int, Q.10.
+        rejection: int, Q.10: a command with more doubt per word was not meant; 0: none is rejected.
         flush_steps: int, look-ahead of the encoder after the last sample.
         units_crc: int, identifies the unit names.
-        endpoint: tuple of int, the fields of layout.endpoint but the reserved one; None: not tuned.
+        endpoint: tuple of int, the fields of layout.endpoint but rejection; None: not tuned.
         has_endpointer: bool, it is tuned and has the net.
     """
 
@@ -60,10 +61,10 @@ class Model:
             raise StapesError(spec.ERROR_MODEL_METADATA, self.where)
         fields = struct.unpack_from(spec.METADATA_STRUCT, self.data, at)
         self.blank_penalty, self.language_scale, self.flush_steps, self.start_discount, self.units_crc = fields[11:16]
-        self.endpoint = None
+        self.endpoint, self.rejection = None, 0
         if fields[2] >= spec.METADATA_BYTES + spec.ENDPOINT_BYTES:
             block = struct.unpack_from(spec.ENDPOINT_STRUCT, self.data, at + spec.METADATA_BYTES)
-            self.endpoint = block[:3] + block[4:]
+            self.endpoint, self.rejection = block[:3] + block[4:], block[3]
         prior = struct.unpack_from("<%dh" % spec.FRONTEND_MEL_BANDS, self.data, at + fields[2])
         self.prior = array("h", prior)
 

@@ -65,6 +65,7 @@ class Recognizer:
         config[spec.CONFIG_INDEX_BLANK_PENALTY] = self.model.blank_penalty
         config[spec.CONFIG_INDEX_START_DISCOUNT] = self.model.start_discount
         config[spec.CONFIG_INDEX_LANGUAGE_SCALE] = self.model.language_scale
+        config[spec.CONFIG_INDEX_REJECTION] = self.model.rejection
         return config
 
     def _allocate(self):

@@ -24,6 +24,7 @@ DEFAULTS = {
     "language_scale": 1024,
     "max_context": 64,
     "start_discount": 0,
+    "rejection": 0,
 }
 
 
@@ -86,7 +87,7 @@ class ReadLattice:
         crc = spec.LATTICE_CRC_OFFSET
         assert head[3] == zlib.crc32(data[:crc] + bytes(4) + data[crc + 4 :])
         self.utterance, self.revision, self.flags = head[5:8]
-        node_count, edge_count, word_count, string_count, intent, _ = head[8:14]
+        node_count, edge_count, word_count, string_count, intent, self.doubt = head[8:14]
         at = head[2]
         self.times, at = self._rows(data, at, spec.LATTICE_NODE_STRUCT, node_count)
         self.times = [row[0] for row in self.times]

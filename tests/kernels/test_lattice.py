@@ -18,7 +18,7 @@ import stapes_spec as spec
 from graph_builder import build_graph, random_graph, tree_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from search_oracle import alignments, words_of
+from search_oracle import alignments, doubt_of, words_of
 from search_runner import NativeSearch, ReadLattice, TwinSearch, make_config
 from stapes_reference.graph import Graph
 from test_search import Scores, run, step_once
@@ -80,6 +80,45 @@ def test_a_tree_gives_every_sentence_within_the_lattice_beam(implementation, see
     expected = sorted((one.score, spoken(graph, one)) for one in best if one.score >= floor)
     found = ReadLattice(run(implementation(data, config), scores, steps).lattice()).paths()
     assert sorted(path[:2] for path in found) == expected
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("seed", range(40))
+def test_doubt_is_what_a_free_loop_wins_and_too_much_of_it_rejects(implementation, seed):
+    rng = random.Random(seed)
+    data = tree_graph(rng)
+    graph, scores = Graph(data), Scores(rng, 4)
+    settings = {"blank_penalty": rng.choice([0, 700]), "start_discount": rng.choice([0, 300])}
+    steps = rng.randint(2, 6)
+    found = alignments(graph, scores, steps, make_config(**settings))[steps]
+    ending = [one for one in found if graph.finals[one.state] != NONE]
+    best = max(ending, key=lambda one: one.score)
+    doubt, words = doubt_of(best), len(best.said)
+    enough = -(-doubt // (words + 1))
+    for rejection, rejected in ((0, False), (enough, False), (max(enough - 1, 1), enough > 1)):
+        config = make_config(rejection=min(rejection, 65535), **settings)
+        lattice = ReadLattice(run(implementation(data, config), scores, steps).lattice())
+        assert lattice.doubt == doubt >> 5
+        assert lattice.flags & spec.LATTICE_FLAGS_COMPLETE
+        assert bool(lattice.flags & spec.LATTICE_FLAGS_REJECTED) == rejected
+        assert (lattice.intent is None) == rejected
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_others_may_speak_before_a_word_but_not_within_it(implementation):
+    """32 nats a step are lost to unit 3, which the grammar has not."""
+    arcs = [(0, 1, 1, None, 0), (1, 2, 2, 0, 0)]
+    graph = build_graph(3, arcs, {2: 1}, [(0, None, 0)], ["go", "start"])
+    others, first, second = [-32768, -32768, -32768, 0], [-32768, 0, -32768, -32768], [-32768, -32768, 0, -32768]
+    for rows, doubt in (
+        ([others] * 100 + [first, second] + [others] * 100, 0),
+        ([first] + [others] * 3 + [second], 3 * 32 * 32),
+        ([first] + [others] * 100 + [second], 65535),  # more than the field holds
+    ):
+        search = run(implementation(graph, make_config(rejection=32768)), lambda step, _, rows=rows: rows[step], len(rows))
+        lattice = ReadLattice(search.lattice())
+        assert lattice.doubt == doubt
+        assert lattice.intent == ("start" if doubt < 2 * 32 * 32 else None)
 
 
 @pytest.mark.parametrize("seed", range(60))

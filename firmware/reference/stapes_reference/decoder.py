@@ -36,7 +36,7 @@ INPUT, OUTPUT = 0, 1
 
 # Sizes of the native structs and of the table of predictor outputs for two context units.
 DECODER_BYTES = 48
-SEARCH_BYTES = 96
+SEARCH_BYTES = 104
 ROWS = 64
 
 _live = {}  # number -> _Decoder
@@ -128,6 +128,7 @@ def _config_ok(config):
     ranges.append((spec.CONFIG_INDEX_BLANK_PENALTY, -32768, 32767))
     ranges.append((spec.CONFIG_INDEX_START_DISCOUNT, -32768, 32767))
     ranges.append((spec.CONFIG_INDEX_LANGUAGE_SCALE, 0, 32767))
+    ranges.append((spec.CONFIG_INDEX_REJECTION, 0, 65535))
     return all([low <= config[i] <= high for i, low, high in ranges])
 
 
@@ -144,9 +145,9 @@ def _search_bytes(config):
     buckets = 8
     while buckets < tokens:
         buckets *= 2
-    table = tokens * (16 + 16 * config[spec.CONFIG_INDEX_MAX_ALTERNATIVES])
+    table = tokens * (20 + 16 * config[spec.CONFIG_INDEX_MAX_ALTERNATIVES])
     table = _align8(max(table, scratch_bytes(nodes, edges)))
-    rows = _align8(12 * nodes) + _align8(16 * edges) + _align8(2 * buckets)
+    rows = _align8(16 * nodes) + _align8(16 * edges) + _align8(2 * buckets)
     return SEARCH_BYTES + 2 * table + rows + spec.CONTEXT_NODE_BYTES * config[spec.CONFIG_INDEX_MAX_CONTEXT]
 
 

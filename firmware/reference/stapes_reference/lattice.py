@@ -11,15 +11,16 @@ def scratch_bytes(max_nodes, max_edges):
 
 
 class Node:
-    """Where a word ended: what a token there is, at a time (steps consumed); score of the best path into it."""
+    """Where a word ended: what a token there is, at a time (steps consumed); score and doubt of the best path into it."""
 
-    def __init__(self, index, score, time, state, context, bias=0):
+    def __init__(self, index, score, time, state, context, bias=0, doubt=0):
         self.index = index
         self.score = score
         self.time = time
         self.state = state
         self.context = context
         self.bias = bias
+        self.doubt = doubt
 
     def same_class(self, other):
         """Whether a node differs from another, or from a token, in nothing but time."""
@@ -152,7 +153,8 @@ class Lattice:
 
     def _settle(self, token, ended):
         score = ended[0].score
-        node = Node(len(self.nodes), score, self._search.steps, token.state, token.context, token.bias)
+        identity = token.identity()
+        node = Node(len(self.nodes), score, self._search.steps, *identity, doubt=token.doubt)
         self.nodes.append(node)
         for entry in reversed(ended):
             acoustic = entry.score - entry.node.score - entry.language

@@ -8,6 +8,7 @@ import stapes_spec as spec
 NONE = spec.LIMITS_NONE16
 STEP_MS = spec.FRONTEND_STEP_MS
 BEAM_SHARES = 64
+DOUBT_SHIFT = spec.Q_LOG_PROB_FRACTION_BITS - spec.Q_DOUBT_FRACTION_BITS
 
 
 class _End:
@@ -20,7 +21,6 @@ class _End:
         tokens = tokens or search.tokens
         lent = search.context.lent  # it is taken back where nothing follows
         self.best = min(tokens, key=lambda token: (lent(token.bias) - token.score,) + token.key())
-        self.intent = finals[self.best.state] if self.complete else NONE
         self.floor = self.best.score - lent(self.best.bias) - beam
         self.links = {}  # node -> the entry that ends there best, and what its token's context has lent
         for token in sorted(tokens, key=lambda token: token.key()):
@@ -31,6 +31,11 @@ class _End:
                     if link is None or score > link[0].score - link[1]:
                         self.links[entry.node] = (entry, lent(token.bias))
         self.best_node = self.best.entries[0].node
+        self.best_edges = search.lattice.best_edges(self.best_node)
+        doubt, most = self.best_node.doubt, search.rejection * (len(self.best_edges) + 1)
+        self.rejected = self.complete and search.rejection > 0 and doubt > most
+        self.doubt = min(doubt >> DOUBT_SHIFT, 65535)
+        self.intent = finals[self.best.state] if self.complete and not self.rejected else NONE
 
 
 def _pack_edge(from_index, to_index, word, best, first, acoustic, language):
@@ -71,6 +76,7 @@ def _pack_words(graph, words, strings):
 def _flags(end, search, revision, truncated):
     flags = 0 if revision & spec.REVISION_SPECULATIVE else spec.LATTICE_FLAGS_FINAL
     flags |= spec.LATTICE_FLAGS_COMPLETE if end.complete else 0
+    flags |= spec.LATTICE_FLAGS_REJECTED if end.rejected else 0
     flags |= spec.LATTICE_FLAGS_CONTEXT if search.context else 0
     return flags | (spec.LATTICE_FLAGS_TRUNCATED if truncated else 0)
 
@@ -89,7 +95,7 @@ def _write_within(search, beam, utterance, revision, truncated):
     for word in words:
         used.update(graph.words[word][:2])
     strings = sorted(used - {NONE})
-    packed, biases = _pack_edges(end, nodes, edges, lattice.best_edges(end.best_node), words, lattice)
+    packed, biases = _pack_edges(end, nodes, edges, end.best_edges, words, lattice)
     body = [struct.pack(spec.LATTICE_NODE_STRUCT, node.time * STEP_MS) for node in nodes]
     body.append(struct.pack(spec.LATTICE_NODE_STRUCT, search.steps * STEP_MS))
     body += packed
@@ -97,7 +103,7 @@ def _write_within(search, beam, utterance, revision, truncated):
         body += [struct.pack(spec.LATTICE_BIAS_STRUCT, bias) for bias in biases]
     body += _pack_words(graph, words, strings)
     body += [graph.string(string) for string in strings]
-    counts = (len(nodes) + 1, len(packed), len(words), len(strings), _string_index(strings, end.intent))
+    counts = (len(nodes) + 1, len(packed), len(words), len(strings), _string_index(strings, end.intent), end.doubt)
     return _seal(b"".join(body), counts, (utterance, revision, _flags(end, search, revision, truncated)))
 
 
@@ -107,7 +113,7 @@ def _seal(body, counts, labels):
     total = spec.LATTICE_BYTES + len(body)
     fixed = (spec.MAGIC_LATTICE.encode(), spec.VERSION_LATTICE, spec.LATTICE_BYTES, 0, total)
     variable = (utterance & 0xFFFFFFFF, revision & 0xFFFF, flags)
-    data = bytearray(struct.pack(spec.LATTICE_STRUCT, *(fixed + variable + counts + (0,))) + body)
+    data = bytearray(struct.pack(spec.LATTICE_STRUCT, *(fixed + variable + counts)) + body)
     struct.pack_into("<I", data, spec.LATTICE_CRC_OFFSET, binascii.crc32(data) & 0xFFFFFFFF)
     return bytes(data)
 

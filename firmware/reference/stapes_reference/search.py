@@ -31,13 +31,14 @@ class Entry:
 class Token:
     """The best path into (graph state, context, context state: bias), and its alternatives in order."""
 
-    def __init__(self, score, state, context, last, units, bias=0):
+    def __init__(self, score, state, context, last, units, bias=0, doubt=0):
         self.score = score
         self.state = state
         self.context = context
         self.last = last
         self.units = units
         self.bias = bias
+        self.doubt = doubt
         self.entries = []
 
     def identity(self):
@@ -104,13 +105,14 @@ class TokenTable:
             token.score = wanted.score
             token.last = wanted.last
             token.units = wanted.units
+            token.doubt = wanted.doubt
         return token
 
-    def relax(self, source, identity, acoustic, language=0, word=NONE, step=None):
+    def relax(self, source, identity, acoustic, doubt, language=0, word=NONE, step=None):
         """Follow a blank (step None) or an arc from a token of the step before, to a token of some identity."""
         gain = acoustic + language
         state, context, bias = identity
-        wanted = Token(source.score + gain, state, context, source.last, source.units, bias)
+        wanted = Token(source.score + gain, state, context, source.last, source.units, bias, source.doubt + doubt)
         if wanted.score < self.floor():
             return
         if step is not None:
@@ -144,6 +146,7 @@ class Search:
         self.blank_penalty = config[spec.CONFIG_INDEX_BLANK_PENALTY]
         self.start_discount = config[spec.CONFIG_INDEX_START_DISCOUNT]
         self.language_scale = config[spec.CONFIG_INDEX_LANGUAGE_SCALE]
+        self.rejection = config[spec.CONFIG_INDEX_REJECTION]
         self.context_mask = (1 << 8 * context_size) - 1
         self.max_context = config[spec.CONFIG_INDEX_MAX_CONTEXT]
         self.graph = graph
@@ -189,14 +192,17 @@ class Search:
 
     def _expand(self, table, token, log_probs):
         blank = log_probs[spec.MODEL_BLANK_UNIT] - self.blank_penalty
+        free = max(blank, *log_probs[spec.MODEL_BLANK_UNIT + 1 :])
+        doubt = free - blank if token.units else 0
         if token.state == self.graph.start_state:
             blank += self.start_discount
-        table.relax(token, token.identity(), blank)
+        table.relax(token, token.identity(), blank, doubt)
         for next_state, word, weight, unit, _ in self.graph.arcs_of(token.state):
             context = ((token.context << 8) | unit) & self.context_mask
             bias, gain = self.follow(token.bias, word)
             language = self.scaled_weight(weight) + gain
-            table.relax(token, (next_state, context, bias), log_probs[unit], language, word, self.steps)
+            acoustic = log_probs[unit]
+            table.relax(token, (next_state, context, bias), acoustic, free - acoustic, language, word, self.steps)
 
     def step(self, score):
         """Make one step.

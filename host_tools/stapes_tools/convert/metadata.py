@@ -41,16 +41,16 @@ class EndpointSettings:
     silence_steps: int = -(-stapes_spec.ENDPOINT_SILENCE_MS // stapes_spec.FRONTEND_STEP_MS)
     lead_steps: int = -(-stapes_spec.ENDPOINT_LEAD_MS // stapes_spec.FRONTEND_STEP_MS)
 
-    def encode(self) -> bytes:
-        """The block behind the header of a model's metadata."""
+    def encode(self, rejection: int) -> bytes:
+        """The block behind the header of a model's metadata; rejection: see Metadata."""
         values = astuple(self)
-        return struct.pack(stapes_spec.ENDPOINT_STRUCT, *values[:3], 0, *values[3:])
+        return struct.pack(stapes_spec.ENDPOINT_STRUCT, *values[:3], rejection, *values[3:])
 
     @classmethod
-    def decode(cls, block: bytes) -> "EndpointSettings":
-        """Read such a block."""
+    def decode(cls, block: bytes) -> tuple["EndpointSettings", int]:
+        """Read such a block: the settings, and the rejection."""
         values = struct.unpack_from(stapes_spec.ENDPOINT_STRUCT, block)
-        return cls(*values[:3], *values[4:])
+        return cls(*values[:3], *values[4:]), values[3]
 
     def config(self, rule: int) -> list[int]:
         """What endpoint_init takes, for one of stapes_spec's ENDPOINT_RULE_…."""
@@ -74,6 +74,8 @@ class Metadata:
         flush_steps: steps of silence the encoder needs after the last sample.
         endpoint: None before `stapes endpoint tune`.
         hears_context: whether scores depend on the last units; False gives the predictor a blank always.
+        rejection: Q.10 nats of doubt per word (stapes.lattice.Lattice.doubt) beyond which nobody meant a command; 0: none
+            is rejected. It lies in the end-pointers' block, so a model without one has none.
     """
 
     units: tuple[str, ...]
@@ -84,6 +86,7 @@ class Metadata:
     endpoint: EndpointSettings | None = None
     hears_context: bool = True
     start_discount: int = 0
+    rejection: int = 0
 
 
 def encode_metadata(metadata: Metadata, context_size: int) -> bytes:
@@ -100,9 +103,11 @@ def encode_metadata(metadata: Metadata, context_size: int) -> bytes:
         raise UserError("unit names must be distinct, not empty and without NUL")
     if len(metadata.prior) != stapes_spec.FRONTEND_MEL_BANDS:
         raise UserError("the prior has {} bands, must have {}".format(len(metadata.prior), 40))
+    if metadata.rejection and metadata.endpoint is None:
+        raise UserError("a model without end-pointers rejects nothing", advice="run `stapes endpoint tune` first")
     block = units_block(units)
     try:
-        endpoint = metadata.endpoint.encode() if metadata.endpoint else b""
+        endpoint = metadata.endpoint.encode(metadata.rejection) if metadata.endpoint else b""
         header = struct.pack(
             stapes_spec.METADATA_STRUCT,
             stapes_spec.MAGIC_METADATA.encode(),
@@ -155,9 +160,11 @@ def decode_metadata(data: bytes) -> Metadata:
         raise UserError("the model's metadata names {} of {} units".format(len(names), units), advice=_COPY_AGAIN)
     blank_penalty, language_scale, flush_steps, start_discount = fields[11:15]
     has_endpoint = prior_at >= _ENDPOINT_END
-    endpoint = EndpointSettings.decode(entry[stapes_spec.METADATA_BYTES :]) if has_endpoint else None
-    hears_context = fields[9] > 0
-    return Metadata(names, prior, blank_penalty, language_scale, flush_steps, endpoint, hears_context, start_discount)
+    endpoint, rejection = None, 0
+    if has_endpoint:
+        endpoint, rejection = EndpointSettings.decode(entry[stapes_spec.METADATA_BYTES :])
+    search = (blank_penalty, language_scale, flush_steps)
+    return Metadata(names, prior, *search, endpoint, fields[9] > 0, start_discount, rejection)
 
 
 def context_size(data: bytes) -> int:

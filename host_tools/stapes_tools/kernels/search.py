@@ -15,7 +15,7 @@ FFI.cdef("""
     typedef const int16_t *(*st_scorer_t)(void *scorer, uint32_t context);
     int32_t st_graph_check(const uint8_t *data, uint32_t bytes, void *graph, int32_t *info);
     int32_t st_search_size(const int32_t *config, int context_size);
-    int32_t st_search_init(void *search, const int32_t *config, int context_size, const void *graph);
+    int32_t st_search_init(void *search, const int32_t *config, int context_size, uint32_t units, const void *graph);
     int32_t st_search_step(void *search, const void *graph, st_scorer_t score, void *scorer);
     int32_t st_context_set(void *search, const uint8_t *table, uint32_t bytes);
     void st_search_start(void *search, const void *graph);
@@ -49,12 +49,14 @@ class Search:
         self._file = graph
         self._graph = FFI.new("uint64_t[]", _GRAPH_WORDS)
         self._config = FFI.new("int32_t[]", list(config))
-        self._row = np.zeros(spec.MODEL_MAX_UNITS, np.int16)
+        # Units beyond those that are given cannot have been said.
+        self._row = np.full(spec.MODEL_MAX_UNITS, np.iinfo(np.int16).min, np.int16)
         self._row_at = FFI.cast("const int16_t *", FFI.from_buffer(self._row))
         _check(self.library.st_graph_check(FFI.from_buffer(graph), len(graph), self._graph, FFI.NULL))
         self.size = _check(self.library.st_search_size(self._config, context_size))
         self._state = FFI.from_buffer("uint8_t[]", bytearray(self.size))
-        _check(self.library.st_search_init(self._state, self._config, context_size, self._graph))
+        units = len(self._row)
+        _check(self.library.st_search_init(self._state, self._config, context_size, units, self._graph))
 
     def step(self, score: Score) -> int:
         """Make one step of 30 ms; returns 0, or an error's code times -1."""

@@ -11,7 +11,7 @@ import stapes_spec as spec
 
 from stapes_tools.errors import UserError
 from stapes_tools.lattice.kaldi import kaldi_words, to_kaldi
-from stapes_tools.lattice.lattice import SCORE_SCALE, Edge, Lattice, Word, parse
+from stapes_tools.lattice.lattice import DOUBT_SCALE, SCORE_SCALE, Edge, Lattice, Word, parse
 from stapes_tools.lattice.slf import to_slf
 from stapes_tools.lattice.views import to_dot, to_svg, to_text
 
@@ -20,7 +20,10 @@ _FLAG_NAMES = {
     "complete": spec.LATTICE_FLAGS_COMPLETE,
     "truncated": spec.LATTICE_FLAGS_TRUNCATED,
     "context": spec.LATTICE_FLAGS_CONTEXT,
+    "rejected": spec.LATTICE_FLAGS_REJECTED,
 }
+# What lattices say that were written before there was any.
+_LATER = {"context": False, "rejected": False, "doubt": 0.0}
 _MAX_FILE_BYTES = 16 << 20
 
 
@@ -37,6 +40,7 @@ def as_json(lattice: Lattice) -> dict:
         "text": best.text,
         "intent": lattice.intent,
         "slots": best.slots,
+        "doubt": lattice.doubt,
         "nodes": [{"time_ms": time_ms} for time_ms in lattice.nodes],
         "edges": [_edge_as_json(lattice, edge) for edge in lattice.edges],
         "words": [{"text": word.text, "slot": word.slot, "begin": word.begin} for word in lattice.words],
@@ -70,9 +74,10 @@ def from_json(data: object, path: object = None) -> Lattice:
         words = [Word(str(entry["text"]), entry["slot"], bool(entry["begin"])) for entry in data["words"]]
         nodes = [entry["time_ms"] for entry in data["nodes"]]
         edges = [_edge_from_json(entry) for entry in data["edges"]]
-        # Lattices written before there was a context say nothing of it.
-        flags = sum(bit for name, bit in _FLAG_NAMES.items() if (data | {"context": data.get("context")})[name])
+        data = _LATER | data
+        flags = sum(bit for name, bit in _FLAG_NAMES.items() if data[name])
         lattice = Lattice(nodes, edges, words, data["intent"], data["utterance"], data["revision"], flags)
+        lattice.doubt_raw = round(data["doubt"] * DOUBT_SCALE * (len(lattice.best.words) + 1))
         packed = lattice.to_bytes()
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError, struct.error) as error:
         what = f"is JSON, but not a lattice ({type(error).__name__}: {error})"

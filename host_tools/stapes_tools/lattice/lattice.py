@@ -17,6 +17,7 @@ from stapes_tools.errors import BoardError, UserError
 __all__ = ["Edge", "Hypothesis", "Lattice", "Word", "parse"]
 
 SCORE_SCALE = 1 << spec.Q_LOG_PROB_FRACTION_BITS
+DOUBT_SCALE = 1 << spec.Q_DOUBT_FRACTION_BITS
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Lattice:
         words: output symbols, which edges name by index.
         intent: what the best path means, or None where it was not understood.
         flags: bits of lattice_flags in firmware/spec/spec.toml.
+        doubt_raw: Q.5 nats, layout.lattice's doubt.
     """
 
     nodes: list[int]
@@ -106,6 +108,7 @@ class Lattice:
     utterance: int = 0
     revision: int = 0
     flags: int = field(default=spec.LATTICE_FLAGS_FINAL)
+    doubt_raw: int = 0
 
     # --- what was said ---------------------------------------------------------------------
 
@@ -141,6 +144,15 @@ class Lattice:
     @property
     def is_complete(self) -> bool:
         return bool(self.flags & spec.LATTICE_FLAGS_COMPLETE)
+
+    @property
+    def is_rejected(self) -> bool:
+        return bool(self.flags & spec.LATTICE_FLAGS_REJECTED)
+
+    @property
+    def doubt(self) -> float:
+        """Nats per word, and one more: see stapes.lattice.Lattice.doubt."""
+        return self.doubt_raw / (DOUBT_SCALE * (len(self.best.words) + 1))
 
     @property
     def has_context(self) -> bool:
@@ -223,7 +235,7 @@ class Lattice:
             text, slot, flags = word.as_board()
             body += struct.pack(spec.WORD_STRUCT, string(text), string(slot), flags, 0)
         body += b"".join(text.encode() + b"\0" for text in strings)
-        counts = (len(self.nodes), len(self.edges), len(self.words), len(strings), intent, 0)
+        counts = (len(self.nodes), len(self.edges), len(self.words), len(strings), intent, self.doubt_raw)
         size = spec.LATTICE_BYTES + len(body)
         fixed = (spec.MAGIC_LATTICE.encode(), spec.VERSION_LATTICE, spec.LATTICE_BYTES, 0, size)
         header = struct.pack(spec.LATTICE_STRUCT, *fixed, self.utterance, self.revision, self.flags, *counts)
@@ -251,7 +263,8 @@ def parse(data: bytes, path: object = None) -> Lattice:
         Edge(e.from_node, e.to_node, e.word, e.start_ms, e.end_ms, e.acoustic, e.language, e.best, e.bias)
         for e in board.edges
     ]
-    return Lattice(board.nodes, edges, words, board.intent, board.utterance, board.revision, board.flags)
+    doubt = round(board.doubt * DOUBT_SCALE * (len(board.best_words()) + 1))
+    return Lattice(board.nodes, edges, words, board.intent, board.utterance, board.revision, board.flags, doubt)
 
 
 def _pack_edge(edge: Edge) -> bytes:

@@ -14,7 +14,7 @@ def to_text(lattice: Lattice) -> str:
     best = lattice.best
     lines = [
         f"text: {best.text}",
-        f"intent: {lattice.intent or 'not understood'}",
+        f"intent: {lattice.intent or ('rejected' if lattice.is_rejected else 'not understood')}",
         *(f"slot: {name} = {value}" for name, value in best.slots.items()),
         "",
         _ROW.format(
