@@ -74,6 +74,11 @@ int32_t stk_decoder_restart(const st_arg_t *args) {
     st_graph_t graph;
     st_search_t *search;
     int32_t status = st_api_get_search(&args[0], &args[1], &search, &graph);
+    if (status < 0) {
+        return status;
+    }
+    ST_REQUIRE(st_holds(&args[2], ST_CONFIG_INDEX_COUNT, sizeof(int32_t)), ARGUMENT);
+    status = st_search_tune(search, (const int32_t *)args[2].data);
     if (status == 0) {
         st_search_start(search, &graph);
     }

@@ -40,7 +40,7 @@ ST_METHOD(graph_check, "rw")
 
 ST_METHOD(decoder_size, "rrrr")
 ST_METHOD(decoder_init, "wrrrr")
-ST_METHOD(decoder_restart, "wr")
+ST_METHOD(decoder_restart, "wrr")
 ST_METHOD(decoder_context, "wrr")
 ST_METHOD(decoder_step, "wwrr")
 ST_METHOD(decoder_status, "rrw")

@@ -26,15 +26,20 @@ static int config_ok(const int32_t *config, int context_size) {
            in_range(context_size, 0, ST_MODEL_MAX_CONTEXT);
 }
 
-/* Fill the sizes and offsets of the tables; returns the bytes of all. */
-static uint32_t plan(st_search_t *search, const int32_t *config, int context_size) {
-    memset(search, 0, sizeof(*search));
+/* What may change from one utterance to the next. */
+static void tune(st_search_t *search, const int32_t *config) {
     search->beam = config[ST_CONFIG_INDEX_BEAM];
     search->lattice_beam = config[ST_CONFIG_INDEX_LATTICE_BEAM];
     search->blank_penalty = config[ST_CONFIG_INDEX_BLANK_PENALTY];
     search->start_discount = config[ST_CONFIG_INDEX_START_DISCOUNT];
     search->language_scale = config[ST_CONFIG_INDEX_LANGUAGE_SCALE];
     search->rejection = config[ST_CONFIG_INDEX_REJECTION];
+}
+
+/* Fill the settings, and the sizes and offsets of the tables; returns the bytes of all. */
+static uint32_t plan(st_search_t *search, const int32_t *config, int context_size) {
+    memset(search, 0, sizeof(*search));
+    tune(search, config);
     search->max_tokens = (uint16_t)config[ST_CONFIG_INDEX_MAX_TOKENS];
     search->max_alternatives = (uint16_t)config[ST_CONFIG_INDEX_MAX_ALTERNATIVES];
     search->max_nodes = (uint16_t)config[ST_CONFIG_INDEX_MAX_NODES];
@@ -74,6 +79,14 @@ st_status_t st_search_init(st_search_t *search, const int32_t *config, int conte
     plan(search, config, context_size);
     search->units = (uint16_t)units;
     st_search_start(search, graph);
+    return 0;
+}
+
+st_status_t st_search_tune(st_search_t *search, const int32_t *config) {
+    if (!config_ok(config, 0)) {
+        return -ST_ERROR_ARGUMENT;
+    }
+    tune(search, config);
     return 0;
 }
 

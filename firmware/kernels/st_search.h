@@ -138,6 +138,10 @@ st_status_t st_search_size(const int32_t *config, int context_size);
 st_status_t st_search_init(st_search_t *search, const int32_t *config, int context_size, uint32_t units,
                            const st_graph_t *graph);
 
+/* Take the beams, the penalty, the discount, the scale and the rejection of another config; the tables stay as they are.
+ * -ST_ERROR_ARGUMENT: one is out of range, and nothing has changed. Before st_search_start. */
+st_status_t st_search_tune(st_search_t *search, const int32_t *config);
+
 /* Start another utterance with the configuration and the context of the one before. graph as in init. */
 void st_search_start(st_search_t *search, const st_graph_t *graph);
 

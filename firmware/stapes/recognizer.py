@@ -16,6 +16,7 @@ from stapes.model import Model
 _CHUNK = spec.FRONTEND_STEP_SAMPLES  # so many samples complete at most one step
 _MAX_WORDS = 64  # of a partial result
 _MOST_BEAM = 32  # nats
+_MOST_REJECTION = 63  # nats
 
 
 class Recognizer:
@@ -128,6 +129,21 @@ class Recognizer:
             raise ValueError("lattice_beam must be a number from 0 to %d, is %r" % (_MOST_BEAM, value))
         self._config[spec.CONFIG_INDEX_LATTICE_BEAM] = int(value * (1 << spec.Q_LOG_PROB_FRACTION_BITS) + 0.5)
 
+    @property
+    def rejection(self):
+        """float: a command whose doubt (Lattice.doubt) exceeds so many nats was not meant, and has no intent.
+
+        By default the model's; 0: none is rejected. The less, the fewer false alarms and the more commands to be said
+        again. May be set at any time, from 0 to 63; the next utterance obeys. Raises ValueError.
+        """
+        return self._config[spec.CONFIG_INDEX_REJECTION] / (1 << spec.Q_LOG_PROB_FRACTION_BITS)
+
+    @rejection.setter
+    def rejection(self, value):
+        if not isinstance(value, (int, float)) or not 0 <= value <= _MOST_REJECTION:
+            raise ValueError("rejection must be a number from 0 to %d, is %r" % (_MOST_REJECTION, value))
+        self._config[spec.CONFIG_INDEX_REJECTION] = int(value * (1 << spec.Q_LOG_PROB_FRACTION_BITS) + 0.5)
+
     def set_context(self, phrases, boost=None):
         """Say which phrases are likely now: the paths that say them score higher, from the next step on.
 
@@ -207,7 +223,7 @@ class Recognizer:
         """Start another utterance of the same stream; the front end keeps its running mean."""
         self._utterance += 1
         self.model.reset()
-        check(self._kernels.decoder_restart(self._decoder, self.grammar.data), self.grammar.where)
+        check(self._kernels.decoder_restart(self._decoder, self.grammar.data, self._config), self.grammar.where)
         check(self._kernels.decoder_status(self._decoder, self.grammar.data, self._status))
         self._status[spec.STATUS_INDEX_BRANCH] = spec.BRANCH_HEAVY
         self._status[spec.STATUS_INDEX_LIGHT_STEPS] = 0

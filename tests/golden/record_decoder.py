@@ -140,7 +140,7 @@ CONTEXTS = {  # step -> layout.context_node, by string of command_graph
 
 
 def context(recorder):
-    """Phrases that come, go and come again in one utterance, and stay for the next."""
+    """Phrases that come, go and come again in one utterance, and stay for the next, which rejects what it finds."""
     utterance = Utterance(recorder, {**AMPLE, "max_context": 5})
     utterance.start()
     for index in range(STEPS):
@@ -150,7 +150,8 @@ def context(recorder):
             utterance.report(index)
         utterance.hear(index)
     utterance.report(STEPS)
-    recorder.call("decoder_restart", utterance.decoder, utterance.graph)
+    strict = config_data(recorder, {**AMPLE, "rejection": 40})
+    recorder.call("decoder_restart", utterance.decoder, utterance.graph, strict)
     for index in range(STEPS // 2):
         utterance.hear(index)
     utterance.report(STEPS)
@@ -187,6 +188,7 @@ def faults(recorder):
     recorder.call("decoder_init", big.piece(0, 1024), *arguments, utterance.graph, utterance.config)
     recorder.call("decoder_init", big, recorder.zeros(64), utterance.model, utterance.graph, utterance.config)
     recorder.call("decoder_init", big, *arguments, utterance.graph, utterance.config)
+    recorder.call("decoder_restart", big, utterance.graph, config_data(recorder, {**AMPLE, "rejection": -1}))
     recorder.call("decoder_lattice", big, utterance.graph, utterance.lattice.piece(0, 32), 1, 1, 0)
     recorder.call("decoder_lattice", big, utterance.graph, utterance.lattice, 1, 1, -1)
     recorder.call("decoder_status", big, utterance.graph, utterance.status.piece(0, 8))

@@ -33,10 +33,11 @@ class DecoderRunner:
         assert kernels.decoder_init(self.state, one.state, one.model, graph, self.config) == 0
         assert kernels.model_reset(one.state, one.model) == 0
 
-    def restart(self):
-        """Start another utterance."""
+    def restart(self, **config):
+        """Start another utterance, with other settings where some are given."""
+        again = array.array("i", make_config(**config)) if config else self.config
         assert self.kernels.model_reset(self.encoder.state, self.encoder.model) == 0
-        assert self.kernels.decoder_restart(self.state, self.graph) == 0
+        assert self.kernels.decoder_restart(self.state, self.graph, again) == 0
 
     def step(self, row):
         """Encode one row of features and search on."""

@@ -85,8 +85,32 @@ def test_a_restarted_decoder_is_as_a_new_one(request, implementation):
         assert used.step(row) == fresh.step(row) == 0
         assert used.status() == fresh.status()
     assert used.lattice() == fresh.lattice()
-    assert kernels.decoder_restart(used.state, make_graph(4, **BUSY)) == -spec.ERROR_STATE
-    assert kernels.decoder_restart(bytearray(len(used.state)), graph) == -spec.ERROR_STATE
+    again = used.config
+    assert kernels.decoder_restart(used.state, make_graph(4, **BUSY), again) == -spec.ERROR_STATE
+    assert kernels.decoder_restart(bytearray(len(used.state)), graph, again) == -spec.ERROR_STATE
+    before = used.lattice()
+    assert kernels.decoder_restart(used.state, graph, again[:-1]) == -spec.ERROR_ARGUMENT
+    again[spec.CONFIG_INDEX_REJECTION] = -1
+    assert kernels.decoder_restart(used.state, graph, again) == -spec.ERROR_ARGUMENT
+    assert used.lattice() == before
+
+
+@pytest.mark.parametrize("implementation", ["native", "reference"])
+def test_another_utterance_obeys_other_settings_but_keeps_its_tables(request, implementation):
+    kernels = request.getfixturevalue(implementation)
+    graph, rng = make_graph(3, **BUSY), random.Random(5)
+    sizes = {"max_tokens": 12, "max_nodes": 64, "max_edges": 96}
+    settings = {"beam": 9000, "lattice_beam": 700, "blank_penalty": 900, "start_discount": 300, "rejection": 1}
+    changed, fresh = (
+        DecoderRunner(kernels, MODELS[1], graph, **sizes),
+        DecoderRunner(kernels, MODELS[1], graph, **sizes, **settings),
+    )
+    unchanged = changed.lattice()
+    changed.restart(**settings, language_scale=1024)
+    for row in features(rng, 12):
+        assert changed.step(row) == fresh.step(row) == 0
+        assert changed.status() == fresh.status()
+    assert changed.lattice() == fresh.lattice() != unchanged
 
 
 @pytest.mark.parametrize("context_size", MODELS)

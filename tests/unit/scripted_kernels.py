@@ -77,7 +77,7 @@ class ScriptedKernels:
         self.steps = 0
         return 0
 
-    def decoder_restart(self, state, graph):
+    def decoder_restart(self, state, graph, config):
         self.steps = 0
         return 0
 

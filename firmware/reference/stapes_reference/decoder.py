@@ -117,6 +117,16 @@ class _Model:
         _check(model_invoke(self.state, self.model, subgraph))
 
 
+# Fields of a config that stay what they were for as long as a decoder's state lives.
+_SIZES = (
+    spec.CONFIG_INDEX_MAX_TOKENS,
+    spec.CONFIG_INDEX_MAX_ALTERNATIVES,
+    spec.CONFIG_INDEX_MAX_NODES,
+    spec.CONFIG_INDEX_MAX_EDGES,
+    spec.CONFIG_INDEX_MAX_CONTEXT,
+)
+
+
 def _config_ok(config):
     index = spec.CONFIG_INDEX_MAX_TOKENS, spec.CONFIG_INDEX_MAX_ALTERNATIVES, spec.CONFIG_INDEX_MAX_NODES
     limits = spec.LIMITS_SEARCH_TOKENS, spec.LIMITS_SEARCH_ALTERNATIVES, spec.LIMITS_SEARCH_NODES
@@ -168,7 +178,7 @@ class _Decoder:
         self.config = config
         self.context_size = model.context_size
         self.search = None
-        self.restart()
+        self.restart(config)
         self.encoder, self.predictor, self.joint = model.encoder, model.predictor, model.joint
         self.table = bytearray(4 * 256)
         scale = _quantization(model.state, model.model, model.joint, OUTPUT, 0)[0]
@@ -176,9 +186,10 @@ class _Decoder:
             raise _CallError(spec.ERROR_MODEL_SUBGRAPH)
         self._predicted = {}
 
-    def restart(self):
-        """Start another utterance with the context of the one before."""
+    def restart(self, config):
+        """Start another utterance with the context of the one before, and with all of a config but the tables' sizes."""
         context = self.search.context if self.search else None
+        self.config = [self.config[i] if i in _SIZES else value for i, value in enumerate(config)]
         self.search = Search(self.config, self.context_size, self.graph)
         if context:
             self.search.context = context
@@ -270,14 +281,18 @@ def decoder_init(state, model_state, model, graph, config):
     return _guarded(_init, state, model_state, model, graph, config)
 
 
-def _restart(state, graph):
-    _get_decoder(state, graph).restart()
+def _restart(state, graph, config):
+    decoder = _get_decoder(state, graph)
+    config = _read_config(config)
+    if not _config_ok(config):
+        raise _CallError(spec.ERROR_ARGUMENT)
+    decoder.restart(config)
     return 0
 
 
-def decoder_restart(state, graph):
-    """Start another utterance with the same graph and configuration: see docs/kernels_api.md."""
-    return _guarded(_restart, state, graph)
+def decoder_restart(state, graph, config):
+    """Start another utterance with the same graph and tables: see docs/kernels_api.md."""
+    return _guarded(_restart, state, graph, config)
 
 
 def _context(state, graph, table):
