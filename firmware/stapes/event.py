@@ -45,7 +45,8 @@ class Event:
         time_ms: int, audio heard since listening began when the event was raised.
         words: list of str (PARTIAL): the best hypothesis so far.
         lattice: Lattice (LATTICE, SPECULATIVE); its times count from the utterance's first sample.
-        intent: str or None when the words are no whole sentence of the grammar (INTENT, SPECULATIVE, CONFIRM).
+        intent: str or None when the words are no whole sentence of the grammar, or rejected (INTENT, SPECULATIVE,
+            CONFIRM).
         slots: dict, slot name to spoken words (INTENT, SPECULATIVE, CONFIRM); empty when not understood.
         error: StapesError (ERROR).
         utterance: int, counted from the stream's begin; of every event inside an utterance.

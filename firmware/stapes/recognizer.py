@@ -16,7 +16,6 @@ from stapes.model import Model
 _CHUNK = spec.FRONTEND_STEP_SAMPLES  # so many samples complete at most one step
 _MAX_WORDS = 64  # of a partial result
 _MOST_BEAM = 32  # nats
-_MOST_REJECTION = 63  # nats
 
 
 class Recognizer:
@@ -140,8 +139,8 @@ class Recognizer:
 
     @rejection.setter
     def rejection(self, value):
-        if not isinstance(value, (int, float)) or not 0 <= value <= _MOST_REJECTION:
-            raise ValueError("rejection must be a number from 0 to %d, is %r" % (_MOST_REJECTION, value))
+        if not isinstance(value, (int, float)) or not 0 <= value <= spec.LIMITS_REJECTION:
+            raise ValueError("rejection must be a number from 0 to %d, is %r" % (spec.LIMITS_REJECTION, value))
         self._config[spec.CONFIG_INDEX_REJECTION] = int(value * (1 << spec.Q_LOG_PROB_FRACTION_BITS) + 0.5)
 
     def set_context(self, phrases, boost=None):

@@ -176,6 +176,8 @@ def test_tuner_writes_a_net_and_thresholds(capfd, folder, monkeypatch, tmp_path)
     settings = decode_metadata(data).endpoint
     assert settings is not None and settings != EndpointSettings()
     assert [part.name for part in read_model(data).subgraphs][-1] == "endpointer"
+    rejection = decode_metadata(data).rejection / 1024
+    assert rejection > 0 and f"doubted by more than {rejection:g} nats" in out
     assert with_endpointer(data, None, None) == MODEL
     assert densify(pack(data)[0])[0] == data
     assert tune(capfd, folder, again)[0] == 0

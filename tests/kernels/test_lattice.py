@@ -115,7 +115,9 @@ def test_others_may_speak_before_a_word_but_not_within_it(implementation):
         ([first] + [others] * 3 + [second], 3 * 32 * 32),
         ([first] + [others] * 100 + [second], 65535),  # more than the field holds
     ):
-        search = run(implementation(graph, make_config(rejection=32768)), lambda step, _, rows=rows: rows[step], len(rows))
+        search = run(
+            implementation(graph, make_config(rejection=32768)), lambda step, _, rows=rows: rows[step], len(rows)
+        )
         lattice = ReadLattice(search.lattice())
         assert lattice.doubt == doubt
         assert lattice.intent == ("start" if doubt < 2 * 32 * 32 else None)

@@ -187,7 +187,7 @@ class _Decoder:
         self._predicted = {}
 
     def restart(self, config):
-        """Start another utterance with the context of the one before, and with all of a config but the tables' sizes."""
+        """Start another utterance with the context of the one before, and a config but for the tables' sizes."""
         context = self.search.context if self.search else None
         self.config = [self.config[i] if i in _SIZES else value for i, value in enumerate(config)]
         self.search = Search(self.config, self.context_size, self.graph)

@@ -11,7 +11,7 @@ def scratch_bytes(max_nodes, max_edges):
 
 
 class Node:
-    """Where a word ended: what a token there is, at a time (steps consumed); score and doubt of the best path into it."""
+    """Where a word ended: what a token there is, at a time (steps consumed); score, doubt of the best path into it."""
 
     def __init__(self, index, score, time, state, context, bias=0, doubt=0):
         self.index = index

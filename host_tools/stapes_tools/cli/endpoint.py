@@ -90,4 +90,5 @@ def _report(done) -> list[str]:
             f"speculative {speculative.median:.0f} ms ({speculative.p90:.0f} ms)"
         )
     lines.append(f"{100 * found.early_cut_rate:.1f} % cut off, {100 * found.revised_rate:.1f} % revised")
+    lines.append(f"rejected as not meant: what is doubted by more than {done.rejection:g} nats per word")
     return lines

@@ -97,7 +97,8 @@ def _describe(event: Event) -> Text | None:
     number = f"{event.utterance}.{event.revision}"
     if event.kind in _LATTICES:
         title = "start" if event.kind == kinds.SPECULATIVE else "lattice"
-        return Text(f"{title} {number}  ").append(event.text or "(no words)", style="bold")
+        line = Text(f"{title} {number}  ").append(event.text or "(no words)", style="bold")
+        return line.append("  rejected", style="yellow") if event.lattice.is_rejected else line
     slots = ", ".join(f"{slot} = {value}" for slot, value in (event.slots or {}).items())
     lines = {
         kinds.RESET: (f"reset {number}", "yellow"),

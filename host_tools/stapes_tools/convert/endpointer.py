@@ -142,13 +142,13 @@ def net_subgraph(layers: Layers, ranges: Ranges, joint: int, encoded: Scale) -> 
     return writer.part
 
 
-def with_endpointer(data: bytes, net: Subgraph | None, settings: EndpointSettings | None) -> bytes:
-    """A model file with another end-pointer, or none; all else stays.
+def with_endpointer(data: bytes, net: Subgraph | None, settings: EndpointSettings | None, rejection: int = 0) -> bytes:
+    """A model file with another end-pointer, or none, and another rejection; all else stays.
 
     Args:
         data: a .tflite with Stapes metadata, packed or not.
         net: from net_subgraph; replaces what is there.
-        settings: of the metadata.
+        settings, rejection: of the metadata.
     Raises:
         UserError: the file is damaged, has no metadata, or has no room for another subgraph.
     """
@@ -160,6 +160,6 @@ def with_endpointer(data: bytes, net: Subgraph | None, settings: EndpointSetting
         raise UserError(
             f"the model has {len(model.subgraphs) - 1} subgraphs, the board takes {spec.MODEL_MAX_SUBGRAPHS}"
         )
-    metadata = replace(decode_metadata(data), endpoint=settings)
+    metadata = replace(decode_metadata(data), endpoint=settings, rejection=rejection)
     model.metadata[spec.MODEL_METADATA_NAME] = encode_metadata(metadata, context_size(data))
     return seal(serialise(model))

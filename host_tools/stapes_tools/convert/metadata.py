@@ -74,8 +74,8 @@ class Metadata:
         flush_steps: steps of silence the encoder needs after the last sample.
         endpoint: None before `stapes endpoint tune`.
         hears_context: whether scores depend on the last units; False gives the predictor a blank always.
-        rejection: Q.10 nats of doubt per word (stapes.lattice.Lattice.doubt) beyond which nobody meant a command; 0: none
-            is rejected. It lies in the end-pointers' block, so a model without one has none.
+        rejection: Q.10 nats of doubt per word (stapes.lattice.Lattice.doubt) beyond which nobody meant a command; 0:
+            none is rejected. It lies in the end-pointers' block, so a model without one has none.
     """
 
     units: tuple[str, ...]

@@ -23,6 +23,7 @@ _FEWEST = 20  # cases from which a rule's silence is taken
 _LEVELS = 32  # thresholds that are tried, at most
 _SOON_MS = 600
 _NEVER = 128
+_REJECTED, _MARGIN = 0.005, 1.1  # see most_doubt
 _LATER = 4  # steps by which the final decision waits for the lead, at most
 
 
@@ -74,6 +75,19 @@ def choose(cases: Sequence[Case], goals: Goals) -> tuple[EndpointSettings, Figur
         if found.lead_ms is not None and found.lead_ms.median >= goals.lead_ms:
             break
     return settings, found
+
+
+def most_doubt(cases: Sequence[Case]) -> float:
+    """Nats of doubt (stapes.lattice.Lattice.doubt) beyond which nobody is taken to mean a command; in eighths.
+
+    Somewhat more than all but _REJECTED of the commands have: people differ more from each other than synthesisers do.
+    """
+    values = np.array([case.trace.doubt for case in cases])
+    weights = np.array([case.weight for case in cases])
+    order = np.argsort(values)
+    at = int(np.searchsorted(np.cumsum(weights[order]) / weights.sum(), 1 - _REJECTED))
+    most = np.ceil(8 * _MARGIN * values[order][min(at, len(values) - 1)]) / 8
+    return min(float(most), spec.LIMITS_REJECTION)
 
 
 # --- the rules -----------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ class Trace:
         verdicts: int8 [steps], of the rule that was watched.
         loud: int32 [steps], loud steps so far.
         text: what was understood in the end.
+        doubt: of that, see stapes.lattice.Lattice.
     """
 
     encoded: np.ndarray
@@ -49,6 +50,7 @@ class Trace:
     verdicts: np.ndarray
     loud: np.ndarray
     text: str = ""
+    doubt: float = 0.0
 
 
 class Pointer:
@@ -126,8 +128,10 @@ class Tracer:
         units, blanks, words, loud = (np.array(columns[k], np.int32) for k in (3, 4, 5, 8))
         logits, verdicts = (np.array(columns[k], np.int8) for k in (6, 7))
         search = np.array(columns[2], np.int8).reshape(len(rows), -1)
-        encoded, features, text = _bytes(columns[0]), _bytes(columns[1]), one.lattice().text
-        return Trace(encoded, features, search, units, blanks, words, logits, verdicts, loud, text)
+        encoded, features, lattice = _bytes(columns[0]), _bytes(columns[1]), one.lattice()
+        return Trace(
+            encoded, features, search, units, blanks, words, logits, verdicts, loud, lattice.text, lattice.doubt
+        )
 
     def _row(self, verdict: int, figures: list[int]) -> tuple:
         one, status = self._recognizer, self._recognizer.status

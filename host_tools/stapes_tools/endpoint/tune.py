@@ -23,7 +23,7 @@ from ..train.recipe import Data
 from .decisions import Figures
 from .net import examples, train
 from .recordings import Known, make
-from .thresholds import Case, Goals, choose
+from .thresholds import Case, Goals, choose, most_doubt
 from .trace import Tracer
 
 ENGINES = ("flite", "espeak-ng", "hibari")
@@ -80,6 +80,7 @@ class Tuned:
     Attributes:
         data: the model file with net and thresholds.
         settings: the thresholds.
+        rejection: nats of doubt beyond which a command is not meant.
         expected: what they do on recordings that the net was not trained on.
         recordings, minutes: how many were heard, and how long they are.
         spoken, understood: commands that the net was not trained on, and those of them that decide (see _cases).
@@ -87,6 +88,7 @@ class Tuned:
 
     data: bytes
     settings: EndpointSettings
+    rejection: float
     expected: Figures
     recordings: int
     minutes: float
@@ -115,7 +117,9 @@ def tune(model: bytes, grammar: Path, options: Options) -> Tuned:
         settings, expected = choose(cases, options.goals)
     known = learnt + calibrated
     minutes = sum(len(one.samples) for one in known) / spec.AUDIO_SAMPLE_RATE_HZ / 60
-    return Tuned(_resealed(data, settings), settings, expected, len(known), minutes, len(calibrated), len(cases))
+    rejection = most_doubt(cases)
+    resealed = _resealed(data, settings, rejection)
+    return Tuned(resealed, settings, rejection, expected, len(known), minutes, len(calibrated), len(cases))
 
 
 def _with_net(plain: bytes, tracer: Tracer, known: Sequence[Known], options: Options) -> bytes:
@@ -127,9 +131,10 @@ def _with_net(plain: bytes, tracer: Tracer, known: Sequence[Known], options: Opt
     return with_endpointer(plain, net_subgraph(layers, ranges, joint, scale), EndpointSettings())
 
 
-def _resealed(data: bytes, settings: EndpointSettings) -> bytes:
+def _resealed(data: bytes, settings: EndpointSettings, rejection: float) -> bytes:
     """The file with other thresholds and the net that it has."""
-    return with_endpointer(data, read_model(data).subgraph(spec.ENDPOINT_SUBGRAPH), settings)
+    raw = round(rejection * (1 << spec.Q_LOG_PROB_FRACTION_BITS))
+    return with_endpointer(data, read_model(data).subgraph(spec.ENDPOINT_SUBGRAPH), settings, raw)
 
 
 def weights_of(known: Sequence[Known]) -> list[float]:

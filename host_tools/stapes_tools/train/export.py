@@ -104,7 +104,7 @@ def with_search_settings(
 
 
 def with_settings(data: bytes, **nats: float) -> bytes:
-    """The same model file with other numbers in its metadata: blank_penalty, start_discount, language_scale, rejection."""
+    """The same model file with other metadata: blank_penalty, start_discount, language_scale, rejection, in nats."""
     values = {name: round(value * (1 << stapes_spec.Q_LOG_PROB_FRACTION_BITS)) for name, value in nats.items()}
     return _with_metadata(data, replace(decode_metadata(data), **values))
 
