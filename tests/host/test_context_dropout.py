@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import ops
 from stapes_tools import kernels
-from stapes_tools.convert.metadata import context_size, decode_metadata
+from stapes_tools.convert.metadata import context_size, decode_metadata, with_search_settings
 from stapes_tools.convert.topology import Block, Topology, random_parameters
 from stapes_tools.convert.write import random_calibration
 from stapes_tools.corpora.augment import USUAL
@@ -21,7 +21,6 @@ from stapes_tools.train import batches, tune
 from stapes_tools.train.compact import CompactTransducer
 from stapes_tools.train.compress import CompactTask
 from stapes_tools.train.context import divergence, known_contexts, lattice_of, settled, without_context
-from stapes_tools.train.export import with_search_settings
 from stapes_tools.train.net import built_transducer
 from stapes_tools.train.recipe import Compression, Training, read_recipe
 from stapes_tools.train.tasks import DenseTask

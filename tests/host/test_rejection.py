@@ -1,6 +1,7 @@
 """Commands that nobody meant: the doubt of a lattice, and a board package that rejects what has too much of it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,10 @@ from stapes.recognizer import Recognizer
 from stapes_tools import kernels
 from stapes_tools.audio import read_recording
 from stapes_tools.cli.main import main
-from stapes_tools.convert.metadata import decode_metadata
+from stapes_tools.convert.metadata import decode_metadata, with_settings
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.compiler import compile_grammar
 from stapes_tools.lattice import as_json, from_json, parse, render
-from stapes_tools.train.export import with_settings
 
 REPO = Path(__file__).resolve().parents[2]
 COFFEE = REPO / "models" / "grammars" / "coffee.yaml"
@@ -102,7 +102,7 @@ def test_the_command_line_says_what_was_rejected(capsys, tmp_path):
     model.write_bytes(with_settings(MODEL, rejection=0.01))
     order = str(SAMPLES / "coffee_espresso.flac")
     assert main(["transcribe", order, "--model", str(model), "--grammar", str(COFFEE)]) == 0
-    assert "rejected: a whole command" in capsys.readouterr().out
+    assert "rejected, as it hardly sounds like a command" in capsys.readouterr().out
     assert main(["transcribe", order, "--model", str(model), "--grammar", str(COFFEE), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["intent"] is None and told["slots"] == {} and told["lattice"]["rejected"]
@@ -113,3 +113,81 @@ def test_a_model_without_end_pointers_has_no_place_for_it():
     with pytest.raises(UserError, match="rejects nothing"):
         with_settings(general, rejection=5.0)
     assert Recognizer(general, GRAPH, kernels=kernels.install()).rejection == 0
+
+
+# --- stapes endpoint rejection --------------------------------------------------------------
+
+
+@pytest.fixture
+def orders(tmp_path):
+    """Two orders with their labels."""
+    folder = tmp_path / "orders"
+    folder.mkdir()
+    said = {
+        "coffee_espresso": {"shots": "double", "drink": "espresso"},
+        "coffee_large_latte": {"size": "large", "drink": "latte"},
+    }
+    for name in said:
+        shutil.copy(SAMPLES / f"{name}.flac", folder)
+    references = {name: {"text": "any", "slots": slots} for name, slots in said.items()}
+    (folder / "refs.json").write_text(json.dumps(references))
+    return folder
+
+
+@pytest.fixture
+def others(tmp_path):
+    """What is said to a lamp."""
+    folder = tmp_path / "others"
+    folder.mkdir()
+    for name in NOT_MEANT:
+        shutil.copy(SAMPLES / f"{name}.flac", folder)
+    return folder
+
+
+def rejection(capfd, *words):
+    code = main(["endpoint", "rejection", *map(str, words)])
+    return code, *capfd.readouterr()
+
+
+def test_what_a_rejection_costs_and_is_worth(capfd, orders, others, tmp_path):
+    model, plot = REPO / "models" / "coffee" / "model.tflite", tmp_path / "doubt.png"
+    words = [model, "--grammar", COFFEE, "--orders", orders, "--others", others, "--processes", 1]
+    code, out, err = rejection(capfd, *words, "--json", "--plot", plot)
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["rejection"] == decode_metadata(MODEL).rejection / 1024
+    rates = [row["orders"][0]["command_acceptance"]["value"] for row in found["rows"]]
+    alarms = [row["alarms_per_hour"] for row in found["rows"]]
+    assert [row["rejection"] for row in found["rows"]][:2] == [0, 2] and found["rejection"] in {
+        row["rejection"] for row in found["rows"]
+    }
+    assert rates[0] == 1 and rates[1:] == sorted(rates[1:]), "the first has none"
+    assert alarms[1:] == sorted(alarms[1:]) and alarms[0] >= alarms[-1]
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    code, out, err = rejection(capfd, *words)
+    assert code == 0 and "none" in out and f"{found['rejection']:g} *" in out and "alarms an hour" in out, err
+
+
+def test_a_rejection_is_written_into_the_file(capfd, tmp_path):
+    model, other = tmp_path / "model.tflite", tmp_path / "other.tflite"
+    model.write_bytes(MODEL)
+    assert rejection(capfd, model, "--set", 4.25, "-o", other)[0] == 0
+    assert model.read_bytes() == MODEL and decode_metadata(other.read_bytes()).rejection == 4.25 * 1024
+    assert rejection(capfd, other, "--set", 0)[0] == 0
+    assert Recognizer(other.read_bytes(), GRAPH, kernels=kernels.install()).rejection == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "there is nothing to measure"),
+        (["--set", 64], "is not in the range"),
+        (["--set", 5, "--orders", "here"], "measures nothing"),
+        (["--grammar", COFFEE], "there is nothing to measure"),
+        (["--grammar", COFFEE, "--others", "nowhere.wav"], "nowhere.wav"),
+        (["--grammar", COFFEE, "--others", SAMPLES, "--plot", "doubt.jpg"], "does not end in .png"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_one_line(capfd, words, says):
+    code, out, err = rejection(capfd, REPO / "models" / "coffee" / "model.tflite", *words)
+    assert (code, out) == (2, "") and err.count("\n") == 1 and says in err, err

@@ -115,7 +115,7 @@ def evaluation(
             "--idle", grammar, {**others, "--endpoints": endpoints, "--noise": noise, "--snr": snr, "--plot": plot}
         )
         assert grammar is not None
-        with _progress() as track:
+        with progress_bars() as track:
             eval_idle(
                 directory,
                 model=model or default_model(grammar),
@@ -155,7 +155,7 @@ def evaluation(
     model = model or default_model(grammar or Path(GENERAL))
     cores = processes or os.cpu_count() or 1
     setup = Setup(model, graph, str(grammar), conditions, cores, tried, not sweep, likely, hearings, lead)
-    with _progress() as track:
+    with progress_bars() as track:
         rows = list(evaluate(folder, setup, track))
     if plot:
         where = f"{directory.resolve().name}, {noise.stem} noise" if noise else directory.resolve().name
@@ -230,7 +230,7 @@ def eval_endpoints(
     folder = read_folder(directory, limit)
     graph = compiled(grammar, not as_object)
     model = model or default_model(grammar)
-    with _progress() as track:
+    with progress_bars() as track:
         setup = Setup(model, graph, str(grammar), conditions, processes or os.cpu_count() or 1)
         found = evaluate_endpoints(folder, setup, track)
         rows = list(found)
@@ -314,7 +314,7 @@ def written(plot: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _progress() -> Iterator[Track]:
+def progress_bars() -> Iterator[Track]:
     """Show bars on standard error, where that is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as progress:

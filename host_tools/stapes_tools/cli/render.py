@@ -128,8 +128,8 @@ def print_transcript(transcript: Transcript, nbest: int = 0) -> None:
 
 def _print_meaning(transcript: Transcript) -> None:
     if transcript.lattice.is_rejected:
-        doubt = f"{transcript.lattice.doubt:.1f} nats of doubt per word"
-        console.print(f"intent   rejected: a whole command, but it does not sound as if somebody said it ({doubt})")
+        doubt = f"{transcript.lattice.doubt:.1f} nats of doubt a word"
+        console.print(f"intent   rejected, as it hardly sounds like a command ({doubt})")
         return
     if transcript.intent is None:
         console.print("intent   not understood")

@@ -2,7 +2,7 @@
 
 import binascii
 import struct
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 
 import stapes_spec
 
@@ -191,3 +191,32 @@ def is_sealed(data: bytes) -> bool:
         return False
     at = offset + stapes_spec.METADATA_FILE_CRC_OFFSET
     return seal(data)[at : at + 4] == bytes(data[at : at + 4])
+
+
+def with_search_settings(
+    data: bytes, blank_penalty: float, language_scale: float, *, hears_context: bool | None = None
+) -> bytes:
+    """The same model file with other search settings in its metadata.
+
+    Args:
+        data: a model file; of one unit of context, if hears_context is given.
+        blank_penalty: nats, subtracted from the blank's log-probability.
+        language_scale: multiplies graph weights.
+        hears_context: whether the predictor is told the last unit; None: as it is.
+    """
+    changed = with_settings(data, blank_penalty=blank_penalty, language_scale=language_scale)
+    if hears_context is None:
+        return changed
+    return _with_metadata(changed, replace(decode_metadata(changed), hears_context=hears_context))
+
+
+def with_settings(data: bytes, **nats: float) -> bytes:
+    """The same model file with other metadata: blank_penalty, start_discount, language_scale, rejection, in nats."""
+    values = {name: round(value * _Q10) for name, value in nats.items()}
+    return _with_metadata(data, replace(decode_metadata(data), **values))
+
+
+def _with_metadata(data: bytes, metadata: Metadata) -> bytes:
+    offset, length = metadata_range(data, stapes_spec.MODEL_METADATA_NAME)
+    entry = encode_metadata(metadata, max(context_size(data), 1))
+    return seal(data[:offset] + entry + data[offset + length :])

@@ -29,12 +29,14 @@ class Idle:
         audio_s: its length.
         utterances: how often somebody seemed to speak.
         commands: the words of those that were understood: false alarms, all of them.
+        doubts: of each, nats per word; see stapes.lattice.Lattice.
     """
 
     path: Path
     audio_s: float
     utterances: int
     commands: tuple[str, ...]
+    doubts: tuple[float, ...] = ()
 
 
 def recordings_of(path: Path) -> list[Path]:
@@ -51,11 +53,11 @@ def recordings_of(path: Path) -> list[Path]:
     return found
 
 
-def listen_idle(model: str, graph: bytes, paths: Sequence[Path], processes: int) -> Iterator[Idle]:
+def listen_idle(model: str | bytes, graph: bytes, paths: Sequence[Path], processes: int) -> Iterator[Idle]:
     """Yield, in order, what the model with its own end-pointers makes of each recording.
 
     Args:
-        model: path of a .tflite file.
+        model: path of a .tflite file, or its bytes.
         graph: a compiled grammar's.
         paths: recordings of up to an hour, each heard as a stream of its own.
         processes: how many listen at once; 1 listens in this one.
@@ -79,22 +81,23 @@ class _Sound:
 
 
 class _Listener:
-    def __init__(self, model: str, graph: bytes):
+    def __init__(self, model: str | bytes, graph: bytes):
         try:
             self._recognizer = Recognizer(model, graph, kernels=kernels.install())
         except PackageError as error:
-            raise board_fault(error.code, error.where or model, error.detail) from None
+            raise board_fault(error.code, error.where or "model", error.detail) from None
 
     def hear(self, path: Path) -> Idle:
         samples = read_recording(path, LONGEST_NOISE_S)
-        begun, said, commands = 0, "", []
+        begun, heard, found = 0, None, []
         try:
             self._recognizer.reset()
             for event in self._recognizer.listen(_Sound(samples)):
                 begun += event.kind == kinds.SPEECH_START
-                said = event.text if event.kind in (kinds.LATTICE, kinds.SPECULATIVE) else said
-                if event.kind == kinds.INTENT and event.intent is not None:
-                    commands.append(said)
+                heard = event.lattice if event.kind in (kinds.LATTICE, kinds.SPECULATIVE) else heard
+                if event.kind == kinds.INTENT and event.intent is not None and heard is not None:
+                    found.append((heard.text, heard.doubt))
         except PackageError as error:
             raise board_fault(error.code, str(path), error.detail) from None
-        return Idle(path, len(samples) / spec.AUDIO_SAMPLE_RATE_HZ, begun, tuple(commands))
+        commands, doubts = zip(*found, strict=True) if found else ((), ())
+        return Idle(path, len(samples) / spec.AUDIO_SAMPLE_RATE_HZ, begun, commands, doubts)

@@ -33,6 +33,7 @@ class Heard:
         intent: None when the sentence is not complete.
         cpu_s: processor time that it took.
         steps: what its steps ran; None in float arithmetic.
+        doubt: nats per word, see stapes.lattice.Lattice.
     """
 
     text: str
@@ -41,6 +42,7 @@ class Heard:
     intent: str | None = None
     cpu_s: float = 0.0
     steps: Steps | None = None
+    doubt: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,8 @@ def _recognise(recognizer: Recognizer, samples: np.ndarray) -> Heard:
     recognizer.input_finished()
     lattice = recognizer.lattice()
     spent = time.process_time() - began
-    return Heard(lattice.text, dict(lattice.slots), bool(lattice.is_complete), lattice.intent, spent, steps)
+    complete = bool(lattice.is_complete)
+    return Heard(lattice.text, dict(lattice.slots), complete, lattice.intent, spent, steps, lattice.doubt)
 
 
 def _hear_steps(recognizer: Recognizer, samples: array, silent: int) -> Steps | None:

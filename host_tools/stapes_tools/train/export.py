@@ -1,17 +1,14 @@
 """From the Keras model to the float parameters of stapes_tools.convert.topology, and to a model file."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-import stapes_spec
 from keras import ops
 
 from stapes_tools.convert.grid import Grid
-from stapes_tools.convert.metadata import Metadata, context_size, decode_metadata, encode_metadata, seal
-from stapes_tools.convert.read import metadata_range
+from stapes_tools.convert.metadata import Metadata
 from stapes_tools.convert.topology import Parameters, Topology, check_parameters
 from stapes_tools.convert.write import write_model
 from stapes_tools.train.data import FeatureSet
@@ -84,32 +81,3 @@ def export_model(
         # No interpreter reads them, and the file must stay below 400 KB.
         bias_scales=False,
     )
-
-
-def with_search_settings(
-    data: bytes, blank_penalty: float, language_scale: float, *, hears_context: bool | None = None
-) -> bytes:
-    """The same model file with other search settings in its metadata.
-
-    Args:
-        data: a model file; of one unit of context, if hears_context is given.
-        blank_penalty: nats, subtracted from the blank's log-probability.
-        language_scale: multiplies graph weights.
-        hears_context: whether the predictor is told the last unit; None: as it is.
-    """
-    changed = with_settings(data, blank_penalty=blank_penalty, language_scale=language_scale)
-    if hears_context is None:
-        return changed
-    return _with_metadata(changed, replace(decode_metadata(changed), hears_context=hears_context))
-
-
-def with_settings(data: bytes, **nats: float) -> bytes:
-    """The same model file with other metadata: blank_penalty, start_discount, language_scale, rejection, in nats."""
-    values = {name: round(value * (1 << stapes_spec.Q_LOG_PROB_FRACTION_BITS)) for name, value in nats.items()}
-    return _with_metadata(data, replace(decode_metadata(data), **values))
-
-
-def _with_metadata(data: bytes, metadata: Metadata) -> bytes:
-    offset, length = metadata_range(data, stapes_spec.MODEL_METADATA_NAME)
-    entry = encode_metadata(metadata, max(context_size(data), 1))
-    return seal(data[:offset] + entry + data[offset + length :])

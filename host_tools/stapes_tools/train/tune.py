@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from stapes_tools.convert.metadata import with_search_settings, with_settings
 from stapes_tools.evaluate.recognition import recognise
 from stapes_tools.evaluate.scoring import accepted
 from stapes_tools.grammar.compiler import compile_grammar
@@ -16,7 +17,6 @@ from stapes_tools.grammar.reader import read_grammar
 from stapes_tools.train import dev
 from stapes_tools.train.context import is_context_free
 from stapes_tools.train.data import command_grammar
-from stapes_tools.train.export import with_search_settings, with_settings
 from stapes_tools.train.recipe import Recipe
 
 BLANK_PENALTIES = (1.0, 2.0, 2.5, 3.0, 3.5, 4.0)
