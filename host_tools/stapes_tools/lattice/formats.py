@@ -6,6 +6,7 @@ import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import stapes_spec as spec
 
@@ -23,7 +24,7 @@ _FLAG_NAMES = {
     "rejected": spec.LATTICE_FLAGS_REJECTED,
 }
 # What lattices say that were written before there was any.
-_LATER = {"context": False, "rejected": False, "doubt": 0.0}
+_LATER: dict[str, Any] = {"context": False, "rejected": False, "doubt": 0.0}
 _MAX_FILE_BYTES = 16 << 20
 
 
