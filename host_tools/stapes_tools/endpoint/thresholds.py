@@ -23,7 +23,7 @@ _FEWEST = 20  # cases from which a rule's silence is taken
 _LEVELS = 32  # thresholds that are tried, at most
 _SOON_MS = 600
 _NEVER = 128
-_REJECTED, _MARGIN = 0.005, 1.1  # see most_doubt
+_MOST_OF_THEM, _MARGIN = 0.95, 2.0  # see most_doubt
 _LATER = 4  # steps by which the final decision waits for the lead, at most
 
 
@@ -80,12 +80,13 @@ def choose(cases: Sequence[Case], goals: Goals) -> tuple[EndpointSettings, Figur
 def most_doubt(cases: Sequence[Case]) -> float:
     """Nats of doubt (stapes.lattice.Lattice.doubt) beyond which nobody is taken to mean a command; in eighths.
 
-    Somewhat more than all but _REJECTED of the commands have: people differ more from each other than synthesisers do.
+    A multiple of what most of the commands stay below, as people differ more from each other than synthesisers do, and are
+    heard in more noise; of what nearly all stay below a few hundred commands do not tell.
     """
     values = np.array([case.trace.doubt for case in cases])
     weights = np.array([case.weight for case in cases])
     order = np.argsort(values)
-    at = int(np.searchsorted(np.cumsum(weights[order]) / weights.sum(), 1 - _REJECTED))
+    at = int(np.searchsorted(np.cumsum(weights[order]) / weights.sum(), _MOST_OF_THEM))
     most = np.ceil(8 * _MARGIN * values[order][min(at, len(values) - 1)]) / 8
     return min(float(most), spec.LIMITS_REJECTION)
 
