@@ -342,6 +342,9 @@ def broken_json():
         ("revision", 1 << 16),
         ("words", 3),
         ("nodes", {}),
+        ("doubt", "much"),
+        ("doubt", -1.0),
+        ("doubt", 1e9),
     ):
         yield as_json(SAMPLE) | {key: value}
     for key, value in (

@@ -72,7 +72,7 @@ def draw(found: Found, path: Path, title: str) -> None:
     alarms = found.alarms
     if alarms:
         right = axes.twinx()
-        (line,) = right.plot(points, [alarms.per_hour(rejection) for rejection in points], "s--", ms=3, color="C3")
+        (line,) = right.plot(points, [alarms.per_hour(rejection) for rejection in points], "s--", ms=3, color="black")
         right.set(ylabel="commands an hour that nobody said", ylim=(0, None))
         handles, labels = (
             [*handles, line],

@@ -80,7 +80,7 @@ def from_json(data: object, path: object = None) -> Lattice:
         lattice = Lattice(nodes, edges, words, data["intent"], data["utterance"], data["revision"], flags)
         lattice.doubt_raw = round(data["doubt"] * DOUBT_SCALE * (len(lattice.best.words) + 1))
         packed = lattice.to_bytes()
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, struct.error) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError, struct.error) as error:
         what = f"is JSON, but not a lattice ({type(error).__name__}: {error})"
         raise UserError(what, path=path, advice="give a lattice written by Stapes") from None
     return parse(packed, path)
