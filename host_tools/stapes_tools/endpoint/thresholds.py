@@ -80,8 +80,8 @@ def choose(cases: Sequence[Case], goals: Goals) -> tuple[EndpointSettings, Figur
 def most_doubt(cases: Sequence[Case]) -> float:
     """Nats of doubt (stapes.lattice.Lattice.doubt) beyond which nobody is taken to mean a command; in eighths.
 
-    A multiple of what most of the commands stay below, as people differ more from each other than synthesisers do, and are
-    heard in more noise; of what nearly all stay below a few hundred commands do not tell.
+    A multiple of what most of the commands stay below, as people differ more from each other than synthesisers do, and
+    are heard in more noise; of what nearly all stay below a few hundred commands do not tell.
     """
     values = np.array([case.trace.doubt for case in cases])
     weights = np.array([case.weight for case in cases])
