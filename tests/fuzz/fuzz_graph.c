@@ -42,6 +42,8 @@ static void configure(fuzz_random_t *random, int32_t *config) {
     config[ST_CONFIG_INDEX_BLANK_PENALTY] = (int16_t)(fuzz_below(random, 2) ? fuzz_next(random) : 0);
     config[ST_CONFIG_INDEX_LANGUAGE_SCALE] = (int32_t)fuzz_below(random, INT16_MAX + 1);
     config[ST_CONFIG_INDEX_MAX_CONTEXT] = (int32_t)fuzz_below(random, MAX_CONTEXT);
+    config[ST_CONFIG_INDEX_START_DISCOUNT] = (int16_t)(fuzz_below(random, 2) ? fuzz_next(random) : 0);
+    config[ST_CONFIG_INDEX_REJECTION] = (int32_t)fuzz_below(random, 2 << fuzz_below(random, 16));
     if (fuzz_below(random, 8) == 0) {
         config[fuzz_below(random, ST_CONFIG_INDEX_COUNT)] = (int32_t)fuzz_next(random);
     }
@@ -85,6 +87,15 @@ static void set_context(st_search_t *search, const st_graph_t *graph, fuzz_rando
     free(table);
 }
 
+/* Another utterance, with other settings if they are in range; the tables stay. */
+static void start_again(st_search_t *search, const st_graph_t *graph, fuzz_random_t *random) {
+    int32_t config[ST_CONFIG_INDEX_COUNT];
+    configure(random, config);
+    st_status_t status = st_search_tune(search, config);
+    FUZZ_REQUIRE(status == 0 || status == -ST_ERROR_ARGUMENT);
+    st_search_start(search, graph);
+}
+
 static void search_graph(const st_graph_t *graph, fuzz_random_t *random) {
     int32_t config[ST_CONFIG_INDEX_COUNT];
     int context_size = (int)fuzz_below(random, ST_MODEL_MAX_CONTEXT + 1);
@@ -96,7 +107,7 @@ static void search_graph(const st_graph_t *graph, fuzz_random_t *random) {
     st_search_t *search = (st_search_t *)(void *)fuzz_memory((uint32_t)bytes);
     scorer_t scorer = {fuzz_random(fuzz_next(random)), 0, NULL};
     scorer.log_probs = (int16_t *)(void *)fuzz_memory(2 * ST_MODEL_MAX_UNITS);
-    FUZZ_REQUIRE(st_search_init(search, config, context_size, graph) == 0);
+    FUZZ_REQUIRE(st_search_init(search, config, context_size, ST_MODEL_MAX_UNITS, graph) == 0);
     for (uint32_t step = fuzz_below(random, MAX_STEPS); step > 0; step--) {
         scorer.depth = (int32_t)fuzz_below(random, INT16_MAX + 1) >> fuzz_below(random, 15);
         scorer.depth = fuzz_below(random, 64) ? scorer.depth : -1;
@@ -107,6 +118,9 @@ static void search_graph(const st_graph_t *graph, fuzz_random_t *random) {
         }
         if (fuzz_below(random, 8) == 0) {
             read_lattice(search, graph, random);
+        }
+        if (fuzz_below(random, 16) == 0) {
+            start_again(search, graph, random);
         }
     }
     read_lattice(search, graph, random);
