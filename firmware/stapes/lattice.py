@@ -59,7 +59,7 @@ class Lattice:
         self._words_spoken = None
         header = self._read_header()
         self.utterance, self.revision, self.flags = header[5:8]
-        self.node_count, self.edge_count, self.word_count, self._string_count, intent, self._doubt = header[8:14]
+        self.node_count, self.edge_count, self.word_count, self._string_count, intent, self.doubt_raw = header[8:14]
         self._nodes_at = header[2]
         self._edges_at = self._nodes_at + self.node_count * spec.LATTICE_NODE_BYTES
         self._biases_at = self._edges_at + self.edge_count * spec.LATTICE_EDGE_BYTES
@@ -128,7 +128,7 @@ class Lattice:
         The larger, the less does the sound resemble what the grammar found in it; Recognizer.rejection is held against
         it. From multiples of 1/32 nat; 2048 nats for the whole path, and more, count as 2048.
         """
-        return self._doubt / ((len(self._best_word_indices()) + 1) << spec.Q_DOUBT_FRACTION_BITS)
+        return self.doubt_raw / ((len(self._best_word_indices()) + 1) << spec.Q_DOUBT_FRACTION_BITS)
 
     @property
     def has_context(self):

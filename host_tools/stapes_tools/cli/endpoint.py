@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..evaluate import rejection_report
 from ..evaluate.folder import read_folder
 from ..evaluate.idle import recordings_of
-from ..evaluate.rejection import Ear, hear_orders, hear_others
+from ..evaluate.rejection import Trial, hear_orders, hear_others
 from ..grammars import compiled
 from .eval import check_picture, conditions_of, progress_bars, written
 from .files import about, read_file, write_file
@@ -143,10 +143,7 @@ def rejection(
     if wanted is not None:
         if orders or others or plot or as_object:
             raise UserError("--set writes, and measures nothing", advice="measure first, then run it with --set alone")
-        with about(model):
-            changed = with_settings(data, rejection=wanted)
-        write_file(output or model, changed)
-        console.print(f"{output or model}: rejection {wanted:g}", soft_wrap=True, markup=False)
+        _set_rejection(data, model, output or model, wanted)
         return
     if grammar is None or not (orders or others):
         raise UserError(
@@ -160,11 +157,11 @@ def rejection(
     if folder and not folder.has_commands:
         raise UserError("holds no labelled commands", orders, "give a folder with refs.json")
     paths = recordings_of(others)[:limit] if others else []
-    ear = Ear(data, compiled_grammar, str(grammar), processes or os.cpu_count() or 1)
+    trial = Trial(data, compiled_grammar, str(grammar), processes or os.cpu_count() or 1)
     with progress_bars() as track, about(model):
         own = decode_metadata(data).rejection / (1 << spec.Q_LOG_PROB_FRACTION_BITS)
-        heard = list(hear_orders(ear, folder, conditions, track)) if folder else []
-        alarms = hear_others(ear, paths, track) if paths else None
+        heard = list(hear_orders(trial, folder, conditions, track)) if folder else []
+        alarms = hear_others(trial, paths, track) if paths else None
     found = rejection_report.Found(own, sorted({*_TRIED, own}), heard, alarms)
     if plot:
         with written(plot):
@@ -174,3 +171,10 @@ def rejection(
         return
     print_table(rejection_report.table(found))
     console.print("rejection: nats of doubt per word; *: the model's own", style="dim")
+
+
+def _set_rejection(data: bytes, model: Path, output: Path, wanted: float) -> None:
+    with about(model):
+        changed = with_settings(data, rejection=wanted)
+    write_file(output, changed)
+    console.print(f"{output}: rejection {wanted:g}", soft_wrap=True, markup=False)

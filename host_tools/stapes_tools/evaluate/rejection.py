@@ -59,7 +59,7 @@ def believed(doubts: np.ndarray, rejection: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Ear:
+class Trial:
     """Who hears.
 
     Attributes:
@@ -79,16 +79,16 @@ class Ear:
         return with_settings(self.model, rejection=0.0)
 
 
-def hear_orders(ear: Ear, folder: Folder, conditions: Sequence[Condition], track: Track) -> Iterator[Orders]:
+def hear_orders(trial: Trial, folder: Folder, conditions: Sequence[Condition], track: Track) -> Iterator[Orders]:
     """Yield what the model makes of labelled commands in each condition.
 
     Raises:
         UserError, BoardError: labels and grammar do not fit, or a recording or the model is refused.
     """
-    check_labels(folder, ear.grammar, ear.name)
+    check_labels(folder, trial.grammar, trial.name)
     sounds = [Recording(utterance, condition) for condition in conditions for utterance in folder.utterances]
-    decoders = [Decoder(str(ear.grammar), name=ear.name)]
-    heard = track(hear_all(ear.trusting(), decoders, sounds, ear.processes), len(sounds), "orders")
+    decoders = [Decoder(str(trial.grammar), name=trial.name)]
+    heard = track(hear_all(trial.trusting(), decoders, sounds, trial.processes), len(sounds), "orders")
     results = iter([result for (result,) in heard])
     for condition in conditions:
         part = [(utterance, next(results)) for utterance in folder.utterances]
@@ -96,9 +96,9 @@ def hear_orders(ear: Ear, folder: Folder, conditions: Sequence[Condition], track
         yield Orders(condition, np.array(right), np.array([result.doubt for _, result in part]))
 
 
-def hear_others(ear: Ear, paths: Sequence[Path], track: Track) -> Alarms:
+def hear_others(trial: Trial, paths: Sequence[Path], track: Track) -> Alarms:
     """What the model takes for commands in recordings that hold none; see stapes_tools.evaluate.idle."""
-    heard = listen_idle(ear.trusting(), ear.grammar.read_bytes(), paths, ear.processes)
+    heard = listen_idle(trial.trusting(), trial.grammar.read_bytes(), paths, trial.processes)
     rows = list(track(heard, len(paths), "others"))
     doubts = [doubt for row in rows for doubt in row.doubts]
     return Alarms(np.array(doubts, float), sum(row.audio_s for row in rows) / 3600)

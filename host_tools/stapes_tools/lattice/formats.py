@@ -12,7 +12,7 @@ import stapes_spec as spec
 
 from stapes_tools.errors import UserError
 from stapes_tools.lattice.kaldi import kaldi_words, to_kaldi
-from stapes_tools.lattice.lattice import DOUBT_SCALE, SCORE_SCALE, Edge, Lattice, Word, parse
+from stapes_tools.lattice.lattice import SCORE_SCALE, Edge, Lattice, Word, parse
 from stapes_tools.lattice.slf import to_slf
 from stapes_tools.lattice.views import to_dot, to_svg, to_text
 
@@ -78,7 +78,7 @@ def from_json(data: object, path: object = None) -> Lattice:
         data = _LATER | data
         flags = sum(bit for name, bit in _FLAG_NAMES.items() if data[name])
         lattice = Lattice(nodes, edges, words, data["intent"], data["utterance"], data["revision"], flags)
-        lattice.doubt_raw = round(data["doubt"] * DOUBT_SCALE * (len(lattice.best.words) + 1))
+        lattice.doubt_raw = round(data["doubt"] * lattice.doubt_shares)
         packed = lattice.to_bytes()
     except (AttributeError, LookupError, TypeError, ValueError, OverflowError, struct.error) as error:
         what = f"is JSON, but not a lattice ({type(error).__name__}: {error})"

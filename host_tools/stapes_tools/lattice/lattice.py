@@ -152,7 +152,12 @@ class Lattice:
     @property
     def doubt(self) -> float:
         """Nats per word, and one more: see stapes.lattice.Lattice.doubt."""
-        return self.doubt_raw / (DOUBT_SCALE * (len(self.best.words) + 1))
+        return self.doubt_raw / self.doubt_shares
+
+    @property
+    def doubt_shares(self) -> int:
+        """By what doubt_raw is divided: the best path's words, and one more, in Q.5."""
+        return DOUBT_SCALE * (len(self.best.words) + 1)
 
     @property
     def has_context(self) -> bool:
@@ -263,8 +268,8 @@ def parse(data: bytes, path: object = None) -> Lattice:
         Edge(e.from_node, e.to_node, e.word, e.start_ms, e.end_ms, e.acoustic, e.language, e.best, e.bias)
         for e in board.edges
     ]
-    doubt = round(board.doubt * DOUBT_SCALE * (len(board.best_words()) + 1))
-    return Lattice(board.nodes, edges, words, board.intent, board.utterance, board.revision, board.flags, doubt)
+    labels = (board.intent, board.utterance, board.revision, board.flags, board.doubt_raw)
+    return Lattice(board.nodes, edges, words, *labels)
 
 
 def _pack_edge(edge: Edge) -> bytes:
