@@ -82,6 +82,14 @@ def test_a_yaml_grammar_gives_the_same_as_the_compiled_one(capfd, folder):
     assert rows[0] == rows[1]
 
 
+def test_the_grammar_alone_changes_no_other_figure(capfd, folder):
+    both, alone = (json.loads(evaluate(capfd, folder, "--json", *more)[1]) for more in ([], ["--grammar-only"]))
+    for key in ("command_acceptance", "wer", "utterances"):
+        assert alone["rows"][0][key] == both["rows"][0][key]
+    assert alone["rows"][0]["wer_free"] is None and both["rows"][0]["wer_free"] is not None
+    refused(capfd, folder, "--grammar-only", grammar=None, says=["--grammar-only has no grammar", "add --grammar FILE"])
+
+
 def test_wrong_commands(capfd, folder):
     label(folder, lamp={"room": "somewhere else"})
     code, out, _ = evaluate(capfd, folder, "--json", "--wrong")

@@ -183,6 +183,7 @@ def test_a_rejection_is_written_into_the_file(capfd, tmp_path):
         ([], "there is nothing to measure"),
         (["--set", 64], "is not in the range"),
         (["--set", 5, "--orders", "here"], "measures nothing"),
+        (["--grammar", COFFEE, "--others", SAMPLES, "-o", "other.tflite"], "-o has nothing to write"),
         (["--grammar", COFFEE], "there is nothing to measure"),
         (["--grammar", COFFEE, "--others", "nowhere.wav"], "nowhere.wav"),
         (["--grammar", COFFEE, "--others", SAMPLES, "--plot", "doubt.jpg"], "does not end in .png"),

@@ -145,6 +145,8 @@ def rejection(
             raise UserError("--set writes, and measures nothing", advice="measure first, then run it with --set alone")
         _set_rejection(data, model, output or model, wanted)
         return
+    if output:
+        raise UserError("-o has nothing to write", output, "add --set NATS, or leave it out")
     if grammar is None or not (orders or others):
         raise UserError(
             "there is nothing to measure", advice="give --grammar FILE and --orders DIR, --others DIR, or --set"
