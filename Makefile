@@ -103,10 +103,11 @@ train-coffee: train-tools  ## adapt models/general to coffee orders again, then 
 	$(BIN)/stapes endpoint tune models/coffee/model.tflite --grammar $(ORDERS)/coffee_maker.yaml --commands 960 --threads 2
 
 # Scored on real orders where they are at hand.
+ABLATIONS := models/coffee/ablations.toml
 KITCHEN := ../shared/data/noise/kitchen.flac
 ablations: train-tools  ## what each method of models/coffee is worth (two hours; goes on where it was stopped)
-	$(BIN)/python -m stapes_tools.train.ablate models/coffee/ablations.toml build/ablations \
-	  $(if $(wildcard $(ORDERS)/refs.json),--score $(ORDERS) --grammar $(ORDERS)/coffee_maker.yaml --noise $(KITCHEN))
+	$(BIN)/python -m stapes_tools.train.ablate $(ABLATIONS) build/$(notdir $(basename $(ABLATIONS))) \
+	  $(if $(wildcard $(ORDERS)/refs.json),--score $(ORDERS) --grammar $(ORDERS)/coffee_maker.yaml --noise $(KITCHEN) --hearings 4)
 
 clean:  ## remove build output, keep the virtual environment
 	rm -rf build

@@ -1,5 +1,6 @@
 """Ablations: rows from their file, what is kept, table and picture."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,10 @@ from stapes_tools.errors import UserError
 from stapes_tools.models import REPO
 from stapes_tools.train import ablate, ablation_report
 from stapes_tools.train.ablation_report import Row
+from stapes_tools.train.recipe import read_recipe
 
 SHIPPED = Path("models") / "coffee" / "ablations.toml"
+BRANCHES = SHIPPED.with_name("branch_ablations.toml")
 RECIPE = f'recipe = "{REPO / "models" / "coffee" / "more_commands.toml"}"\n'
 ALL = Row("all methods", 0.925, 0.966, 0.866, 0.71, 389_744, 2600)
 DENSE = Row("no zeros", 0.93, None, None, 0.02, 389_744, 2650)
@@ -24,9 +27,26 @@ def test_every_shipped_row_differs_from_the_first_in_what_it_is_called_after(mon
     assert all(recipe.compression.batches == every.batches for recipe in rows.values())
 
 
+def test_rows_of_the_last_stage_change_branches_and_speech(monkeypatch):
+    monkeypatch.chdir(REPO)
+    rows = dict(ablate.rows_of(BRANCHES))
+    every = rows.pop("all methods")
+    assert rows["without the discriminative loss (MMI)"].branches == replace(every.branches, mmi_weight=0.0)
+    assert rows["the teacher hears no noise (clean_beside)"].data == replace(every.data, clean_beside=True)
+    names = [[entry.name for entry in recipe.data.synthetic] for recipe in (every, rows["without kokoro-js's speakers"])]
+    assert [name for name in names[0] if name != "speakers"] == names[1] != names[0]
+    company = rows["without company (chatter)"].data.noises
+    assert set(every.data.noises) - set(company) == {"chatter:80:librispeech_251/audio/*.opus"}
+    for recipe in rows.values():
+        assert recipe != every and recipe.branches.batches == every.branches.batches and recipe.data.copies == 2
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        (RECIPE + '[[row]]\nname = "a"\ndata = { copy = 2 }\n', "unknown key 'copy'.*did you mean 'copies'"),
+        (RECIPE + '[[row]]\nname = "a"\nwithout = ["comands"]\n', "unknown synthetic entry 'comands'.*'commands'"),
+        ('recipe = "models/coffee/float.toml"\n[[row]]\nname = "a"\n', "no such recipe"),
         (RECIPE + '[[row]]\nname = "a"\nzeroes = 0.5\n', "unknown key 'zeroes'.*did you mean 'zeros'"),
         (RECIPE, "not a file of ablations: 'row'"),
         ("recipe = [", "not a file of ablations"),
@@ -58,3 +78,10 @@ def test_the_table_names_every_column():
     lines = ablation_report.table([ALL]).splitlines()
     assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|") == 8
     assert lines[2] == "| all methods | 92.5 | 96.6 | 86.6 | 71.0 | 389,744 | 2,600 |"
+
+
+def test_a_recipe_without_such_a_stage_is_refused(monkeypatch):
+    monkeypatch.chdir(REPO)
+    recipe = replace(read_recipe(Path("models/general/recipe.toml")), compression=None)
+    with pytest.raises(UserError, match="an ablation needs"):
+        ablate.changed(recipe, {}, SHIPPED)

@@ -1,9 +1,11 @@
-"""Train a recipe's second stage again and again, each time without one of its methods, and compare.
+"""Train a recipe's last stage again and again, each time without one of its methods, and compare.
 
-    python -m stapes_tools.train.ablate ABLATIONS.toml OUT_FOLDER [--score DIR --grammar FILE [--noise FILE]] \\
-        [--only N/M]
+    python -m stapes_tools.train.ablate ABLATIONS.toml OUT_FOLDER \\
+        [--score DIR --grammar FILE [--noise FILE] [--hearings N]] [--only N/M]
 
-ABLATIONS.toml names the recipe, what all rows share, and the rows (see models/coffee/ablations.toml). Rows
+ABLATIONS.toml names the recipe, what all rows share, and the rows (see models/coffee/ablations.toml). A row changes keys
+of the recipe's [branches], or of its [compression] where it has none; `data` is a table of keys of its [data], and
+`without` names synthetic entries that are left out. Rows
 that are done are kept in OUT_FOLDER/ablations.json and not done again; two processes may share the rows with
 --only. A table (ablations.md) and a picture (ablations.png) lie beside it.
 """
@@ -29,7 +31,7 @@ from stapes_tools.evaluate.scoring import accepted
 from stapes_tools.grammar.compiler import compile_grammar
 from stapes_tools.train import ablation_report
 from stapes_tools.train.ablation_report import Row
-from stapes_tools.train.recipe import Compression, Recipe, read_recipe
+from stapes_tools.train.recipe import Recipe, read_recipe
 from stapes_tools.train.teller import ConsoleTeller, Teller
 
 NOISE_DB = 6.0
@@ -44,27 +46,50 @@ class Scored:
         folder: with refs.json.
         grammar: of its commands.
         noise: mixed in at NOISE_DB for a second figure; None for none.
+        hearings: of every recording, see stapes_tools.evaluate.run.Recording.
     """
 
     folder: Path
     grammar: Path
     noise: Path | None = None
+    hearings: int = 1
 
 
 def changed(recipe: Recipe, changes: dict, path: Path) -> Recipe:
-    """The recipe with other values in its [compression].
+    """The recipe with other values in its last stage, and in its [data] where changes say so.
 
     Raises:
         UserError: there is no such key, or nothing to change; names path.
     """
-    if recipe.compression is None:
-        raise UserError("an ablation is of the second stage, and the recipe has no [compression]", path, "add it")
-    known = {item.name for item in fields(Compression)}
+    stage = last_stage(recipe, path)
+    keys = {key: value for key, value in changes.items() if key not in ("data", "without")}
+    data = _with_keys(recipe.data, changes.get("data", {}), path)
+    left_out = changes.get("without", [])
+    for name in left_out:
+        _check_known(name, {entry.name for entry in data.synthetic}, "synthetic entry", path)
+    data = replace(data, synthetic=[entry for entry in data.synthetic if entry.name not in left_out])
+    return replace(recipe, **{stage: _with_keys(getattr(recipe, stage), keys, path)}, data=data)
+
+
+def last_stage(recipe: Recipe, path: Path) -> str:
+    """What an ablation changes: "branches" or "compression". Raises UserError: the recipe has neither; names path."""
+    for stage in ("branches", "compression"):
+        if getattr(recipe, stage) is not None:
+            return stage
+    raise UserError("an ablation needs a recipe with [compression] or [branches]", path, "add one")
+
+
+def _with_keys(table, changes: dict, path: Path):
+    known = {item.name for item in fields(table)}
     for key in changes:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            raise UserError(f"unknown key {key!r}", path, f"did you mean {near[0]!r}?" if near else "leave it out")
-    return replace(recipe, compression=replace(recipe.compression, **changes))
+        _check_known(key, known, "key", path)
+    return replace(table, **changes)
+
+
+def _check_known(name: str, known: set[str], what: str, path: Path) -> None:
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        raise UserError(f"unknown {what} {name!r}", path, f"did you mean {near[0]!r}?" if near else "leave it out")
 
 
 def rows_of(path: Path) -> Iterator[tuple[str, Recipe]]:
@@ -100,8 +125,9 @@ def ablate(recipe: Recipe, name: str, output: Path, tell: Teller, scored: Scored
         recorded = _acceptance(model, scored, CLEAN, recipe.data.processes)
         if scored.noise:
             noisy = _acceptance(model, scored, Condition(scored.noise, NOISE_DB), recipe.data.processes)
-    batches = json.loads((job.folder / "compressed" / "history.json").read_text())[-1]["batches"]
-    return Row(name, share, recorded, noisy, _zeros(folder / "compressed.npz"), len(model), batches)
+    stage = "branched" if recipe.branches else "compressed"
+    batches = json.loads((job.folder / stage / "history.json").read_text())[-1]["batches"]
+    return Row(name, share, recorded, noisy, _zeros(folder / f"{stage}.npz"), len(model), batches)
 
 
 def _zeros(path: Path) -> float:
@@ -115,9 +141,11 @@ def _zeros(path: Path) -> float:
 
 def _acceptance(model: bytes, scored: Scored, condition: Condition, processes: int) -> float:
     utterances = read_folder(scored.folder).utterances
-    sounds = [Recording(utterance, condition) for utterance in utterances]
+    hearings = range(scored.hearings)
+    sounds = [Recording(utterance, condition, hearing=hearing) for hearing in hearings for utterance in utterances]
     heard = hear_all(model, [Decoder(compile_grammar(scored.grammar))], sounds, processes)
-    good = [accepted(result, u.slots or {}, u.intent) for (result,), u in zip(heard, utterances, strict=True)]
+    meant = (sound.utterance for sound in sounds)
+    good = [accepted(result, u.slots or {}, u.intent) for (result,), u in zip(heard, meant, strict=True)]
     return sum(good) / len(good)
 
 
@@ -144,6 +172,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--score", type=Path, help="a folder of recordings with refs.json")
     parser.add_argument("--grammar", type=Path, help="of that folder")
     parser.add_argument("--noise", type=Path, help=f"mixed in at {NOISE_DB:g} dB for a second figure")
+    parser.add_argument("--hearings", type=int, default=1, help="of every recording, as `stapes eval` has it")
     parser.add_argument("--only", default="0/1", help="N/M: every Mth row from the Nth on")
     return parser.parse_args()
 
@@ -152,7 +181,7 @@ def main() -> int:
     """Command line; exit codes 0 and 2 (user's mistake)."""
     arguments = _arguments()
     first, every = (int(part) for part in arguments.only.split("/"))
-    scored = Scored(arguments.score, arguments.grammar, arguments.noise) if arguments.score else None
+    scored = Scored(arguments.score, arguments.grammar, arguments.noise, arguments.hearings) if arguments.score else None
     from stapes_tools.train.threads import choose_backend
 
     try:

@@ -32,7 +32,7 @@ class Row:
 def table(rows: Sequence[Row]) -> str:
     """The rows as Markdown."""
     shares = [f"{text.capitalize()}, %" for text, _ in _SHARES.values()]
-    head = ["Second stage", *shares, "Zeros, %", "Bytes", "Batches"]
+    head = ["Trained with", *shares, "Zeros, %", "Bytes", "Batches"]
     lines = [head, ["---"] * len(head)]
     for row in rows:
         shares = [_percent(getattr(row, key)) for key in _SHARES]
