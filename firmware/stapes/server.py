@@ -309,12 +309,14 @@ class Server:
             raise StapesError(spec.ERROR_LINK_COMMAND, "", "effort %r" % (effort,))
 
     def _set_lattice(self, order):
-        """Obey {"bytes": …, "beam": …}, either or both."""
+        """Obey {"bytes": …, "beam": …, "rejection": …}, or any of them."""
         try:
             if "bytes" in order:
                 self.recognizer.lattice_bytes = order["bytes"]
             if "beam" in order:
                 self.recognizer.lattice_beam = order["beam"]
+            if "rejection" in order:
+                self.recognizer.rejection = order["rejection"]
         except (TypeError, ValueError) as error:
             raise StapesError(spec.ERROR_LINK_COMMAND, "", str(error))
 

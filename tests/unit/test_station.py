@@ -149,9 +149,10 @@ def test_commands_stop_start_and_ask(monkeypatch):
     assert (code, failed, state["listening"]) == (spec.COMMAND_STATE, 0, False)
     wire.command(spec.COMMAND_EFFORT, {"effort": 0.25})
     wire.command(spec.COMMAND_EFFORT, {"effort": 2})
-    wire.command(spec.COMMAND_LATTICE, {"bytes": 500, "beam": 2.5})
+    wire.command(spec.COMMAND_LATTICE, {"bytes": 500, "beam": 2.5, "rejection": 4.5})
     wire.command(spec.COMMAND_LATTICE, {"bytes": 0})
     wire.command(spec.COMMAND_LATTICE, {"beam": "wide"})
+    wire.command(spec.COMMAND_LATTICE, {"rejection": 64})
     wire.command(spec.COMMAND_START, {"audio": True, "trace": True})
     wire.command(spec.COMMAND_START)
     assert steps(made, 10)[0].kind == stapes.LISTENING
@@ -162,10 +163,12 @@ def test_commands_stop_start_and_ask(monkeypatch):
         (spec.COMMAND_EFFORT, spec.ERROR_LINK_COMMAND, "effort 2"),
         (spec.COMMAND_LATTICE, spec.ERROR_LINK_COMMAND, "lattice_bytes must be from 1 to 8192, is 0"),
         (spec.COMMAND_LATTICE, spec.ERROR_LINK_COMMAND, "lattice_beam must be a number from 0 to 32, is 'wide'"),
+        (spec.COMMAND_LATTICE, spec.ERROR_LINK_COMMAND, "rejection must be a number from 0 to 63, is 64"),
         (spec.COMMAND_START, spec.ERROR_LINK_COMMAND, "its steps cannot be traced"),
     ]
     assert made._recognizer.effort == 0.25
-    assert (made._recognizer.lattice_bytes, made._recognizer.lattice_beam) == (500, 2.5)
+    ear = made._recognizer
+    assert (ear.lattice_bytes, ear.lattice_beam, ear.rejection) == (500, 2.5, 4.5)
 
 
 def test_the_time_from_decision_to_wire_is_known():
