@@ -52,6 +52,7 @@ def calibration():
 def test_zeros_rise_along_a_cubic():
     wanted = [sparsify.zeros_wanted(progress, 0.2, 0.6, 0.8) for progress in (0.0, 0.2, 0.4, 0.6, 1.0)]
     assert wanted == pytest.approx([0.0, 0.0, 0.8 * (1 - 0.5**3), 0.8, 0.8])
+    assert [sparsify.zeros_wanted(progress, 0.0, 0.0, 0.8) for progress in (0.0, 0.5)] == [0.8, 0.8]
 
 
 @pytest.mark.parametrize(("outputs", "rows"), [(8, 4), (10, 4), (5, 1), (3, 4)])

@@ -60,6 +60,11 @@ def test_what_is_missing_is_named(tmp_path):
     shutil.copy(GENERAL / "dense.npz", tmp_path)
     with pytest.raises(UserError, match="it says how to search"):
         hear(tmp_path / "dense.npz", LIGHTS, LAMP.stem)
+    stage = tmp_path / "stage" / "dense.npz"
+    stage.parent.mkdir()
+    shutil.copy(GENERAL / "dense.npz", stage)
+    shutil.copy(GENERAL / "model.tflite", tmp_path)
+    assert hear(stage, LIGHTS, LAMP.stem).text == hear(GENERAL / "dense.npz", LIGHTS, LAMP.stem).text != ""
     (tmp_path / "dense.npz").write_bytes(b"PK\3\4 nothing")
     with pytest.raises(UserError, match="not a checkpoint of Stapes, or damaged"):
         hear(tmp_path / "dense.npz", LIGHTS, LAMP.stem)

@@ -23,21 +23,19 @@ class FloatRecognizer(Recognizer):
     """Recognises whole recordings with a checkpoint's float parameters.
 
     Front end, search and its settings, and the log-probabilities in Q5.10 that go into it are those of the
-    model file beside the checkpoint.
+    model file beside the checkpoint, or in the folder above: a stage on the way to a model lies below it.
 
     Args:
         path: of a checkpoint (models/general/dense.npz).
         grammar, kernels, max_context: as the board's recogniser takes them.
     Raises:
-        UserError: the checkpoint does not read, or there is no model file beside it.
+        UserError: the checkpoint does not read, or there is no model file in either place.
         StapesError: as the board's recogniser.
     """
 
     def __init__(self, path: str, grammar, kernels=None, max_context=None):
-        model = Path(path).with_name(_MODEL)
         saved = checkpoint.load(Path(path))
-        if not model.is_file():
-            raise UserError("no such file; it says how to search", model, "train to the end, or use --export")
+        model = _model_of(Path(path))
         self._topology, self._parameters = saved.topology, saved.parameters
         self._labels = saved.parameters["predictor.table"].shape[0]
         self._context_size = context_size(model.read_bytes())
@@ -81,6 +79,15 @@ class FloatRecognizer(Recognizer):
         shifted = logits - logits.max()
         natural = shifted - np.log(np.exp(shifted).sum())
         return np.maximum(np.round(natural * _ONE), np.iinfo(np.int16).min).astype(np.int16)
+
+
+def _model_of(path: Path) -> Path:
+    """The model file that says how to search with a checkpoint. Raises UserError: there is none."""
+    beside = path.resolve().with_name(_MODEL)
+    above = beside.parents[1] / _MODEL
+    if not (beside.is_file() or above.is_file()):
+        raise UserError("no such file; it says how to search", path.with_name(_MODEL), "train to the end, or use --export")
+    return beside if beside.is_file() else above
 
 
 def _check(status: int) -> None:

@@ -135,7 +135,7 @@ class BranchTask(CompactTask):
         if not name.startswith("light.") or self._is_shared(name):
             return super()._zeros_wanted(name, progress)
         settings = self.branches
-        # The heavy branch may have its zeros from the start (sparse_start below 0); the light one's rise all the same.
+        # The heavy branch may have its zeros already (sparse_start below 0); the light one's rise all the same.
         rise = sparsify.zeros_wanted(progress, max(settings.sparse_start, 0.0), settings.light_sparse_end, 1.0)
         return settings.zeros + (settings.light_zeros - settings.zeros) * rise
 

@@ -154,7 +154,7 @@ class Compression(Schedule):
     """The second stage; every method can be switched off.
 
     zeros: share of the encoder's weights that become zero, 0 for none; in blocks of block_rows
-    outputs x 1 input; the share rises from sparse_start to sparse_end.
+    outputs x 1 input; the share rises from sparse_start to sparse_end (both 0: a base that has its zeros keeps them).
     weight_bits: 8 or 4 for the encoder's matrices, 0 leaves rounding to the converter;
     straight_through rounds them in the forward pass, grid_penalty pulls them to their levels
     (absolute cosine). simulate_activations: int8 as the kernels compute them. The grids stay as

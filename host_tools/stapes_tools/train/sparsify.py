@@ -16,13 +16,13 @@ def zeros_wanted(progress: float, start: float, end: float, final: float) -> flo
 
     Args:
         progress: part of the training that is done, 0 to 1.
-        start, end: where the rise starts and ends, on the same scale.
+        start, end: where the rise starts and ends, on the same scale; both 0: all zeros are there from the beginning.
         final: share from `end` on.
     """
-    if progress <= start:
-        return 0.0
     if progress >= end:
         return final
+    if progress <= start:
+        return 0.0
     return final * (1.0 - (1.0 - (progress - start) / (end - start)) ** 3)
 
 
