@@ -33,7 +33,9 @@ def test_rows_of_the_last_stage_change_branches_and_speech(monkeypatch):
     every = rows.pop("all methods")
     assert rows["without the discriminative loss (MMI)"].branches == replace(every.branches, mmi_weight=0.0)
     assert rows["the teacher hears no noise (clean_beside)"].data == replace(every.data, clean_beside=True)
-    names = [[entry.name for entry in recipe.data.synthetic] for recipe in (every, rows["without kokoro-js's speakers"])]
+    names = [
+        [entry.name for entry in recipe.data.synthetic] for recipe in (every, rows["without kokoro-js's speakers"])
+    ]
     assert [name for name in names[0] if name != "speakers"] == names[1] != names[0]
     company = rows["without company (chatter)"].data.noises
     assert set(every.data.noises) - set(company) == {"chatter:80:librispeech_251/audio/*.opus"}
@@ -45,7 +47,7 @@ def test_rows_of_the_last_stage_change_branches_and_speech(monkeypatch):
     ("text", "says"),
     [
         (RECIPE + '[[row]]\nname = "a"\ndata = { copy = 2 }\n', "unknown key 'copy'.*did you mean 'copies'"),
-        (RECIPE + '[[row]]\nname = "a"\nwithout = ["comands"]\n', "unknown synthetic entry 'comands'.*'commands'"),
+        (RECIPE + '[[row]]\nname = "a"\nwithout = ["command"]\n', "unknown synthetic entry 'command'.*'commands'"),
         ('recipe = "models/coffee/float.toml"\n[[row]]\nname = "a"\n', "no such recipe"),
         (RECIPE + '[[row]]\nname = "a"\nzeroes = 0.5\n', "unknown key 'zeroes'.*did you mean 'zeros'"),
         (RECIPE, "not a file of ablations: 'row'"),

@@ -55,7 +55,9 @@ _file = click.Path(path_type=Path)
     metavar="S",
     help="Before each recording hear the noise alone, or silence, for S seconds: a board listens all the time.",
 )
-@click.option("--grammar-only", is_flag=True, help="Leave the search without a grammar out: done in a third of the time.")
+@click.option(
+    "--grammar-only", is_flag=True, help="Leave the search without a grammar out: done in a third of the time."
+)
 @click.option("--effort", type=EFFORT, metavar="%", help=EFFORT_HELP)
 @click.option(
     "--context", type=_file, metavar="FILE.txt", help="Phrases that are likely, one a line (docs/context.md)."
@@ -159,7 +161,9 @@ def evaluation(
     graph = compiled(grammar, not as_object) if grammar else None
     model = model or default_model(grammar or Path(GENERAL))
     cores = processes or os.cpu_count() or 1
-    setup = Setup(model, graph, str(grammar), conditions, cores, tried, not (sweep or grammar_only), likely, hearings, lead)
+    setup = Setup(
+        model, graph, str(grammar), conditions, cores, tried, not (sweep or grammar_only), likely, hearings, lead
+    )
     with progress_bars() as track:
         rows = list(evaluate(folder, setup, track))
     if plot:

@@ -86,7 +86,9 @@ def _model_of(path: Path) -> Path:
     beside = path.resolve().with_name(_MODEL)
     above = beside.parents[1] / _MODEL
     if not (beside.is_file() or above.is_file()):
-        raise UserError("no such file; it says how to search", path.with_name(_MODEL), "train to the end, or use --export")
+        raise UserError(
+            "no such file; it says how to search", path.with_name(_MODEL), "train to the end, or use --export"
+        )
     return beside if beside.is_file() else above
 
 

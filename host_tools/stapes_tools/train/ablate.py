@@ -3,11 +3,11 @@
     python -m stapes_tools.train.ablate ABLATIONS.toml OUT_FOLDER \\
         [--score DIR --grammar FILE [--noise FILE] [--hearings N]] [--only N/M]
 
-ABLATIONS.toml names the recipe, what all rows share, and the rows (see models/coffee/ablations.toml). A row changes keys
-of the recipe's [branches], or of its [compression] where it has none; `data` is a table of keys of its [data], and
-`without` names synthetic entries that are left out. Rows
-that are done are kept in OUT_FOLDER/ablations.json and not done again; two processes may share the rows with
---only. A table (ablations.md) and a picture (ablations.png) lie beside it.
+ABLATIONS.toml names the recipe, what all rows share, and the rows (see models/coffee/ablations.toml). A row changes
+keys of the recipe's [branches], or of its [compression] where it has none; `data` is a table of keys of its [data], and
+`without` names synthetic entries that are left out. Rows that are done are kept in OUT_FOLDER/ablations.json and not
+done again; two processes may share the rows with --only. A table (ablations.md) and a picture (ablations.png) lie
+beside it.
 """
 
 import argparse
@@ -181,7 +181,9 @@ def main() -> int:
     """Command line; exit codes 0 and 2 (user's mistake)."""
     arguments = _arguments()
     first, every = (int(part) for part in arguments.only.split("/"))
-    scored = Scored(arguments.score, arguments.grammar, arguments.noise, arguments.hearings) if arguments.score else None
+    scored = (
+        Scored(arguments.score, arguments.grammar, arguments.noise, arguments.hearings) if arguments.score else None
+    )
     from stapes_tools.train.threads import choose_backend
 
     try:
