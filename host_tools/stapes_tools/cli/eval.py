@@ -16,7 +16,7 @@ from ..evaluate import report
 from ..evaluate.folder import Folder, read_folder
 from ..evaluate.likely import NOTHING_LIKELY, Likely
 from ..evaluate.noise import CLEAN, Condition
-from ..evaluate.run import Row, Setup, Track, evaluate
+from ..evaluate.run import MOST_HEARINGS, Row, Setup, Track, evaluate
 from ..grammars import compiled
 from ..models import GENERAL, default_model
 from .boost import BOOST, BOOST_HELP
@@ -43,7 +43,7 @@ _file = click.Path(path_type=Path)
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Take only the first N recordings.")
 @click.option(
     "--hearings",
-    type=click.IntRange(1, 96),
+    type=click.IntRange(1, MOST_HEARINGS),
     default=1,
     metavar="N",
     help="Hear each recording N times, each time milliseconds later and in other noise: figures depend less on chance.",
@@ -161,9 +161,8 @@ def evaluation(
     graph = compiled(grammar, not as_object) if grammar else None
     model = model or default_model(grammar or Path(GENERAL))
     cores = processes or os.cpu_count() or 1
-    setup = Setup(
-        model, graph, str(grammar), conditions, cores, tried, not (sweep or grammar_only), likely, hearings, lead
-    )
+    free = not (sweep or grammar_only)
+    setup = Setup(model, graph, str(grammar), conditions, cores, tried, free, likely, hearings, lead)
     with progress_bars() as track:
         rows = list(evaluate(folder, setup, track))
     if plot:

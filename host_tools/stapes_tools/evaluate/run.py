@@ -23,8 +23,9 @@ from .noise import Condition, in_noise, read_noise
 from .recognition import Decoder, Heard, hear_all
 from .scoring import WordErrors, accepted, spoken_words, word_errors
 
-# What a further hearing begins later by, within a step: no two of the first 96 are alike.
+# What a further hearing begins later by, within a step, and how many hearings are then all different.
 _DELAY_SAMPLES = 185
+MOST_HEARINGS = 96
 
 # (things, how many, what is done to them) -> the same things, while somebody watches.
 Track = Callable[[Iterable, int, str], Iterable]

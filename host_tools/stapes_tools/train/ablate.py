@@ -26,7 +26,7 @@ from stapes_tools.errors import StapesError, UserError
 from stapes_tools.evaluate.folder import read_folder
 from stapes_tools.evaluate.noise import CLEAN, Condition
 from stapes_tools.evaluate.recognition import Decoder, hear_all
-from stapes_tools.evaluate.run import Recording
+from stapes_tools.evaluate.run import MOST_HEARINGS, Recording
 from stapes_tools.evaluate.scoring import accepted
 from stapes_tools.grammar.compiler import compile_grammar
 from stapes_tools.train import ablation_report
@@ -36,6 +36,8 @@ from stapes_tools.train.teller import ConsoleTeller, Teller
 
 NOISE_DB = 6.0
 _RESULTS = "ablations.json"
+# The stages that an ablation changes, the last one first, and the checkpoint that each leaves.
+_LEAVES = {"branches": "branched", "compression": "compressed"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def changed(recipe: Recipe, changes: dict, path: Path) -> Recipe:
 
 def last_stage(recipe: Recipe, path: Path) -> str:
     """What an ablation changes: "branches" or "compression". Raises UserError: the recipe has neither; names path."""
-    for stage in ("branches", "compression"):
+    for stage in _LEAVES:
         if getattr(recipe, stage) is not None:
             return stage
     raise UserError("an ablation needs a recipe with [compression] or [branches]", path, "add one")
@@ -125,7 +127,7 @@ def ablate(recipe: Recipe, name: str, output: Path, tell: Teller, scored: Scored
         recorded = _acceptance(model, scored, CLEAN, recipe.data.processes)
         if scored.noise:
             noisy = _acceptance(model, scored, Condition(scored.noise, NOISE_DB), recipe.data.processes)
-    stage = "branched" if recipe.branches else "compressed"
+    stage = _LEAVES["branches" if recipe.branches else "compression"]
     batches = json.loads((job.folder / stage / "history.json").read_text())[-1]["batches"]
     return Row(name, share, recorded, noisy, _zeros(folder / f"{stage}.npz"), len(model), batches)
 
@@ -165,6 +167,12 @@ def keep(output: Path, row: Row, order: Sequence[str]) -> None:
         ablation_report.draw(rows, output / "ablations.png")
 
 
+def _hearings(text: str) -> int:
+    if not 1 <= int(text) <= MOST_HEARINGS:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to {MOST_HEARINGS}")
+    return int(text)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m stapes_tools.train.ablate", description=__doc__)
     parser.add_argument("ablations", type=Path)
@@ -172,7 +180,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--score", type=Path, help="a folder of recordings with refs.json")
     parser.add_argument("--grammar", type=Path, help="of that folder")
     parser.add_argument("--noise", type=Path, help=f"mixed in at {NOISE_DB:g} dB for a second figure")
-    parser.add_argument("--hearings", type=int, default=1, help="of every recording, as `stapes eval` has it")
+    parser.add_argument("--hearings", type=_hearings, default=1, help="of every recording, as `stapes eval` has it")
     parser.add_argument("--only", default="0/1", help="N/M: every Mth row from the Nth on")
     return parser.parse_args()
 
