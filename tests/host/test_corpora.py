@@ -5,8 +5,9 @@ import pytest
 import soundfile
 from stapes_tools.corpora import voices
 from stapes_tools.corpora.augment import Noisiness, Surroundings, augment
-from stapes_tools.corpora.babble import FEW, make_babble
+from stapes_tools.corpora.babble import FEW, Files, Packs, make_babble
 from stapes_tools.corpora.build import read_recording, recorded_pack
+from stapes_tools.corpora.effects import to_int16
 from stapes_tools.corpora.readers import CorpusError, read_librispeech, read_speechocean, read_wake_phrases
 from stapes_tools.corpora.sentences import random_words, sample_commands
 from stapes_tools.corpora.store import AudioPack, write_pack
@@ -177,7 +178,7 @@ def test_noises_at_once_are_mixed_to_the_level_of_one():
 def test_babble_repeats_with_its_seed_and_is_never_one_voice(tmp_path):
     for number, pitch in enumerate((400, 900, 2000, 3500)):
         soundfile.write(tmp_path / f"{number}.flac", np.sin(np.arange(32000) * pitch / 16000 * 2 * np.pi) * 0.3, 16000)
-    people = sorted(tmp_path.glob("*.flac"))
+    people = Files(sorted(tmp_path.glob("*.flac")))
     babble, again = make_babble(people, 4, 1), make_babble(people, 4, 1)
     for noise, same in zip(babble, again, strict=True):
         np.testing.assert_array_equal(noise, same)
@@ -187,6 +188,14 @@ def test_babble_repeats_with_its_seed_and_is_never_one_voice(tmp_path):
         at = [spectra[:, round(pitch / 10) - 1 : round(pitch / 10) + 2].sum(axis=1) for pitch in (400, 900, 2000, 3500)]
         assert np.mean(np.sum(np.array(at) > 0.05 * np.sum(at, axis=0), axis=0) > 1) > 0.5
     assert not np.array_equal(babble[0], make_babble(people, 1, 2)[0])
+    # The same people out of packs, two and two, as they lie there: in 16 bits.
+    for number in range(2):
+        rows = [(str(index), "", "", to_int16(people[index])) for index in (2 * number, 2 * number + 1)]
+        write_pack(tmp_path / f"pack{number}", rows)
+    packs = Packs([tmp_path / "pack0", tmp_path / "pack1"])
+    assert len(packs) == len(people) == 4
+    for noise, same in zip(babble, make_babble(packs, 4, 1), strict=True):
+        np.testing.assert_array_equal(noise, same)
     few = make_babble(people, 6, 1, FEW)
     assert all(noise.shape == (640000,) for noise in few)
     loud = [np.abs(noise.reshape(-1, 1600)).max(axis=1) > 0.003 for noise in few]

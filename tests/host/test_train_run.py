@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -11,9 +12,11 @@ import soundfile
 from stapes_tools.cli.main import main
 from stapes_tools.convert import checkpoint
 from stapes_tools.errors import UserError
+from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.train import run
 from stapes_tools.train.adapt import adapt, adaptation_recipe
-from stapes_tools.train.data import surroundings
+from stapes_tools.train.data import feature_set, places_of, training_packs
+from stapes_tools.train.places import surroundings
 from stapes_tools.train.recipe import parse_recipe, read_recipe
 from stapes_tools.train.teller import QuietTeller
 
@@ -195,6 +198,11 @@ def test_nothing_trained_is_nothing_to_export(folder):
                 ('noises = ["synthetic:2"]', 'noises = ["chatter:0:*.flac"]', 'among the noises "babble:16:FOLDER'),
                 ('rooms = ["synthetic:2"]', 'rooms = ["babble:2:*.flac"]', "for a noise or a room.*among the noises"),
                 ('rooms = ["synthetic:2"]', 'rooms = ["synthetic:"]', "has 'synthetic:' for a noise or a room"),
+                (
+                    'noises = ["synthetic:2"]',
+                    'noises = ["chatter:2:spoken:comands"]',
+                    r"'chatter:2:spoken:comands' for a noise, and nobody of that name.*synthetic\]\]: 'commands'",
+                ),
             )
         ),
         (
@@ -238,6 +246,23 @@ def test_every_kind_of_noise_is_heard_as_often_as_the_others(tmp_path):
     assert np.mean(is_dishes) == pytest.approx(2 / 6, abs=0.04) and np.mean(is_clip) == pytest.approx(1 / 6, abs=0.04)
     with pytest.raises(UserError, match=r"no recording matches none/\*\.flac, nothing\.flac; check the recipe"):
         surroundings(str(tmp_path), ("none/*.flac", "babble:2:nothing.flac"), ())
+
+
+def test_the_recipes_own_voices_talk_at_the_next_table(folder):
+    recipe = read_recipe(folder / "recipe.toml")
+    data = replace(recipe.data, noises=["synthetic:2", "chatter:3:spoken:commands", "babble:2:spoken:commands"])
+    root, noises, rooms = places_of(data)
+    packs = training_packs(recipe, Lexicon())
+    assert noises == ("synthetic:2", *(f"{kind}:packs:{packs[0].folder}" for kind in ("chatter:3", "babble:2")))
+    around = surroundings(root, noises, rooms)
+    assert list(around.kinds) == [2, 3, 2]
+    talk = around.noises[2]
+    assert talk.shape == (640000,) and 0.001 < np.abs(talk).max() < 1.0
+    # What is cached is called after who speaks, not after where the cache lies.
+    prior = checkpoint.load(folder / "dense.npz").prior
+    heard = feature_set(packs, data, 1, prior, Lexicon())
+    usual = feature_set(packs, recipe.data, 1, prior, Lexicon())
+    assert heard.features.shape == usual.features.shape and not np.array_equal(heard.features, usual.features)
 
 
 def test_adapting_names_what_is_missing(folder, tmp_path, capsys):

@@ -18,7 +18,8 @@ from ..corpora.sentences import sample_commands
 from ..corpora.store import AudioPack
 from ..errors import UserError
 from ..grammars import compiled
-from ..train.data import recorded, surroundings
+from ..train.data import recorded
+from ..train.places import surroundings
 from ..train.recipe import Data
 from .decisions import Figures
 from .net import examples, train

@@ -6,7 +6,6 @@ board never differ.
 
 import contextlib
 import functools
-import glob
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -15,21 +14,19 @@ import numpy as np
 
 from stapes_tools.corpora import build, layouts, readers, sentences
 from stapes_tools.corpora.augment import AUGMENTATION, USUAL, Noisiness, Surroundings, VoiceSpread, augment_beside
-from stapes_tools.corpora.babble import CROWD, FEW, make_babble
 from stapes_tools.corpora.executors import Executor
 from stapes_tools.corpora.progress import tracked
 from stapes_tools.corpora.store import AudioPack, cache_root
-from stapes_tools.corpora.synthetic_places import make_noises, make_rooms
 from stapes_tools.corpora.voices import HELD_OUT, check_engines
 from stapes_tools.corpora.words import broad_vocabulary, phone_labels, spoken_everywhere
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.kernels.features import features as front_end
 from stapes_tools.kernels.features import log_mel
-from stapes_tools.train.recipe import CHATTER, MADE, PEOPLE, Data, Recipe, Synthetic
+from stapes_tools.train.places import PACKS, Places, surroundings
+from stapes_tools.train.recipe import SPOKEN, Data, Recipe, Synthetic
 
 FEATURE_SIZE = 120
-_PLACES_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -107,14 +104,19 @@ def training_packs(recipe: Recipe, lexicon: Lexicon, executor: Executor | None =
     """Every pack the recipe asks for, made (by executor, or the recipe's processes) or found in the cache."""
     data = recipe.data
     check_engines(engine for entry in data.synthetic for engine in entry.engines)
-    packs = []
-    for entry in data.synthetic:
-        texts = synthetic_sentences(data, entry, lexicon)
-        for engine, count in entry.engines.items():
-            packs.append(
-                build.synthetic_pack(texts, engine, count, entry.seed, processes=data.processes, executor=executor)
-            )
+    packs = [pack for entry in data.synthetic for pack in _synthetic_packs(data, entry, lexicon, executor)]
     return packs + [recorded(data, corpus) for corpus in data.recorded]
+
+
+def _synthetic_packs(
+    data: Data, entry: Synthetic, lexicon: Lexicon, executor: Executor | None = None
+) -> list[AudioPack]:
+    """One synthetic entry by each of its engines."""
+    texts = synthetic_sentences(data, entry, lexicon)
+    return [
+        build.synthetic_pack(texts, engine, count, entry.seed, processes=data.processes, executor=executor)
+        for engine, count in entry.engines.items()
+    ]
 
 
 def command_grammar(recipe: Recipe) -> Path:
@@ -147,54 +149,24 @@ def held_out_commands(recipe: Recipe, count: int, offset: int) -> list[AudioPack
     ]
 
 
-@functools.cache
-def surroundings(root: str, noises: tuple[str, ...], rooms: tuple[str, ...]) -> Surroundings:
-    """Noises and rooms of a recipe: recordings by their patterns under root, `synthetic:N` for N made ones.
-
-    Among the noises, `babble:N:PATTERN` is N mixtures of several people of the recordings of a pattern, and
-    `chatter:N:PATTERN` of one to four who make pauses. Every entry is a kind, heard as often as any other; one that
-    stands there twice is heard twice as often.
-    """
-    _check_found(root, noises)
-    _check_found(root, rooms)
-    kinds = [kind for kind in (_noises(root, entry) for entry in noises) if kind]
-    room_files = [path for entry in rooms if not entry.startswith(MADE) for path in _find(root, entry)]
-    return Surroundings(
-        [noise for kind in kinds for noise in kind],
-        [*Surroundings.read([], room_files).rooms, *make_rooms(_made(rooms), _PLACES_SEED)],
-        [len(kind) for kind in kinds],
-    )
+def places_of(data: Data) -> Places:
+    """The recipe's noises and rooms, as `surroundings` takes them; voices that it names are spoken if need be."""
+    return data.root, tuple(_spoken(data, entry) for entry in data.noises), tuple(data.rooms)
 
 
-@functools.cache
-def _noises(root: str, entry: str) -> Sequence[np.ndarray]:
-    """The noises of one entry of a recipe."""
-    if entry.startswith(MADE):
-        return make_noises(_made([entry]), _PLACES_SEED)
-    if entry.startswith(PEOPLE):
-        _, count, pattern = entry.split(":", 2)
-        return make_babble(_find(root, pattern), int(count), _PLACES_SEED, FEW if entry.startswith(CHATTER) else CROWD)
-    return Surroundings.read(_find(root, entry), []).noises
+def _spoken(data: Data, entry: str) -> str:
+    """An entry of the noises, the packs' folders in place of the name of who speaks."""
+    start, found, name = entry.partition(SPOKEN)
+    if not found:
+        return entry
+    speech = next(speech for speech in data.synthetic if speech.name == name)
+    packs = _synthetic_packs(data, speech, Lexicon(data.extra_words))
+    return start + PACKS + "|".join(str(pack.folder) for pack in packs)
 
 
 def surroundings_of(data: Data) -> Surroundings:
     """Noises and rooms of the recipe's [data]."""
-    return surroundings(data.root, tuple(data.noises), tuple(data.rooms))
-
-
-def _made(entries: Sequence[str]) -> int:
-    return sum(int(entry.removeprefix(MADE)) for entry in entries if entry.startswith(MADE))
-
-
-def _find(root: str, pattern: str) -> list[Path]:
-    return [Path(path) for path in sorted(glob.glob(str(Path(root) / pattern)))]
-
-
-def _check_found(root: str, entries: Sequence[str]) -> None:
-    """Refuse a recipe whose patterns find nothing at all, most likely for its root."""
-    patterns = [entry.split(":")[-1] for entry in entries if not entry.startswith(MADE)]
-    if patterns and not any(_find(root, pattern) for pattern in patterns):
-        raise UserError(f"no recording matches {', '.join(patterns)}", root, "check the recipe's root")
+    return surroundings(*places_of(data))
 
 
 def _copy_of(task) -> np.ndarray:
@@ -222,8 +194,7 @@ def _pack(folder: Path) -> AudioPack:
 def _tasks(packs: list[AudioPack], data: Data, copy_seed: int | None, prior: np.ndarray | None) -> list:
     voices = VoiceSpread(data.pitch_semitones, data.formants)
     wants_clean = copy_seed is not None and data.clean_beside
-    places = (data.root, tuple(data.noises), tuple(data.rooms))
-    where = (*places, wants_clean, data.noisy_versions, voices, _noisiness(data))
+    where = (*places_of(data), wants_clean, data.noisy_versions, voices, _noisiness(data))
     return [
         (pack.folder, utterance, None if copy_seed is None else [copy_seed, number, index], where, prior)
         for number, pack in enumerate(packs)
@@ -233,6 +204,11 @@ def _tasks(packs: list[AudioPack], data: Data, copy_seed: int | None, prior: np.
 
 def _noisiness(data: Data) -> Noisiness:
     return Noisiness(data.noise_share, *data.snr_db, data.noises_at_once, data.longest_silence_s)
+
+
+def _noise_names(data: Data) -> list[str]:
+    """What the names of cached features say about the noises: of voices the packs, wherever the cache lies."""
+    return [entry.replace(f"{cache_root()}/", "") for entry in places_of(data)[1]]
 
 
 def _changes(data: Data) -> tuple:
@@ -245,7 +221,7 @@ def _changes(data: Data) -> tuple:
 def mean_log_mel(packs: list[AudioPack], data: Data, seed: int, every: int = 5) -> np.ndarray:
     """int16 [40], Q5.10: the mean log-mel of augmented training speech, the front end's prior; cached."""
     key = build.content_hash(
-        [pack.folder.name for pack in packs], AUGMENTATION, data.noises, data.rooms, seed, every, *_changes(data)
+        [pack.folder.name for pack in packs], AUGMENTATION, _noise_names(data), data.rooms, seed, every, *_changes(data)
     )
     path = cache_root() / "priors" / f"{key}.npy"
     if path.exists():
@@ -274,7 +250,7 @@ def feature_sets(
     Utterances with an unknown word, longer than the recipe allows or with more units than steps are left out.
     """
     texts = [utterance.text for pack in packs for utterance in pack.utterances]
-    settings = (AUGMENTATION, data.noises, data.rooms, data.longest_s, data.extra_words, *_changes(data))
+    settings = (AUGMENTATION, _noise_names(data), data.rooms, data.longest_s, data.extra_words, *_changes(data))
     if wants_clean := seed is not None and data.clean_beside:
         settings = (*settings, "clean beside")
     if (versions := data.noisy_versions if seed is not None else 1) > 1:

@@ -13,10 +13,10 @@ from stapes_tools.grammar.units import UNITS
 STEP_EDGES = (80, 100, 120, 140, 170, 210, 260, 350, 500)
 
 # What entries of noises and rooms begin with that are no patterns of files.
-MADE, BABBLE, CHATTER = "synthetic:", "babble:", "chatter:"
+MADE, BABBLE, CHATTER, SPOKEN = "synthetic:", "babble:", "chatter:", "spoken:"
 PEOPLE = (BABBLE, CHATTER)
 _MADE_ENTRY = re.compile(rf"{MADE}[0-9]+|({BABBLE}|{CHATTER})[1-9][0-9]*:.+")
-_MADE_ADVICE = 'write "synthetic:16", or among the noises "babble:16:FOLDER/*.flac"'
+_MADE_ADVICE = 'write "synthetic:16", or among the noises "babble:16:FOLDER/*.flac" or "chatter:16:spoken:NAME"'
 
 HELD_OUT_SHARES = {"flite": 0.3, "espeak-ng": 0.3, "piper": 0.2, "hibari": 0.2}
 
@@ -85,11 +85,22 @@ class Data:
             is_talking_room = entry.startswith(PEOPLE) and entry in self.rooms
             if is_talking_room or (entry.startswith((MADE, *PEOPLE)) and not _MADE_ENTRY.fullmatch(entry)):
                 raise UserError(f"[data] has {entry!r} for a noise or a room", advice=_MADE_ADVICE)
+        self._check_speakers()
         if not (1 <= self.noises_at_once <= 8 and 1 <= self.longest_silence_s <= 10):
             advice = "keep noises_at_once from 1 to 8 and longest_silence_s from 1 to 10"
             raise UserError("[data] noise is out of range", advice=advice)
         if not 1 <= self.noisy_versions <= 8:
             raise UserError("[data] noise is out of range", advice="keep noisy_versions from 1 to 8")
+
+    def _check_speakers(self) -> None:
+        """Refuse a noise of synthetic speech that the recipe does not have."""
+        names = [speech.name for speech in self.synthetic]
+        for entry in self.noises:
+            _, found, name = entry.partition(f":{SPOKEN}")
+            if found and name not in names:
+                near = difflib.get_close_matches(name, names, n=1) or names
+                advice = f"name one of [[data.synthetic]]: {', '.join(map(repr, near))}"
+                raise UserError(f"[data] has {entry!r} for a noise, and nobody of that name speaks", advice=advice)
 
     def __repr__(self) -> str:
         return _shown(self)
