@@ -153,6 +153,24 @@ def test_longer_silences_are_drawn_only_where_they_are_asked_for(around):
     assert 0.25 < np.mean(np.isclose(usual, long, atol=1e-3)) < 0.75
 
 
+def test_rooms_are_heard_as_often_as_they_are_asked_for():
+    """A room whose echo comes a second late makes a recording longer by its tail."""
+    room = np.zeros(16001, np.float32)
+    room[[0, -1]] = 1.0
+
+    def share(noisiness):
+        sizes = [
+            [augment(_tone(1.0), around, np.random.default_rng(seed), noisiness=noisiness).size for around in places]
+            for seed in range(80)
+        ]
+        return np.mean([dry != wet for dry, wet in sizes])
+
+    places = Surroundings([], [np.ones(1, np.float32)]), Surroundings([], [room])
+    tails = [Noisiness(0.0, room_share=wanted) for wanted in (0.0, 0.7, 1.0)]
+    assert [share(one) for one in tails] == [0.0, pytest.approx(0.7, abs=0.13), 1.0]
+    assert share(Noisiness(0.0)) == pytest.approx(0.4, abs=0.14)
+
+
 def test_noises_at_once_are_mixed_to_the_level_of_one():
     pitches = (700, 1300, 3000)
     tones = [np.sin(np.arange(16000) * pitch / 16000 * 2 * np.pi).astype(np.float32) for pitch in pitches]

@@ -193,6 +193,7 @@ def test_nothing_trained_is_nothing_to_export(folder):
             ("seed = 1\nbase = 'x'\n" + DATA.replace("@GRAMMARS@", "").replace(was, becomes), message)
             for was, becomes, message in (
                 ("copies = 1", "copies = 1\nnoises_at_once = 0", "keep noises_at_once from 1 to 8"),
+                ("copies = 1", "copies = 1\nroom_share = 40", r"room_share is 40; keep it from 0 to 1"),
                 ("copies = 1", "copies = 1\nlongest_silence_s = 60", "longest_silence_s from 1 to 10"),
                 ('noises = ["synthetic:2"]', 'noises = ["babble:16"]', 'among the noises "babble:16:FOLDER'),
                 ('noises = ["synthetic:2"]', 'noises = ["chatter:0:*.flac"]', 'among the noises "babble:16:FOLDER'),
@@ -262,6 +263,8 @@ def test_the_recipes_own_voices_talk_at_the_next_table(folder):
     prior = checkpoint.load(folder / "dense.npz").prior
     heard = feature_set(packs, data, 1, prior, Lexicon())
     usual = feature_set(packs, recipe.data, 1, prior, Lexicon())
+    in_rooms = feature_set(packs, replace(recipe.data, room_share=1.0), 1, prior, Lexicon())
+    assert not np.array_equal(in_rooms.features, usual.features)
     assert heard.features.shape == usual.features.shape and not np.array_equal(heard.features, usual.features)
 
 

@@ -91,7 +91,7 @@ AS_SPOKEN = VoiceSpread()
 
 @dataclass(frozen=True)
 class Noisiness:
-    """How often there is noise, 0 to 1, how loud, and how long it is heard alone.
+    """How often there is noise, how loud, and how long it is heard alone; and how often there is a room.
 
     Args:
         share: of the recordings that get noise.
@@ -99,6 +99,7 @@ class Noisiness:
         at_once: up to so many noises together; with one, nothing more is drawn from rng.
         longest_silence_s: without speech, before it and after it, in three cases of ten; up to 1 s in
             the others, and in all if this is no longer.
+        room_share: of the recordings that are heard in a room.
     """
 
     share: float = 0.65
@@ -106,6 +107,7 @@ class Noisiness:
     highest_snr_db: float = 30.0
     at_once: int = 1
     longest_silence_s: float = _SILENCE_S[1]
+    room_share: float = 0.4
 
 
 USUAL = Noisiness()
@@ -120,8 +122,8 @@ def augment(
 ) -> np.ndarray:
     """Vary one recording.
 
-    Pitch and formants as voices says, speed (with pitch and formants) 0.85 to 1.15, a room in 40 %
-    of cases, a spectral tilt and sometimes a band limit, silence before and after as noisiness says, a
+    Pitch and formants as voices says, speed (with pitch and formants) 0.85 to 1.15, a room as noisiness
+    says, a spectral tilt and sometimes a band limit, silence before and after as noisiness says, a
     level of -34 to -14 dB full scale (RMS of the loud parts), noise as noisiness says, a noise floor
     down to digital silence always, and clipped peaks now and then.
 
@@ -130,7 +132,7 @@ def augment(
         surroundings: noises and rooms to choose from.
         rng: source of all choices.
         voices: how far to change the voice. The default draws nothing from rng.
-        noisiness: how much noise is added.
+        noisiness: how much noise is added, and how often a room.
     Returns:
         int16 [m].
     """
@@ -158,7 +160,7 @@ def augment_beside(
     if voices:
         x = change_voice(x, *voices.draw(rng))
     x = change_speed(x, Fraction(int(rng.integers(17, 24)), 20))
-    if surroundings.rooms and rng.random() < 0.4:
+    if surroundings.rooms and rng.random() < noisiness.room_share:
         x = add_room(x, surroundings.rooms[int(rng.integers(len(surroundings.rooms)))])
     x = _colour(x, rng)
     before, after = (_silences(noisiness.longest_silence_s, rng) * SAMPLE_RATE).astype(int)

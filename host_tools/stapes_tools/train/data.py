@@ -203,7 +203,7 @@ def _tasks(packs: list[AudioPack], data: Data, copy_seed: int | None, prior: np.
 
 
 def _noisiness(data: Data) -> Noisiness:
-    return Noisiness(data.noise_share, *data.snr_db, data.noises_at_once, data.longest_silence_s)
+    return Noisiness(data.noise_share, *data.snr_db, data.noises_at_once, data.longest_silence_s, data.room_share)
 
 
 def _noise_names(data: Data) -> list[str]:
@@ -214,8 +214,10 @@ def _noise_names(data: Data) -> list[str]:
 def _changes(data: Data) -> tuple:
     """What the names of cached features say about changed voices and noise: nothing where all is as usual."""
     voices = (data.pitch_semitones, data.formants) if data.pitch_semitones or data.formants else ()
-    noisiness = _noisiness(data)
-    return (*voices, *(() if noisiness == USUAL else astuple(noisiness)))
+    *noisiness, room_share = astuple(_noisiness(data))
+    *usual, usual_share = astuple(USUAL)
+    rooms = () if room_share == usual_share else ("rooms", room_share)
+    return (*voices, *(() if noisiness == usual else noisiness), *rooms)
 
 
 def mean_log_mel(packs: list[AudioPack], data: Data, seed: int, every: int = 5) -> np.ndarray:

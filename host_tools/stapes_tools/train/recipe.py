@@ -64,6 +64,8 @@ class Data:
     # Of augmentation: share of noisy utterances, and the bounds of speech over noise in dB.
     noise_share: float = field(default=0.65, repr=False)
     snr_db: tuple[float, float] = field(default=(0.0, 30.0), repr=False)
+    # Share of the utterances that are heard in a room.
+    room_share: float = field(default=0.4, repr=False)
     # Up to how many noises at once, and how long they may be heard without speech, before it or after it.
     noises_at_once: int = field(default=1, repr=False)
     longest_silence_s: float = field(default=1.0, repr=False)
@@ -81,6 +83,8 @@ class Data:
         if not (0 <= self.noise_share <= 1 and len(self.snr_db) == 2 and -20 <= self.snr_db[0] <= self.snr_db[1]):
             advice = "write a noise_share from 0 to 1 and snr_db = [LOWEST, HIGHEST], from -20 dB"
             raise UserError("[data] noise is out of range", advice=advice)
+        if not 0 <= self.room_share <= 1:
+            raise UserError(f"[data] room_share is {self.room_share:g}", advice="keep it from 0 to 1")
         for entry in (*self.noises, *self.rooms):
             is_talking_room = entry.startswith(PEOPLE) and entry in self.rooms
             if is_talking_room or (entry.startswith((MADE, *PEOPLE)) and not _MADE_ENTRY.fullmatch(entry)):
