@@ -6,7 +6,6 @@ board never differ.
 
 import contextlib
 import functools
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from stapes_tools.corpora.progress import tracked
 from stapes_tools.corpora.store import AudioPack, cache_root
 from stapes_tools.corpora.voices import HELD_OUT, check_engines
 from stapes_tools.corpora.words import broad_vocabulary, phone_labels, spoken_everywhere
-from stapes_tools.errors import UserError
 from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.kernels.features import features as front_end
 from stapes_tools.kernels.features import log_mel
