@@ -12,6 +12,7 @@ from stapes.errors import StapesError as PackageError
 from ..device.errors import DeviceError
 from ..errors import StapesError
 from .adapt import adapt
+from .average import average
 from .bench import bench
 from .convert import convert
 from .corpus import corpus
@@ -39,7 +40,7 @@ _GROUPS = {
     "Boards": ("size", "keys"),
     "Look into files": ("inspect", "grammar", "lattice"),
     "Make models small": ("convert", "sparsify", "pack", "densify"),
-    "Train": ("corpus", "train", "adapt", "endpoint"),
+    "Train": ("corpus", "train", "adapt", "average", "endpoint"),
     "Measure": ("eval", "bench"),
 }
 _EXAMPLES = """\
@@ -74,7 +75,7 @@ def stapes(debug: bool) -> None:
 
 
 _VERBS = (transcribe, demo, inspect, grammar, lattice, convert, sparsify, pack, densify, corpus, train, adapt)
-for _verb in (*_VERBS, endpoint, evaluation, bench, monitor, keys, size):
+for _verb in (*_VERBS, average, endpoint, evaluation, bench, monitor, keys, size):
     stapes.add_command(_verb)
 stapes.add_command(inspect, "model")  # its name before it took any model
 

@@ -128,7 +128,9 @@ class Run:
             raise UserError("the recipe has no [compression]")
         calibration = calibration_rows(self.prepared.copies[0])
         teachers = teachers_of(settings, (topology, start))
-        balanced = equalise(topology, start, calibration)
+        # In float there is nothing to balance for; and what starts from one network can then be averaged.
+        rounds = settings.weight_bits or settings.simulate_activations
+        balanced = equalise(topology, start, calibration) if rounds else start
         return self._stage(
             "compressed",
             CompactTask(topology, balanced, settings, calibration, teachers, commands=self._commands(settings)),
