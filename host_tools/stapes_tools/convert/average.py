@@ -42,7 +42,7 @@ def average(checkpoints: Sequence[tuple[Path, Saved]]) -> Saved:
             what = f"its weights have nothing to do with those of the first (a correlation of {found:.2f})"
             raise UserError(what, path, "average networks that were trained on from one")
     mean = {
-        name: np.mean([saved.parameters[name] for _, saved in checkpoints], axis=0, dtype=np.float32)
+        name: np.asarray(np.mean([saved.parameters[name] for _, saved in checkpoints], axis=0), np.float32)
         for name in first.parameters
     }
     return replace(first, parameters=mean, grid=Grid())
