@@ -201,8 +201,8 @@ def test_nothing_trained_is_nothing_to_export(folder):
                 ('rooms = ["synthetic:2"]', 'rooms = ["synthetic:"]', "has 'synthetic:' for a noise or a room"),
                 (
                     'noises = ["synthetic:2"]',
-                    'noises = ["chatter:2:spoken:comands"]',
-                    r"'chatter:2:spoken:comands' for a noise, and nobody of that name.*synthetic\]\]: 'commands'",
+                    'noises = ["chatter:2:spoken:command"]',
+                    r"'chatter:2:spoken:command' for a noise, and nobody of that name.*synthetic\]\]: 'commands'",
                 ),
             )
         ),
