@@ -22,7 +22,7 @@ from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.kernels.features import features as front_end
 from stapes_tools.kernels.features import log_mel
 from stapes_tools.train.places import PACKS, Places, surroundings
-from stapes_tools.train.recipe import SPOKEN, Data, Recipe, Synthetic
+from stapes_tools.train.recipe import SPOKEN, Data, Recipe, Synthetic, speaker_of
 
 FEATURE_SIZE = 120
 
@@ -154,12 +154,11 @@ def places_of(data: Data) -> Places:
 
 def _spoken(data: Data, entry: str) -> str:
     """An entry of the noises, the packs' folders in place of the name of who speaks."""
-    start, found, name = entry.partition(SPOKEN)
-    if not found:
+    if not (name := speaker_of(entry)):
         return entry
     speech = next(speech for speech in data.synthetic if speech.name == name)
     packs = _synthetic_packs(data, speech, Lexicon(data.extra_words))
-    return start + PACKS + "|".join(str(pack.folder) for pack in packs)
+    return entry.removesuffix(SPOKEN + name) + PACKS + "|".join(str(pack.folder) for pack in packs)
 
 
 def surroundings_of(data: Data) -> Surroundings:

@@ -4,9 +4,6 @@ An entry is a pattern of files below the recipe's root, `synthetic:N` for N made
 mixtures of people who talk: `babble:N:VOICES` of several at once, `chatter:N:VOICES` of one to four who make
 pauses. VOICES is a pattern of recordings, `spoken:NAME` for the recipe's synthetic speech of that name, or what
 stands for that here, `packs:FOLDER|FOLDER...` (see stapes_tools.train.data.places_of).
-
-Both kinds of people matter: where commands are synthetic and those at the next table are not, a network learns to
-take a person's voice for noise.
 """
 
 import functools
@@ -20,7 +17,7 @@ from stapes_tools.corpora.augment import Surroundings
 from stapes_tools.corpora.babble import CROWD, FEW, Files, Packs, Voices, make_babble
 from stapes_tools.corpora.synthetic_places import make_noises, make_rooms
 from stapes_tools.errors import UserError
-from stapes_tools.train.recipe import CHATTER, MADE, PEOPLE, SPOKEN
+from stapes_tools.train.recipe import CHATTER, MADE, PEOPLE
 
 PACKS = "packs:"
 # root, noises, rooms
@@ -74,7 +71,7 @@ def _find(root: str, pattern: str) -> list[Path]:
 
 def _check_found(root: str, entries: Sequence[str]) -> None:
     """Refuse a recipe whose patterns find nothing at all, most likely for its root."""
-    searched = [entry for entry in entries if not (entry.startswith(MADE) or SPOKEN in entry or PACKS in entry)]
+    searched = [entry for entry in entries if not (entry.startswith(MADE) or PACKS in entry)]
     patterns = [entry.split(":")[-1] for entry in searched]
     if patterns and not any(_find(root, pattern) for pattern in patterns):
         raise UserError(f"no recording matches {', '.join(patterns)}", root, "check the recipe's root")

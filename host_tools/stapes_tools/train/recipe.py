@@ -40,6 +40,11 @@ class Synthetic:
     random_sentences: int = 0
 
 
+def speaker_of(noise: str) -> str:
+    """Which synthetic speech of the recipe talks in an entry of its noises; empty for every other entry."""
+    return noise.partition(f":{SPOKEN}")[2]
+
+
 @dataclass(frozen=True)
 class Data:
     """Where speech, noise and rooms come from."""
@@ -100,8 +105,8 @@ class Data:
         """Refuse a noise of synthetic speech that the recipe does not have."""
         names = [speech.name for speech in self.synthetic]
         for entry in self.noises:
-            _, found, name = entry.partition(f":{SPOKEN}")
-            if found and name not in names:
+            name = speaker_of(entry)
+            if name and name not in names:
                 near = difflib.get_close_matches(name, names, n=1) or names
                 advice = f"name one of [[data.synthetic]]: {', '.join(map(repr, near))}"
                 raise UserError(f"[data] has {entry!r} for a noise, and nobody of that name speaks", advice=advice)
