@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from stapes_tools.convert.topology import Block, Topology
+from stapes_tools.corpora.augment import USUAL
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.units import UNITS
 
@@ -67,13 +68,13 @@ class Data:
     pitch_semitones: float = field(default=0.0, repr=False)
     formants: float = field(default=0.0, repr=False)
     # Of augmentation: share of noisy utterances, and the bounds of speech over noise in dB.
-    noise_share: float = field(default=0.65, repr=False)
-    snr_db: tuple[float, float] = field(default=(0.0, 30.0), repr=False)
+    noise_share: float = field(default=USUAL.share, repr=False)
+    snr_db: tuple[float, float] = field(default=(USUAL.lowest_snr_db, USUAL.highest_snr_db), repr=False)
     # Share of the utterances that are heard in a room.
-    room_share: float = field(default=0.4, repr=False)
+    room_share: float = field(default=USUAL.room_share, repr=False)
     # Up to how many noises at once, and how long they may be heard without speech, before it or after it.
-    noises_at_once: int = field(default=1, repr=False)
-    longest_silence_s: float = field(default=1.0, repr=False)
+    noises_at_once: int = field(default=USUAL.at_once, repr=False)
+    longest_silence_s: float = field(default=USUAL.longest_silence_s, repr=False)
     # Keep every augmented utterance without its noise too: what a teacher then hears.
     clean_beside: bool = field(default=False, repr=False)
     # So many times every augmented utterance, the same but for its noise.
