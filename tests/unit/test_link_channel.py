@@ -182,6 +182,24 @@ def test_commands_arrive_once_over_a_bad_channel_too():
     assert [payload for _, payload in made.heard_by_board] == [message(number) for number in range(500)]
 
 
+@pytest.mark.parametrize("damaged", range(2, 10))
+def test_a_message_that_was_damaged_is_sent_again_as_soon_as_it_is_missed(damaged):
+    """Whatever its number: the timer is for complaints that do not arrive."""
+    made = pair()
+    run_until(made, lambda: made.host.state == OPEN)
+    for number in range(1, damaged):
+        made.host.send(spec.FRAME_TYPE_COMMAND, message(number))
+        run_until(made, lambda: not made.host.outbox.pending)
+    carry = made.down.write
+    made.down.write = lambda data, now: carry(bytes([data[0] ^ 1]) + bytes(data[1:]), now)
+    made.host.send(spec.FRAME_TYPE_COMMAND, message(damaged))
+    made.step()
+    made.down.write = carry
+    run_until(made, lambda: not made.host.outbox.pending)
+    assert made.board.damaged == 1 and made.host.outbox.resent == 0
+    assert [payload for _, payload in made.heard_by_board] == [message(number) for number in range(1, damaged + 1)]
+
+
 def test_a_host_that_comes_later_hears_what_nobody_has_heard():
     made = pair()
     made.cut()

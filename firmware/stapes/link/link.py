@@ -141,7 +141,8 @@ class Link:
         self._heard_ms = now_ms
         inbox = self.inbox
         newer = inbox.news and inbox.newer(state[_SEQUENCE])
-        if (state[_ACK] << 7 | state[_ACK_PIECE]) != self.outbox.position:
+        # The bit of a gap is the lowest of a position's number, so it is looked at first.
+        if state[_ACK_PIECE] >= _GAP or (state[_ACK] << 7 | state[_ACK_PIECE]) != self.outbox.position:
             self._hear_ack(now_ms)
         if (
             state[_PIECE] != _LAST
