@@ -224,6 +224,18 @@ def test_a_block_that_is_not_there_is_refused(calibration):
         BranchTask(PLAIN, random_parameters(PLAIN, 1), replace(SETTINGS, light_blocks=[2]), calibration)
 
 
+def test_the_light_branch_may_have_shares_of_its_own(calibration):
+    shares = {"front": 0.25, "light.projection": 0.5}
+    settings = replace(SETTINGS, zeros_of=shares, sparse_start=0.0, sparse_end=0.0, light_sparse_end=0.0)
+    task = BranchTask(PLAIN, random_parameters(PLAIN, 1), settings, calibration)
+    found = {name: 1 - float(np.asarray(mask.value).mean()) for name, mask in task.net.masks.items()}
+    assert {name: found[name] for name in ("front", "projection", "light.front", "light.projection")} == {
+        "front": 0.25, "projection": 0.5, "light.front": 0.75, "light.projection": 0.5,
+    }  # fmt: skip
+    task = BranchTask(PLAIN, random_parameters(PLAIN, 1), replace(settings, share_blocks=True), calibration)
+    assert np.asarray(task.net.masks["light.block1.pointwise"].value).mean() == 0.5
+
+
 def test_shared_blocks_have_one_set_of_weights(calibration, tmp_path):
     settings = replace(SETTINGS, share_blocks=True, batches=20, update_batches=2)
     task = BranchTask(PLAIN, random_parameters(PLAIN, 1), settings, calibration)

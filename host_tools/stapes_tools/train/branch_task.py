@@ -133,11 +133,12 @@ class BranchTask(CompactTask):
 
     def _zeros_wanted(self, name: str, progress: float) -> float:
         if not name.startswith("light.") or self._is_shared(name):
-            return super()._zeros_wanted(name, progress)
+            return super()._zeros_wanted(name.removeprefix("light."), progress)
         settings = self.branches
         # The heavy branch may have its zeros already (sparse_start below 0); the light one's rise all the same.
         rise = sparsify.zeros_wanted(progress, max(settings.sparse_start, 0.0), settings.light_sparse_end, 1.0)
-        return settings.zeros + (settings.light_zeros - settings.zeros) * rise
+        final = (settings.zeros_of or {}).get(name, settings.light_zeros)
+        return settings.zeros + (final - settings.zeros) * rise
 
     def _is_shared(self, name: str) -> bool:
         return self.branches.share_blocks and ".block" in name

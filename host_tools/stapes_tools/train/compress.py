@@ -5,6 +5,7 @@ weights and activations until `freeze`, then stay, so that what is exported is e
 trained.
 """
 
+import difflib
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -138,11 +139,20 @@ class CompactTask:
             self.mmi = MmiLoss(commands, settings.mmi_blank_penalty, settings.mmi_start_discount)
             self._weight_of = functools.cache(commands.log_weight_of)
         self.net = self._network(topology, parameters)
+        self._check_names()
         self.teachers = [CompactTransducer(*teacher, trainable=False) for teacher in teachers]
         self._update(0.0)
 
     def _network(self, topology: Topology, parameters: Parameters) -> CompactTransducer:
         return CompactTransducer(topology, parameters, weight_bits=self.settings.weight_bits or None)
+
+    def _check_names(self) -> None:
+        """Refuse a share of zeros for a matrix that the network does not have."""
+        for name in self.settings.zeros_of or {}:
+            if name not in self.net.masks:
+                near = difflib.get_close_matches(name, self.net.masks, 1)
+                advice = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(self.net.masks)}"
+                raise UserError(f"zeros_of names {name!r}, which the network does not have", advice=advice)
 
     def losses(self, features, labels, steps, units, knobs):
         """RNN-T, distillation, grid penalty and MMI, weighted by the knobs."""
@@ -259,7 +269,7 @@ class CompactTask:
             return
         now = {name: ops.convert_to_numpy(variable.value) for name, variable in self.net.kernels.items()}
         statistics = self._observe(self._masked(now))
-        if settings.zeros:
+        if settings.zeros or settings.zeros_of:
             self._set_masks(now, statistics, progress)
         if settings.weight_bits or settings.simulate_activations:
             self._set_grids(self._masked(now), statistics)
@@ -272,7 +282,8 @@ class CompactTask:
     def _zeros_wanted(self, name: str, progress: float) -> float:
         """Share of zeros of a matrix at this point."""
         settings = self.settings
-        return sparsify.zeros_wanted(progress, settings.sparse_start, settings.sparse_end, settings.zeros)
+        final = (settings.zeros_of or {}).get(name, settings.zeros)
+        return sparsify.zeros_wanted(progress, settings.sparse_start, settings.sparse_end, final)
 
     def _masked(self, now: Parameters) -> Parameters:
         masks = {f"{name}.weight": ops.convert_to_numpy(mask.value) for name, mask in self.net.masks.items()}

@@ -176,6 +176,7 @@ class Compression(Schedule):
 
     zeros: share of the encoder's weights that become zero, 0 for none; in blocks of block_rows
     outputs x 1 input; the share rises from sparse_start to sparse_end (both 0: a base that has its zeros keeps them).
+    zeros_of: matrix (a name of stapes inspect) -> its own share, in place of zeros or light_zeros.
     weight_bits: 8 or 4 for the encoder's matrices, 0 leaves rounding to the converter;
     straight_through rounds them in the forward pass, grid_penalty pulls them to their levels
     (absolute cosine). simulate_activations: int8 as the kernels compute them. The grids stay as
@@ -205,8 +206,12 @@ class Compression(Schedule):
     mmi_start_discount: float = field(default=0.0, repr=False)
     context_dropout: float = field(default=0.0, repr=False)
     teach_once: bool = field(default=False, repr=False)
+    zeros_of: dict[str, float] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        for name, share in (self.zeros_of or {}).items():
+            if not 0 <= share < 1:
+                raise UserError(f"zeros_of {name} is {share:g}", advice="keep it from 0 to below 1")
         if self.teach_once and not (self.teacher_weight > 0 and self.context_dropout >= 1.0):
             advice = "write a teacher_weight and context_dropout = 1.0, or leave it out"
             raise UserError("teach_once without a teacher that can", advice=advice)
