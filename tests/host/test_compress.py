@@ -71,10 +71,12 @@ def test_a_mask_keeps_the_blocks_that_contribute_most(outputs, rows):
 
 
 def test_a_matrix_may_have_a_share_of_zeros_of_its_own(parameters, calibration):
-    settings = replace(SETTINGS, zeros=0.5, zeros_of={"projection": 0.25, "front": 0.75}, sparse_start=0.0, sparse_end=0.0)
+    settings = replace(
+        SETTINGS, zeros=0.5, zeros_of={"projection": 0.25, "front": 0.75}, sparse_start=0.0, sparse_end=0.0
+    )
     task = CompactTask(SMALL, parameters, settings, calibration)
-    shares = {name: 1 - float(np.asarray(mask.value).mean()) for name, mask in task.net.masks.items()}
-    assert shares == {"front": 0.75, "block0.pointwise": 0.5, "block1.pointwise": 0.5, "projection": 0.25}
+    found = {name: 1 - float(np.asarray(mask.value).mean()) for name, mask in task.net.masks.items()}
+    assert found == {"front": 0.75, "block0.pointwise": 0.5, "block1.pointwise": 0.5, "projection": 0.25}
     only = CompactTask(SMALL, parameters, replace(settings, zeros=0.0), calibration)
     assert float(np.asarray(only.net.masks["front"].value).mean()) == 0.25
 
@@ -82,7 +84,7 @@ def test_a_matrix_may_have_a_share_of_zeros_of_its_own(parameters, calibration):
 def test_a_share_of_zeros_that_cannot_be_is_refused(parameters, calibration):
     with pytest.raises(UserError, match="zeros_of front is 1"):
         replace(SETTINGS, zeros_of={"front": 1.0})
-    with pytest.raises(UserError, match="names 'font'.*did you mean 'front'"):
+    with pytest.raises(UserError, match=r"names 'font'.*did you mean 'front'"):
         CompactTask(SMALL, parameters, replace(SETTINGS, zeros_of={"font": 0.5}), calibration)
 
 
