@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from keras import ops
 from stapes_tools.convert.topology import random_parameters
-from stapes_tools.corpora.augment import Noisiness, Surroundings, augment, augment_beside
+from stapes_tools.corpora.augment import Surroundings, augment, augment_beside
+from stapes_tools.corpora.noisiness import Noisiness
 from stapes_tools.corpora.store import write_pack
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.lexicon import Lexicon

@@ -13,7 +13,7 @@ from stapes_tools import kernels
 from stapes_tools.convert.metadata import context_size, decode_metadata, with_search_settings
 from stapes_tools.convert.topology import Block, Topology, random_parameters
 from stapes_tools.convert.write import random_calibration
-from stapes_tools.corpora.augment import USUAL
+from stapes_tools.corpora.noisiness import USUAL
 from stapes_tools.evaluate.float_recognizer import FloatRecognizer
 from stapes_tools.grammar.compiler import compile_grammar
 from stapes_tools.models import REPO

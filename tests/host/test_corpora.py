@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import soundfile
 from stapes_tools.corpora import voices
-from stapes_tools.corpora.augment import Noisiness, Surroundings, augment
+from stapes_tools.corpora.augment import Surroundings, augment
 from stapes_tools.corpora.babble import FEW, Files, Packs, make_babble
 from stapes_tools.corpora.build import read_recording, recorded_pack
 from stapes_tools.corpora.effects import to_int16
+from stapes_tools.corpora.noisiness import Noisiness
 from stapes_tools.corpora.readers import CorpusError, read_librispeech, read_speechocean, read_wake_phrases
 from stapes_tools.corpora.sentences import random_words, sample_commands
 from stapes_tools.corpora.store import AudioPack, write_pack

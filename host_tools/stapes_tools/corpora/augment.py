@@ -19,12 +19,12 @@ from stapes_tools.corpora.effects import (
     stretch_of,
     to_int16,
 )
+from stapes_tools.corpora.noisiness import SILENCE_S, USUAL, Noisiness
 from stapes_tools.corpora.voice_change import change_voice
 
 # Counts changes of what augment() does: part of the name of everything made with it.
 AUGMENTATION = 3
-_SILENCE_S = (0.1, 1.0)
-_LONG_SILENCE_SHARE = 0.3
+_LONGSILENCE_SHARE = 0.3
 _QUIETEST_BESIDE_DB = -15.0  # of several noises at once, under the first one
 _NOISE_SPEED = (0.8, 1.25)
 
@@ -87,30 +87,6 @@ class VoiceSpread:
 
 
 AS_SPOKEN = VoiceSpread()
-
-
-@dataclass(frozen=True)
-class Noisiness:
-    """How often there is noise, how loud, and how long it is heard alone; and how often there is a room.
-
-    Args:
-        share: of the recordings that get noise.
-        lowest_snr_db, highest_snr_db: speech over noise, uniform between them.
-        at_once: up to so many noises together; with one, nothing more is drawn from rng.
-        longest_silence_s: without speech, before it and after it, in three cases of ten; up to 1 s in
-            the others, and in all if this is no longer.
-        room_share: of the recordings that are heard in a room.
-    """
-
-    share: float = 0.65
-    lowest_snr_db: float = 0.0
-    highest_snr_db: float = 30.0
-    at_once: int = 1
-    longest_silence_s: float = _SILENCE_S[1]
-    room_share: float = 0.4
-
-
-USUAL = Noisiness()
 
 
 def augment(
@@ -201,10 +177,10 @@ def _colour(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _silences(longest_s: float, rng: np.random.Generator) -> np.ndarray:
     """Seconds before and after, float64 [2]."""
-    usual = rng.uniform(*_SILENCE_S, 2)
-    if longest_s <= _SILENCE_S[1]:
+    usual = rng.uniform(*SILENCE_S, 2)
+    if longest_s <= SILENCE_S[1]:
         return usual
-    return np.where(rng.random(2) < _LONG_SILENCE_SHARE, rng.uniform(_SILENCE_S[1], longest_s, 2), usual)
+    return np.where(rng.random(2) < _LONGSILENCE_SHARE, rng.uniform(SILENCE_S[1], longest_s, 2), usual)
 
 
 def _noise(length: int, around: Surroundings, at_once: int, rng: np.random.Generator) -> np.ndarray:

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from stapes_tools.corpora import build, layouts, readers, sentences
-from stapes_tools.corpora.augment import AUGMENTATION, USUAL, Noisiness, Surroundings, VoiceSpread, augment_beside
+from stapes_tools.corpora.augment import AUGMENTATION, Surroundings, VoiceSpread, augment_beside
 from stapes_tools.corpora.executors import Executor
+from stapes_tools.corpora.noisiness import USUAL, Noisiness
 from stapes_tools.corpora.progress import tracked
 from stapes_tools.corpora.store import AudioPack, cache_root
 from stapes_tools.corpora.voices import HELD_OUT, check_engines

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from stapes_tools.corpora import build, readers
-from stapes_tools.corpora.augment import USUAL, Noisiness, augment
+from stapes_tools.corpora.augment import augment
+from stapes_tools.corpora.noisiness import USUAL, Noisiness
 from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.train.data import FeatureSet, feature_set, held_out_commands, surroundings_of
 from stapes_tools.train.recipe import Recipe

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from stapes_tools.convert.topology import Block, Topology
-from stapes_tools.corpora.augment import USUAL
+from stapes_tools.corpora.noisiness import USUAL
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.units import UNITS
 
@@ -210,8 +210,8 @@ class Compression(Schedule):
 
     def __post_init__(self) -> None:
         for name, share in (self.zeros_of or {}).items():
-            if not 0 <= share < 1:
-                raise UserError(f"zeros_of {name} is {share:g}", advice="keep it from 0 to below 1")
+            if not (isinstance(share, int | float) and 0 <= share < 1):
+                raise UserError(f"zeros_of {name} is {share!r}", advice="keep it from 0 to below 1")
         if self.teach_once and not (self.teacher_weight > 0 and self.context_dropout >= 1.0):
             advice = "write a teacher_weight and context_dropout = 1.0, or leave it out"
             raise UserError("teach_once without a teacher that can", advice=advice)
