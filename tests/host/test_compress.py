@@ -84,6 +84,8 @@ def test_a_matrix_may_have_a_share_of_zeros_of_its_own(parameters, calibration):
 def test_a_share_of_zeros_that_cannot_be_is_refused(parameters, calibration):
     with pytest.raises(UserError, match="zeros_of front is 1"):
         replace(SETTINGS, zeros_of={"front": 1.0})
+    with pytest.raises(UserError, match="zeros_of is no table"):
+        replace(SETTINGS, zeros_of=0.5)
     with pytest.raises(UserError, match=r"names 'font'.*did you mean 'front'"):
         CompactTask(SMALL, parameters, replace(SETTINGS, zeros_of={"font": 0.5}), calibration)
 

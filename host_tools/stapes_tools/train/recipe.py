@@ -209,6 +209,8 @@ class Compression(Schedule):
     zeros_of: dict[str, float] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.zeros_of, dict | None):
+            raise UserError("zeros_of is no table", advice="write zeros_of = { MATRIX = SHARE }")
         for name, share in (self.zeros_of or {}).items():
             if not (isinstance(share, int | float) and 0 <= share < 1):
                 raise UserError(f"zeros_of {name} is {share!r}", advice="keep it from 0 to below 1")
