@@ -6,6 +6,7 @@ import stapes_spec as spec
 
 from stapes import kernels as board_kernels
 from stapes.context import compile_context
+from stapes.digest import digest
 from stapes.endpoint import NOBODY
 from stapes.errors import StapesError, check
 from stapes.grammar import Grammar
@@ -37,6 +38,7 @@ class Recognizer:
 
     def __init__(self, model, grammar, effort=spec.ARBITRATOR_EFFORT_PERCENT / 100, kernels=None, max_context=None):
         self.effort = effort
+        self._hashes = None
         self._max_context = spec.SEARCH_MAX_CONTEXT if max_context is None else max_context
         self._lattice_budget = spec.SEARCH_LATTICE_BUDGET
         self._kernels = kernels or board_kernels.native
@@ -52,6 +54,15 @@ class Recognizer:
         model, graph = self.model, self.grammar
         check(self._kernels.decoder_init(self._decoder, model.state, model.data, graph.data, self._config), graph.where)
         self.reset()
+
+    def hashes(self):
+        """Return what tells the files apart: (model's, grammar's) first 16 digits of SHA-256.
+
+        The first call reads all of both files: let it be before a microphone runs.
+        """
+        if self._hashes is None:
+            self._hashes = digest(self.model.data), digest(self.grammar.data)
+        return self._hashes
 
     def _search_config(self):
         config = array("i", [0] * spec.CONFIG_INDEX_COUNT)

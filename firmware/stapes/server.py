@@ -1,6 +1,5 @@
 """Serves a host over the link: obeys its commands, sends it the events."""
 
-import hashlib
 import json
 import struct
 import sys
@@ -9,6 +8,7 @@ import stapes_spec as spec
 
 from stapes import event as kinds
 from stapes import kernels
+from stapes.digest import digest, hexadecimal
 from stapes.errors import StapesError
 from stapes.event import Event
 from stapes.link import event_codec
@@ -26,7 +26,6 @@ except ImportError:
 
 
 _AUDIO_BYTES = 2 * spec.FRAME_AUDIO_SAMPLES
-_HASH_DIGITS = 16
 _AUDIO = spec.FRAME_TYPE_AUDIO
 _DRAIN_MS = 20  # a result may take so long to leave before the next step is heard
 _ROUNDS = 16  # blocks read before the microphone has its turn again
@@ -37,22 +36,14 @@ def board_id():
     try:
         from machine import unique_id
 
-        return _hex(unique_id())
+        return hexadecimal(unique_id())
     except (ImportError, AttributeError):
         return sys.platform
 
 
-def _hex(data):
-    return "".join(["%02x" % byte for byte in data])
-
-
-def _hash(data):
-    return _hex(hashlib.sha256(data).digest())[:_HASH_DIGITS]
-
-
 def firmware_hash():
     """Return a hash of what runs here: version, interpreter and its build, kernels."""
-    return _hash("|".join((spec.PROJECT_VERSION, sys.version, sys.platform, kernels.NAME)).encode())
+    return digest("|".join((spec.PROJECT_VERSION, sys.version, sys.platform, kernels.NAME)).encode())
 
 
 def identity():
@@ -119,13 +110,14 @@ class Server:
 
     def _describe(self):
         recognizer = self.recognizer
+        model_hash, grammar_hash = recognizer.hashes()
         about = identity()
         about.update(
             {
                 "model": recognizer.model.where,
-                "model_hash": _hash(recognizer.model.data),
+                "model_hash": model_hash,
                 "grammar": recognizer.grammar.where,
-                "grammar_hash": _hash(recognizer.grammar.data),
+                "grammar_hash": grammar_hash,
                 "bytes": recognizer.memory_bytes,
                 "branches": recognizer.model.branches,
             }

@@ -38,6 +38,8 @@ class Station(Events):
     def __init__(self, recognizer, microphone, transport, key=None, endpointer=None, log=None):
         self._recognizer = recognizer
         self._microphone = microphone
+        if recognizer is not None and microphone is not None:
+            recognizer.hashes()  # READY has them; once the microphone runs there is no time for it
         self._endpointer = endpointer
         self.link = BoardLink(self._about, key, log=log, strict=transport.strict)
         self.link.seals = not getattr(transport, "secure", False)

@@ -8,6 +8,7 @@ import pytest
 import stapes
 import stapes_spec as spec
 from scripted_kernels import ScriptedKernels, lattice_bytes
+from stapes import recognizer
 from stapes.errors import StapesError
 from stapes.link import event_codec
 from stapes.link.host_end import HostLink
@@ -96,6 +97,18 @@ def test_the_host_hears_what_the_loop_hears():
         line for line in far if "lattice" in line or "intent" in line
     ]
     assert len([line for line in far if "lattice" in line]) >= 3
+
+
+def test_files_are_not_read_for_a_host_once_the_microphone_runs(monkeypatch):
+    """On a board that takes longer than the microphone's ring lasts, and the first sound was lost."""
+    read = []
+    digest = recognizer.digest
+    monkeypatch.setattr(recognizer, "digest", lambda data: read.append(None) or digest(data))
+    wire = Wire()
+    made = station(Samples(9), wire)
+    assert len(read) == 2
+    list(made)
+    assert len(read) == 2 and len(wire.host.about["model_hash"]) == len(wire.host.about["grammar_hash"]) == 16
 
 
 def test_a_slow_reader_costs_no_sample_and_partials_first(monkeypatch):
