@@ -13,6 +13,7 @@ from keras import ops
 from stapes_tools.convert.topology import Parameters
 from stapes_tools.train import batches
 from stapes_tools.train.data import FeatureSet
+from stapes_tools.train.distort import distort
 from stapes_tools.train.recipe import Schedule
 from stapes_tools.train.steps import Step
 from stapes_tools.train.tasks import Task
@@ -73,6 +74,8 @@ class Trainer:
         started, since = self._clock() - self.seconds, self.seconds
         while self.progress < 1.0:
             batch = next(stream)
+            if self.settings.distortion:
+                batch = distort(batch, rng, self.settings.distortion)
             if self.progress >= self.settings.masking_share:
                 batch = batches.mask(batch, rng)
             self._one(batch)

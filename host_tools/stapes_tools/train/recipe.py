@@ -149,6 +149,12 @@ class Schedule:
     step_edges: list[int] = field(default_factory=lambda: list(STEP_EDGES))
     # Batches between two adaptations of masks and grids.
     update_batches: int = 50
+    # Speech changed anew in every batch, 1 for much of it; teachers hear it as it was (stapes_tools.train.distort).
+    distortion: float = field(default=0.0, repr=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.distortion <= 3:
+            raise UserError(f"distortion is {self.distortion!r}", advice="keep it from 0, for none, to 3")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -209,6 +215,7 @@ class Compression(Schedule):
     zeros_of: dict[str, float] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not isinstance(self.zeros_of, dict | None):
             raise UserError("zeros_of is no table", advice="write zeros_of = { MATRIX = SHARE }")
         for name, share in (self.zeros_of or {}).items():
