@@ -14,8 +14,8 @@ from stapes_tools.train.compress import CompactTask
 from stapes_tools.train.distort import coloration, distort, smeared, warped
 from stapes_tools.train.loop import Trainer
 from stapes_tools.train.recipe import Compression
-from test_compress import SMALL
 from toy_speech import toy_set
+from toy_teachers import SMALL
 
 
 @pytest.fixture(scope="module")
