@@ -24,24 +24,25 @@ _REACH = 4
 _SHARE = 0.5
 
 
-def distort(batch: Batch, rng: np.random.Generator, strength: float) -> Batch:
+def distort(batch: Batch, rng: np.random.Generator, strength: float, *, beside: bool = True) -> Batch:
     """Change every utterance in its own way, and keep what it was beside it.
 
     Args:
         batch: features int8 [B, T, 120], Q4.3; or wider, then what stands beside them stays there.
         rng: of the changes.
         strength: of all of them, 1 as above.
+        beside: whether what it was is kept, for teachers.
     Returns:
-        features int8 [B, T, 240]: changed, then as they were (or what stood there).
+        features int8 [B, T, 240]: changed, then as they were (or what stood there); [B, T, 120] if neither is.
     """
-    heard, beside = batch.features[..., :FEATURE_SIZE], batch.features[..., FEATURE_SIZE:]
+    heard, stood = batch.features[..., :FEATURE_SIZE], batch.features[..., FEATURE_SIZE:]
     size, steps, _ = heard.shape
     frames = heard.reshape(size, steps * _FRAMES_PER_STEP, _BANDS).astype(np.float32)
     for row in range(size):
         used = int(batch.steps[row]) * _FRAMES_PER_STEP
         frames[row, :used] = _distorted(frames[row, :used], rng, strength)
     changed = np.clip(np.rint(frames), -128, 127).astype(np.int8).reshape(heard.shape)
-    kept = beside if beside.shape[-1] else heard
+    kept = heard if beside and not stood.shape[-1] else stood
     return Batch(np.concatenate([changed, kept], axis=-1), batch.labels, batch.steps, batch.units)
 
 

@@ -75,7 +75,8 @@ class Trainer:
         while self.progress < 1.0:
             batch = next(stream)
             if self.settings.distortion:
-                batch = distort(batch, rng, self.settings.distortion)
+                apart = not self.settings.distort_teachers
+                batch = distort(batch, rng, self.settings.distortion, beside=apart)
             if self.progress >= self.settings.masking_share:
                 batch = batches.mask(batch, rng)
             self._one(batch)
