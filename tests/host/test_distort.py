@@ -78,6 +78,12 @@ def test_a_clean_version_that_stands_there_stays(batch):
     assert np.any(after.features[..., :120] != batch.features)
 
 
+def test_teachers_may_hear_it_changed_too(batch):
+    apart = distort(batch, np.random.default_rng(3), 1.0)
+    alike = distort(batch, np.random.default_rng(3), 1.0, beside=False)
+    np.testing.assert_array_equal(alike.features, apart.features[..., :120])
+
+
 def test_training_hears_it_changed_and_its_teacher_as_it_was(tmp_path, monkeypatch):
     """The stage runs with it, and what the teacher is given is never changed."""
     settings = Compression(

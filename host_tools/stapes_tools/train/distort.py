@@ -2,7 +2,8 @@
 
 What a corpus cannot have enough of - people - is stood in for by changing the spectra of those it has: warped along
 the frequencies as by another vocal tract, smeared in time as by a lazy tongue or a room, smeared over frequencies as by
-a breathy voice, and coloured as by another microphone. Teachers hear what was there.
+a breathy voice, and coloured as by another microphone. Teachers hear what was there, or (distort_teachers) the same as
+their student, as L. Beyer et al., Knowledge distillation: a good teacher is patient and consistent, CVPR 2022, advise.
 
 Reference: N. Jaitly, G. E. Hinton, Vocal Tract Length Perturbation (VTLP) improves speech recognition, ICML workshop
 2013, for the warp; here it is along the mel bands, after the noise.
