@@ -149,8 +149,8 @@ class Schedule:
     step_edges: list[int] = field(default_factory=lambda: list(STEP_EDGES))
     # Batches between two adaptations of masks and grids.
     update_batches: int = 50
-    # Speech changed anew in every batch, 1 for much of it (stapes_tools.train.distort); whether teachers hear it so, too,
-    # or as it was.
+    # Speech changed anew in every batch, 1 for much of it (stapes_tools.train.distort); whether teachers hear it so,
+    # too, or as it was.
     distortion: float = field(default=0.0, repr=False)
     distort_teachers: bool = field(default=False, repr=False)
 
