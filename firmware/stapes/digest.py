@@ -2,7 +2,7 @@
 
 import hashlib
 
-DIGITS = 16
+_DIGITS = 16
 
 
 def hexadecimal(data):
@@ -12,4 +12,4 @@ def hexadecimal(data):
 
 def digest(data):
     """Return the first digits of the SHA-256 of bytes. Of a model it takes a board longer than a microphone waits."""
-    return hexadecimal(hashlib.sha256(data).digest())[:DIGITS]
+    return hexadecimal(hashlib.sha256(data).digest())[:_DIGITS]

@@ -24,7 +24,7 @@ from stapes_tools.corpora.voice_change import change_voice
 
 # Counts changes of what augment() does: part of the name of everything made with it.
 AUGMENTATION = 3
-_LONGSILENCE_SHARE = 0.3
+_LONG_SILENCE_SHARE = 0.3
 _QUIETEST_BESIDE_DB = -15.0  # of several noises at once, under the first one
 _NOISE_SPEED = (0.8, 1.25)
 
@@ -180,7 +180,7 @@ def _silences(longest_s: float, rng: np.random.Generator) -> np.ndarray:
     usual = rng.uniform(*SILENCE_S, 2)
     if longest_s <= SILENCE_S[1]:
         return usual
-    return np.where(rng.random(2) < _LONGSILENCE_SHARE, rng.uniform(SILENCE_S[1], longest_s, 2), usual)
+    return np.where(rng.random(2) < _LONG_SILENCE_SHARE, rng.uniform(SILENCE_S[1], longest_s, 2), usual)
 
 
 def _noise(length: int, around: Surroundings, at_once: int, rng: np.random.Generator) -> np.ndarray:

@@ -137,7 +137,7 @@ class BranchTask(CompactTask):
         settings = self.branches
         # The heavy branch may have its zeros already (sparse_start below 0); the light one's rise all the same.
         rise = sparsify.zeros_wanted(progress, max(settings.sparse_start, 0.0), settings.light_sparse_end, 1.0)
-        final = (settings.zeros_of or {}).get(name, settings.light_zeros)
+        final = settings.zeros_for(name, settings.light_zeros)
         return settings.zeros + (final - settings.zeros) * rise
 
     def _is_shared(self, name: str) -> bool:

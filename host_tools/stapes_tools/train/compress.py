@@ -282,7 +282,7 @@ class CompactTask:
     def _zeros_wanted(self, name: str, progress: float) -> float:
         """Share of zeros of a matrix at this point."""
         settings = self.settings
-        final = (settings.zeros_of or {}).get(name, settings.zeros)
+        final = settings.zeros_for(name, settings.zeros)
         return sparsify.zeros_wanted(progress, settings.sparse_start, settings.sparse_end, final)
 
     def _masked(self, now: Parameters) -> Parameters:

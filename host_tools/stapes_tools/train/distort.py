@@ -10,12 +10,11 @@ Reference: N. Jaitly, G. E. Hinton, Vocal Tract Length Perturbation (VTLP) impro
 """
 
 import numpy as np
+import stapes_spec as spec
 
 from stapes_tools.train.batches import Batch
 from stapes_tools.train.data import FEATURE_SIZE
 
-_FRAMES_PER_STEP = 3
-_BANDS = FEATURE_SIZE // _FRAMES_PER_STEP
 # At a strength of 1: standard deviations, or the most that a smear's may be. Half of the utterances get each.
 _WARP = 0.06
 _SMEAR_FRAMES = 1.5
@@ -38,9 +37,9 @@ def distort(batch: Batch, rng: np.random.Generator, strength: float, *, beside: 
     """
     heard, stood = batch.features[..., :FEATURE_SIZE], batch.features[..., FEATURE_SIZE:]
     size, steps, _ = heard.shape
-    frames = heard.reshape(size, steps * _FRAMES_PER_STEP, _BANDS).astype(np.float32)
+    frames = heard.reshape(size, steps * spec.FRONTEND_STACK, spec.FRONTEND_MEL_BANDS).astype(np.float32)
     for row in range(size):
-        used = int(batch.steps[row]) * _FRAMES_PER_STEP
+        used = int(batch.steps[row]) * spec.FRONTEND_STACK
         frames[row, :used] = _distorted(frames[row, :used], rng, strength)
     changed = np.clip(np.rint(frames), -128, 127).astype(np.int8).reshape(heard.shape)
     kept = heard if beside and not stood.shape[-1] else stood
@@ -66,8 +65,8 @@ def warped(frames: np.ndarray, factor: float) -> np.ndarray:
 
     frames: float32 [frames, bands].
     """
-    at = np.minimum(factor * np.arange(_BANDS, dtype=np.float32), _BANDS - 1)
-    low = np.minimum(at.astype(int), _BANDS - 2)
+    at = np.minimum(factor * np.arange(spec.FRONTEND_MEL_BANDS, dtype=np.float32), spec.FRONTEND_MEL_BANDS - 1)
+    low = np.minimum(at.astype(int), spec.FRONTEND_MEL_BANDS - 2)
     share = at - low
     return frames[:, low] * (1 - share) + frames[:, low + 1] * share
 
@@ -88,6 +87,6 @@ def smeared(frames: np.ndarray, deviation: float, axis: int) -> np.ndarray:
 
 def coloration(rng: np.random.Generator, deviation: float) -> np.ndarray:
     """float32 [bands]: a smooth curve, the sum of half a cosine and a whole one."""
-    phase = np.pi * np.arange(_BANDS) / (_BANDS - 1)
+    phase = np.pi * np.arange(spec.FRONTEND_MEL_BANDS) / (spec.FRONTEND_MEL_BANDS - 1)
     half, whole = rng.standard_normal(2)
     return np.asarray(deviation * (half * np.cos(phase) + 0.5 * whole * np.cos(2 * phase)), np.float32)

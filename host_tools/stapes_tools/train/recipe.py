@@ -150,7 +150,7 @@ class Schedule:
     # Batches between two adaptations of masks and grids.
     update_batches: int = 50
     # Speech changed anew in every batch, 1 for much of it (stapes_tools.train.distort); whether teachers hear it so,
-    # too, or as it was.
+    # too, or as it was; with a clean version beside it they hear that.
     distortion: float = field(default=0.0, repr=False)
     distort_teachers: bool = field(default=False, repr=False)
 
@@ -215,6 +215,10 @@ class Compression(Schedule):
     context_dropout: float = field(default=0.0, repr=False)
     teach_once: bool = field(default=False, repr=False)
     zeros_of: dict[str, float] | None = field(default=None, repr=False)
+
+    def zeros_for(self, name: str, otherwise: float) -> float:
+        """Share of zeros that a matrix ends with: its own, or otherwise that of all."""
+        return (self.zeros_of or {}).get(name, otherwise)
 
     def __post_init__(self) -> None:
         super().__post_init__()
