@@ -25,21 +25,9 @@ from stapes_tools.corpora.voices import list_voices, synthesise
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.lexicon import Lexicon
 
-__all__ = [
-    "Row",
-    "content_hash",
-    "corpus_pack",
-    "made_pack",
-    "pack_folder",
-    "read_recording",
-    "recorded_pack",
-    "speech_tasks",
-    "synthetic_pack",
-    "worker_pool",
-]
+__all__ = ["content_hash", "corpus_pack", "read_recording", "recorded_pack", "synthetic_pack", "worker_pool"]
 
 Row = tuple[str, str, str, np.ndarray]
-"""Name, text, speaker, int16 samples of one utterance."""
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
@@ -75,10 +63,8 @@ def synthetic_pack(
         UserError: another process is making the same pack.
     """
     chosen = list(list_voices(engine) if voices is None else voices)
-    folder = pack_folder(engine, sentences, chosen, count, seed)
-    return made_pack(
-        folder, speech_tasks(sentences, chosen, count, seed, engine), _speak, executor or choose(processes)
-    )
+    folder = _folder(engine, sentences, chosen, count, seed)
+    return _pack(folder, speech_tasks(sentences, chosen, count, seed, engine), _speak, executor or choose(processes))
 
 
 def speech_tasks(
@@ -102,7 +88,7 @@ def recorded_pack(name: str, recordings: Iterable[Recording], executor: Executor
         CorpusError: a file is missing, damaged or not 16 kHz mono.
     """
     rows = list(recordings)
-    return made_pack(pack_folder(name, rows), rows, _decode, executor or InProcess())
+    return _pack(_folder(name, rows), rows, _decode, executor or InProcess())
 
 
 def corpus_pack(
@@ -123,7 +109,7 @@ def corpus_pack(
     given = list(lines)
     executor = executor or InProcess()
     rows = [line.recording for line in given if line.recording]
-    is_new = not store.is_whole(pack_folder(name, rows))
+    is_new = not store.is_whole(_folder(name, rows))
     lost: list[CorpusError | None] = _lost(name, given, executor) if is_new else [None] * len(rows)
     errors = list(_faults(given, lost, lexicon, is_new))
     if errors and on_bad == "stop":
@@ -177,7 +163,7 @@ def _lost(name: str, lines: list[Line], executor: Executor) -> list[CorpusError 
     return [fault and CorpusError(*fault) for fault in json.loads(memo.read_text())]
 
 
-def made_pack(folder: Path, tasks: Sequence[T], work: Callable[[T], Row], executor: Executor) -> AudioPack:
+def _pack(folder: Path, tasks: Sequence[T], work: Callable[[T], Row], executor: Executor) -> AudioPack:
     """The pack in folder, made or finished if need be."""
     if store.is_whole(folder):
         wrong = store.damage(folder)
@@ -191,8 +177,7 @@ def made_pack(folder: Path, tasks: Sequence[T], work: Callable[[T], Row], execut
         return writer.finish()
 
 
-def pack_folder(name: str, *parts: object) -> Path:
-    """Where a pack lies in the cache that all of parts went into."""
+def _folder(name: str, *parts: object) -> Path:
     return cache_root() / "audio" / f"{name}-{content_hash(*parts)}"
 
 

@@ -43,11 +43,6 @@ class Lexicon:
     def __init__(self, extra: Mapping[str, object] | None = None):
         self._extra = {normalise_word(word): _read_variants(word, value) for word, value in (extra or {}).items()}
 
-    @property
-    def extra(self) -> dict[str, list[Pronunciation]]:
-        """The words that were given, with their pronunciations."""
-        return dict(self._extra)
-
     def __contains__(self, word: str) -> bool:
         return bool(self._find(normalise_word(word)))
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stapes_tools.corpora import build, layouts, readers, sentences, splice
+from stapes_tools.corpora import build, layouts, readers, sentences
 from stapes_tools.corpora.augment import AUGMENTATION, Surroundings, VoiceSpread, augment_beside
-from stapes_tools.corpora.executors import Executor, choose
+from stapes_tools.corpora.executors import Executor
 from stapes_tools.corpora.noisiness import USUAL, Noisiness
 from stapes_tools.corpora.progress import tracked
 from stapes_tools.corpora.store import AudioPack, cache_root
@@ -110,22 +110,12 @@ def training_packs(recipe: Recipe, lexicon: Lexicon, executor: Executor | None =
 def _synthetic_packs(
     data: Data, entry: Synthetic, lexicon: Lexicon, executor: Executor | None = None
 ) -> list[AudioPack]:
-    """One synthetic entry by each of its engines, and by the people who were recorded."""
+    """One synthetic entry by each of its engines."""
     texts = synthetic_sentences(data, entry, lexicon)
-    packs = [
+    return [
         build.synthetic_pack(texts, engine, count, entry.seed, processes=data.processes, executor=executor)
         for engine, count in entry.engines.items()
     ]
-    if entry.spliced:
-        by = executor or choose(data.processes)
-        packs.append(splice.spliced_pack(texts, _sentences_of(data), lexicon, entry.spliced, entry.seed, executor=by))
-    return packs
-
-
-def _sentences_of(data: Data) -> list[AudioPack]:
-    """The recordings to splice from: each corpus of the recipe once, but those of single words."""
-    corpora = dict.fromkeys(corpus for corpus in data.recorded if not corpus.startswith("wake_phrases"))
-    return [recorded(data, corpus) for corpus in corpora]
 
 
 def command_grammar(recipe: Recipe) -> Path:

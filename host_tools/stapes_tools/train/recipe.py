@@ -30,15 +30,11 @@ def _shown(table) -> str:
 
 @dataclass(frozen=True)
 class Synthetic:
-    """Sentences and the engines that speak them: engine -> utterances.
-
-    spliced: so many are put together from what the people of `recorded` said (stapes_tools.corpora.splice).
-    """
+    """Sentences and the engines that speak them: engine -> utterances."""
 
     name: str
     seed: int
-    engines: dict[str, int] = field(default_factory=dict)
-    spliced: int = 0
+    engines: dict[str, int]
     grammars: dict[str, int] = field(default_factory=dict)
     transcripts: bool = False
     random_words: int = 0
