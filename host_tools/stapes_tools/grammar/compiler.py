@@ -2,7 +2,8 @@
 
 Words first: the patterns become a minimal deterministic automaton over tagged words. Then each word
 is spelt out in phones, its symbol and weight on its last phone, and the result is made deterministic
-and minimal again over (phone, word, weight) labels, so that words share prefixes and suffixes.
+and minimal again over (phone, word, weight) labels, so that words share prefixes and suffixes. What does
+not suit the article before it pays on its first phone, so that the rest of it is shared, too.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from pathlib import Path
 import stapes_spec as spec
 
 from stapes_tools.errors import UserError
+from stapes_tools.grammar.articles import SLIP_WEIGHT, free_choices, suits
 from stapes_tools.grammar.automaton import EPSILON, Automaton, Builder
 from stapes_tools.grammar.expression import Choice, Node, Sequence, SlotRef, Word
 from stapes_tools.grammar.grammar import Grammar, Tagged, tag_phrase, tagged_slots
 from stapes_tools.grammar.graph import Arc, Graph
+from stapes_tools.grammar.lexicon import Pronunciation
 from stapes_tools.grammar.reader import read_grammar
 from stapes_tools.grammar.units import UNIT_INDEX
 
@@ -217,6 +220,8 @@ def _trace(came: dict[_Pair, tuple[_Pair, Tagged, Tagged] | None], pair: _Pair) 
 # What an arc carries: unit, word index or -1, weight; or an intent in its first place.
 _Label = tuple[int, int, int]
 _INTENT_UNIT = 255
+# A state of the word graph; after a or an, where both may stand, with whether a vowel is expected.
+_Place = tuple[int, bool | None]
 
 
 def _phone_graph(grammar: Grammar, words: WordGraph) -> Graph:
@@ -226,36 +231,61 @@ def _phone_graph(grammar: Grammar, words: WordGraph) -> Graph:
     labels = sorted({label for _, phones, _ in spelled for label in phones})
     numbers = {label: index + 1 for index, label in enumerate(labels)}
     builder = Builder()
-    states = [builder.start, *(builder.state() for _ in range(len(words.automaton.arcs) - 1))]
+    states: dict[_Place, int] = {(0, None): builder.start}
     for source, phones, target in spelled:
-        at = states[source]
+        at = _state(states, source, builder)
         for label in phones[:-1]:
             middle = builder.state()
             builder.arc(at, numbers[label], middle)
             at = middle
         last_is_intent = phones[-1][0] == _INTENT_UNIT
-        builder.arc(at, numbers[phones[-1]], builder.end if last_is_intent else states[target])
+        builder.arc(at, numbers[phones[-1]], builder.end if last_is_intent else _state(states, target, builder))
     return _strip_intents(builder.minimal(), labels, tagged, intents)
 
 
-def _spell_words(grammar: Grammar, words: WordGraph, intent_base: int) -> Iterator[tuple[int, list[_Label], int]]:
-    """Yield (state, labels, next state) for each pronunciation of each word, and for each intent."""
+def _state(states: dict[_Place, int], place: _Place, builder: Builder) -> int:
+    if place not in states:
+        states[place] = builder.state()
+    return states[place]
+
+
+def _spell_words(grammar: Grammar, words: WordGraph, intent_base: int) -> Iterator[tuple[_Place, list[_Label], _Place]]:
+    """Yield (place, labels, next place) for each pronunciation of each word, and for each intent."""
     count = 0
-    for state, leaving in enumerate(words.automaton.arcs):
+    for place in _places(words):
+        state, expects_vowel = place
+        leaving = words.automaton.arcs[state]
+        articles = free_choices(words.leaving(state))
         choices = sum(label <= intent_base for label, _ in leaving)
         weight = -round(math.log(max(choices, 1)) * (1 << spec.Q_LOG_PROB_FRACTION_BITS))
         for label, target in leaving:
             symbol = words.symbols[label - 1]
             if isinstance(symbol, str):
-                yield state, [(_INTENT_UNIT, label - 1 - intent_base, 0)], target
+                yield place, [(_INTENT_UNIT, label - 1 - intent_base, 0)], (target, None)
                 continue
             for phones in grammar.lexicon.pronunciations(symbol.text):
                 count += len(phones)
                 if count > _MAX_PHONE_ARCS:
                     raise _too_large(grammar, f"more than {_MAX_PHONE_ARCS} phones in its sentences")
-                units = [UNIT_INDEX[phone] for phone in phones]
-                inner: list[_Label] = [(unit, -1, 0) for unit in units[:-1]]
-                yield state, [*inner, (units[-1], label - 1, weight)], target
+                slip = 0 if expects_vowel is None or suits(expects_vowel, phones) else SLIP_WEIGHT
+                yield place, _labelled(phones, label - 1, weight, slip), (target, articles.get(symbol))
+
+
+def _places(words: WordGraph) -> list[_Place]:
+    """Every state, and once more for each article that may lead to it."""
+    found: list[_Place] = [(state, None) for state in range(len(words.automaton.arcs))]
+    for state in range(len(words.automaton.arcs)):
+        articles = free_choices(words.leaving(state))
+        found += [(target, articles[symbol]) for symbol, target in words.leaving(state) if symbol in articles]
+    return list(dict.fromkeys(found))
+
+
+def _labelled(phones: Pronunciation, word: int, weight: int, first_weight: int) -> list[_Label]:
+    """A word's phones, itself and weight on the last of them, first_weight on the first."""
+    labels = [(UNIT_INDEX[phone], -1, 0) for phone in phones[:-1]]
+    labels.append((UNIT_INDEX[phones[-1]], word, weight))
+    unit, output, own = labels[0]
+    return [(unit, output, own + first_weight), *labels[1:]]
 
 
 def _strip_intents(automaton: Automaton, labels: list[_Label], tagged: list[Tagged], intents: list[str]) -> Graph:
