@@ -11,11 +11,13 @@ import pytest
 import soundfile
 from stapes_tools.cli.main import main
 from stapes_tools.convert import checkpoint
+from stapes_tools.convert.label_prior import with_label_prior
+from stapes_tools.convert.read import read_model
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.train import run
 from stapes_tools.train.adapt import adapt, adaptation_recipe
-from stapes_tools.train.data import feature_set, places_of, training_packs
+from stapes_tools.train.data import feature_set, label_counts, places_of, training_packs
 from stapes_tools.train.places import surroundings
 from stapes_tools.train.recipe import parse_recipe, read_recipe
 from stapes_tools.train.teller import QuietTeller
@@ -171,6 +173,28 @@ def test_a_base_is_trained_on_in_float_and_teaches_its_branches(folder):
     third = checkpoint.load(folder / "third" / "branched.npz").parameters
     for name in (name for name in third if name.startswith("arbitrator.")):
         np.testing.assert_array_equal(third[name], branched.parameters[name])
+
+
+def test_priors_of_units_are_taken_out_of_the_exported_scores(folder):
+    (folder / "prior").mkdir()
+    text = (folder / "recipe.toml").read_text()
+    (folder / "prior" / "recipe.toml").write_text(text.replace("seed = 1\n", "seed = 1\nlabel_prior = 0.5\n", 1))
+    assert main(["train", str(folder / "prior" / "recipe.toml")]) == 0
+    plain, other = ((folder / part / "model.tflite").read_bytes() for part in (".", "prior"))
+    copy = run.prepare(read_recipe(folder / "recipe.toml"), QuietTeller()).copies[0]
+    wanted = with_label_prior(plain, label_counts(copy), 0.5)
+    assert _logit_bias(wanted) == _logit_bias(other) != _logit_bias(plain)
+
+
+def _logit_bias(data):
+    joint = next(part for part in read_model(data).subgraphs if part.name == "joint")
+    return joint.tensors[joint.operators[-1].inputs[2]].array().tolist()
+
+
+def test_a_share_of_the_prior_is_a_share(folder):
+    text = (folder / "recipe.toml").read_text().replace("seed = 1\n", "seed = 1\nlabel_prior = 1.5\n", 1)
+    with pytest.raises(UserError, match=r"label_prior is 1\.5"):
+        parse_recipe(text, folder / "recipe.toml")
 
 
 def test_nothing_trained_is_nothing_to_export(folder):

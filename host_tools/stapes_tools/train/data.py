@@ -20,6 +20,7 @@ from stapes_tools.corpora.store import AudioPack, cache_root
 from stapes_tools.corpora.voices import HELD_OUT, check_engines
 from stapes_tools.corpora.words import broad_vocabulary, phone_labels, spoken_everywhere
 from stapes_tools.grammar.lexicon import Lexicon
+from stapes_tools.grammar.units import UNITS
 from stapes_tools.kernels.features import features as front_end
 from stapes_tools.kernels.features import log_mel
 from stapes_tools.train.places import PACKS, Places, surroundings
@@ -265,6 +266,11 @@ def feature_sets(
     clean = _rows(folder / "clean.i8") if wants_clean else None
     labels = np.split(index["labels"], np.cumsum(index["units"])[:-1])
     return [FeatureSet(_rows(file), index["starts"], index["steps"], labels, clean) for file in files]
+
+
+def label_counts(utterances: FeatureSet) -> np.ndarray:
+    """int64 [U]: how often each unit is said in all of them."""
+    return np.bincount(np.concatenate(utterances.labels), minlength=len(UNITS))
 
 
 def _rows(file: Path) -> np.ndarray:

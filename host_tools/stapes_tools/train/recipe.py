@@ -282,6 +282,8 @@ class Recipe:
 
     [model] and [training] train from scratch; `base`, the folder of another model, adapts that
     one, from its parameters after `base_stage`; [training] then trains on in float.
+
+    label_prior: power of the units' priors that the scores are divided by (stapes_tools.convert.label_prior).
     """
 
     seed: int
@@ -292,6 +294,11 @@ class Recipe:
     branches: Branches | None = field(default=None, repr=False)
     base: str = ""
     base_stage: str = "dense"
+    label_prior: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.label_prior <= 1.0:
+            raise UserError(f"label_prior is {self.label_prior!r}", advice="keep it from 0, for none, to 1")
 
     def __repr__(self) -> str:
         return _shown(self)

@@ -23,7 +23,14 @@ from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.grammar.units import UNITS
 from stapes_tools.train.commands import CommandGraph, training_graph
 from stapes_tools.train.context import is_context_free
-from stapes_tools.train.data import FeatureSet, command_grammar, feature_sets, mean_log_mel, training_packs
+from stapes_tools.train.data import (
+    FeatureSet,
+    command_grammar,
+    feature_sets,
+    label_counts,
+    mean_log_mel,
+    training_packs,
+)
 from stapes_tools.train.recipe import Compression, Recipe, Schedule, floating, topology_of
 from stapes_tools.train.teller import Teller
 
@@ -216,6 +223,7 @@ class Run:
 
     def export(self, output: Path) -> Path:
         """Quantise the last stage's parameters, tune the search on synthetic commands, write all to a folder."""
+        from stapes_tools.convert.label_prior import with_label_prior
         from stapes_tools.convert.pack import pack
         from stapes_tools.train.curves import draw_history
         from stapes_tools.train.export import export_model
@@ -240,6 +248,8 @@ class Run:
         if saved.topology.branching:
             # Two encoders with their zeros would not fit a board's flash.
             data = pack(data)[0]
+        if self.recipe.label_prior:
+            data = with_label_prior(data, label_counts(self.prepared.copies[0]), self.recipe.label_prior)
         model.write_bytes(tune(data, self.recipe, self.recipe.data.processes, self.tell.say))
         for name in STAGES:
             if (self.folder / f"{name}.npz").exists():
