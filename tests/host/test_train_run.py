@@ -191,9 +191,10 @@ def _logit_bias(data):
     return joint.tensors[joint.operators[-1].inputs[2]].array().tolist()
 
 
-def test_a_share_of_the_prior_is_a_share(folder):
-    text = (folder / "recipe.toml").read_text().replace("seed = 1\n", "seed = 1\nlabel_prior = 1.5\n", 1)
-    with pytest.raises(UserError, match=r"label_prior is 1\.5"):
+@pytest.mark.parametrize("share", ["1.5", "-0.1", "'half'"])
+def test_a_share_of_the_prior_is_a_share(folder, share):
+    text = (folder / "recipe.toml").read_text().replace("seed = 1\n", f"seed = 1\nlabel_prior = {share}\n", 1)
+    with pytest.raises(UserError, match=f"recipe.toml: label_prior is {re.escape(share)}; keep it from 0"):
         parse_recipe(text, folder / "recipe.toml")
 
 

@@ -297,7 +297,7 @@ class Recipe:
     label_prior: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.label_prior <= 1.0:
+        if not (isinstance(self.label_prior, int | float) and 0.0 <= self.label_prior <= 1.0):
             raise UserError(f"label_prior is {self.label_prior!r}", advice="keep it from 0, for none, to 1")
 
     def __repr__(self) -> str:
@@ -356,6 +356,8 @@ def _fill(kind, table: dict, path: Path):
     _refuse_strangers(kind, table, path)
     try:
         return kind(**table)
+    except UserError as error:
+        raise UserError(error.what, error.path or path, error.advice) from None
     except TypeError as error:
         raise UserError(f"{path}: [{kind.__name__.lower()}] {str(error).partition(') ')[2]}") from None
 
