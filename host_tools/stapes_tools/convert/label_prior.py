@@ -9,15 +9,13 @@ left alone: its penalty is tuned.
 import struct
 
 import numpy as np
-import tflite
 
 from stapes_tools.convert.metadata import seal
-from stapes_tools.convert.read import read_model
+from stapes_tools.convert.read import constant_range, read_model
 from stapes_tools.errors import UserError
 
+_JOINT = "joint"
 _LAYERS = ("CONV_2D", "FULLY_CONNECTED")
-_BIAS = 2  # among the inputs of such a layer
-_DATA_FIELD = 4  # of a buffer's table in the flatbuffer schema
 
 
 def offsets(counts: np.ndarray, scale: float) -> np.ndarray:
@@ -45,24 +43,16 @@ def with_label_prior(data: bytes, counts: np.ndarray, scale: float) -> bytes:
     Raises:
         UserError: it has no such subgraph, or other units.
     """
-    joint = next((part for part in read_model(data).subgraphs if part.name == "joint"), None)
+    joint = next((part for part in read_model(data).subgraphs if part.name == _JOINT), None)
     if joint is None or joint.operators[-1].kind not in _LAYERS:
         raise UserError("the model has no joint network that ends in a layer of logits")
-    hidden, weight, bias = (joint.tensors[index] for index in joint.operators[-1].inputs)
+    last = joint.operators[-1].inputs
+    hidden, weight, bias = (joint.tensors[index] for index in last)
     added = offsets(counts, scale)
     if bias.shape != added.shape:
         raise UserError(f"the model has {bias.shape[0]} units, the counts are of {len(added)}")
     steps = np.round(added / (np.float64(hidden.scale[0]) * np.asarray(weight.scale, np.float64)))
     changed = bytearray(data)
-    struct.pack_into(f"<{len(added)}i", changed, _bias_offset(data), *(bias.array() + steps.astype(np.int64)).tolist())
+    at, _ = constant_range(data, _JOINT, last[-1])
+    struct.pack_into(f"<{len(added)}i", changed, at, *(bias.array() + steps.astype(np.int64)).tolist())
     return seal(bytes(changed))
-
-
-def _bias_offset(data: bytes) -> int:
-    """Where in the file the last layer's bias lies."""
-    file = tflite.Model.GetRootAsModel(data, 0)
-    parts = [file.Subgraphs(index) for index in range(file.SubgraphsLength())]
-    joint = next(part for part in parts if part.Name() == b"joint")
-    last = joint.Operators(joint.OperatorsLength() - 1)
-    buffer = file.Buffers(joint.Tensors(last.Inputs(_BIAS)).Buffer())._tab
-    return buffer.Vector(buffer.Offset(_DATA_FIELD))

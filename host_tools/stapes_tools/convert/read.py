@@ -204,11 +204,14 @@ def _check_signatures(signatures: list[Signature], subgraphs: list[Subgraph]) ->
 
 def _metadata_range(file: tflite.Model, index: int) -> tuple[str, int, int]:
     entry = file.Metadata(index)
-    table = file.Buffers(entry.Buffer())._tab
+    return _text(entry.Name()), *_buffer_range(file, entry.Buffer())
+
+
+def _buffer_range(file: tflite.Model, index: int) -> tuple[int, int]:
+    """Where a buffer's bytes lie in the file: (offset, length), or (0, 0) of an empty one."""
+    table = file.Buffers(index)._tab
     field = table.Offset(4)
-    if field == 0:
-        return _text(entry.Name()), 0, 0
-    return _text(entry.Name()), table.Vector(field), table.VectorLen(field)
+    return (table.Vector(field), table.VectorLen(field)) if field else (0, 0)
 
 
 def metadata_range(data: bytes, name: str) -> tuple[int, int]:
@@ -224,6 +227,20 @@ def metadata_range(data: bytes, name: str) -> tuple[int, int]:
             if found == name and offset + length <= len(data):
                 return offset, length
     return 0, 0
+
+
+def constant_range(data: bytes, subgraph: str, tensor: int) -> tuple[int, int]:
+    """Where a constant of a file that read_model takes lies in it: (offset, length).
+
+    Args:
+        data: the whole file.
+        subgraph: its name.
+        tensor: its index there.
+    """
+    file = _root(data)
+    parts = (file.Subgraphs(index) for index in range(file.SubgraphsLength()))
+    part = next(part for part in parts if _text(part.Name()) == subgraph)
+    return _buffer_range(file, part.Tensors(tensor).Buffer())
 
 
 def _root(data: bytes) -> tflite.Model:

@@ -282,10 +282,11 @@ def _places(words: WordGraph) -> list[_Place]:
 
 def _labelled(phones: Pronunciation, word: int, weight: int, first_weight: int) -> list[_Label]:
     """A word's phones, itself and weight on the last of them, first_weight on the first."""
-    labels = [(UNIT_INDEX[phone], -1, 0) for phone in phones[:-1]]
-    labels.append((UNIT_INDEX[phones[-1]], word, weight))
-    unit, output, own = labels[0]
-    return [(unit, output, own + first_weight), *labels[1:]]
+    outputs, weights = [-1] * len(phones), [0] * len(phones)
+    outputs[-1] = word
+    weights[0] += first_weight
+    weights[-1] += weight
+    return list(zip((UNIT_INDEX[phone] for phone in phones), outputs, weights, strict=True))
 
 
 def _strip_intents(automaton: Automaton, labels: list[_Label], tagged: list[Tagged], intents: list[str]) -> Graph:
