@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stapes_tools.convert.flatbuffer import serialise
 from stapes_tools.convert.label_prior import offsets, with_label_prior
 from stapes_tools.convert.metadata import decode_metadata, is_sealed
 from stapes_tools.convert.read import read_model
@@ -70,6 +71,11 @@ def test_counts_of_other_units_and_a_model_without_logits_are_refused():
     data = (MODELS / "coffee" / "model.tflite").read_bytes()
     with pytest.raises(UserError, match="the model has 40 units, the counts are of 39"):
         with_label_prior(data, COUNTS[:-1], 0.5)
+    model = read_model(data)
+    model.subgraphs = [part for part in model.subgraphs if part.name == "arbitrator"]
+    model.signatures = None
+    with pytest.raises(UserError, match="no joint network that ends in a layer of logits"):
+        with_label_prior(serialise(model), COUNTS, 0.5)
     with pytest.raises(UserError, match="not a TensorFlow Lite model"):
         with_label_prior(b"no model at all", COUNTS, 0.5)
 
