@@ -60,15 +60,16 @@ def _paths(scores: np.ndarray, sentence, steps: int):
         yield total, taken
 
 
-def _by_enumeration(scores: np.ndarray, said, steps: int) -> float:
+def _by_enumeration(scores: np.ndarray, said, steps: int, margin: float = 0.0) -> float:
     sums = {
         sentence: sum(math.exp(total + weight / 1024) for total, _ in _paths(scores, sentence, steps))
         for sentence, weight in SENTENCES.items()
     }
-    return math.log(sum(sums.values()) / sums[said])
+    others = sum(value for sentence, value in sums.items() if sentence != said)
+    return math.log(1.0 + math.exp(margin) * others / sums[said])
 
 
-def _loss(scores, said, steps: int, log_weight: float | None = None):
+def _loss(scores, said, steps: int, log_weight: float | None = None, margin: float = 0.0):
     graph = command_graph(SMALL)
     labels = np.array([said], np.int32)
     before, ahead = np.pad(labels, ((0, 0), (1, 0))), np.pad(labels, ((0, 0), (0, 1)))
@@ -77,7 +78,7 @@ def _loss(scores, said, steps: int, log_weight: float | None = None):
     emit = tf.gather(flat, graph.pairs[:, 0] * UNITS + graph.pairs[:, 1], axis=2)
     lattice = tf.gather(blank, before[0], axis=2), tf.gather(flat, before[0] * UNITS + ahead[0], axis=2)
     weight = graph.log_weight_of(said) if log_weight is None else log_weight
-    return MmiLoss(graph, PENALTY, DISCOUNT)(
+    return MmiLoss(graph, PENALTY, DISCOUNT, margin)(
         lattice, (blank, emit), np.array([steps]), np.array([len(said)]), np.array([weight], np.float32)
     )
 
@@ -107,7 +108,39 @@ def test_it_equals_enumeration_whatever_the_padding(said, steps):
     )
 
 
-def _slopes(scores: np.ndarray, said, steps: int) -> np.ndarray:
+@pytest.mark.parametrize("margin", [0.5, 5.0])
+@pytest.mark.parametrize("said", list(SENTENCES))
+def test_with_a_margin_the_others_are_so_much_likelier(said, margin):
+    scores = _scores(3)
+    expected = _by_enumeration(scores[0], said, 4, margin)
+    assert float(_loss(tf.constant(scores), said, 4, margin=margin)[0]) == pytest.approx(expected, abs=1e-5)
+    assert expected > _by_enumeration(scores[0], said, 4)
+
+
+def test_a_margin_goes_on_teaching_what_is_understood():
+    scores, said = np.full((1, STEPS, UNITS, UNITS), -14.0, np.float32), (1, 2)
+    scores[0, 0, 0, 1] = scores[0, 1, 1, 2] = scores[0, 2:, :, 0] = 0.0  # said, and nothing else is at all likely
+    slopes = {}
+    for margin in (0.0, 10.0):
+        variable = tf.Variable(scores)
+        with tf.GradientTape() as tape:
+            loss = _loss(variable, said, STEPS, margin=margin)
+        assert 0.0 <= float(loss[0]) < 0.5
+        slopes[margin] = np.abs(np.asarray(tape.gradient(loss, variable))).max()
+    assert slopes[10.0] > 1e3 * slopes[0.0] > 0.0
+
+
+def test_rounding_does_not_make_the_loss_less_than_nothing():
+    scores = np.full((1, STEPS, UNITS, UNITS), -60.0, np.float32)
+    scores[0, 0, 0, 1] = scores[0, 1, 1, 2] = -30.0
+    scores[0, 2:, :, 0] = -30.0
+    variable = tf.Variable(scores)
+    with tf.GradientTape() as tape:
+        loss = _loss(variable, (1, 2), STEPS, margin=8.0)
+    assert 0.0 <= float(loss[0]) < 1.0 and np.isfinite(np.asarray(tape.gradient(loss, variable))).all()
+
+
+def _slopes(scores: np.ndarray, said, steps: int, margin: float = 0.0) -> np.ndarray:
     """Finite differences of the enumerated loss, by scores [T, unit before, unit] or, without context, [T, unit]."""
     slopes = np.zeros_like(scores)
     for index in np.ndindex(scores.shape):
@@ -115,7 +148,8 @@ def _slopes(scores: np.ndarray, said, steps: int) -> np.ndarray:
         for change in (1e-3, -1e-3):
             moved = scores.astype(np.float64)
             moved[index] += change
-            ends.append(_by_enumeration(_after_any_unit(moved) if scores.ndim == 2 else moved, said, steps))
+            every = _after_any_unit(moved) if scores.ndim == 2 else moved
+            ends.append(_by_enumeration(every, said, steps, margin))
         slopes[index] = (ends[0] - ends[1]) / 2e-3
     return slopes
 
@@ -125,12 +159,13 @@ def _after_any_unit(scores: np.ndarray) -> np.ndarray:
     return np.repeat(scores[:, None], UNITS, axis=1)
 
 
-def test_the_gradient_equals_finite_differences():
+@pytest.mark.parametrize("margin", [0.0, 3.0])
+def test_the_gradient_equals_finite_differences(margin):
     scores, said, steps = _scores(7), (1, 3), 4
     variable = tf.Variable(scores)
     with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(_loss(variable, said, steps))
-    slopes = _slopes(scores[0], said, steps)[None]
+        loss = tf.reduce_sum(_loss(variable, said, steps, margin=margin))
+    slopes = _slopes(scores[0], said, steps, margin)[None]
     np.testing.assert_allclose(np.asarray(tape.gradient(loss, variable)), slopes, atol=2e-4)
     assert np.abs(slopes).max() > 0.1 and not slopes[:, steps:].any()
 

@@ -7,8 +7,16 @@ sees what the search compares. The sum over the sentences is a forward-backward 
 list of hypotheses is made, so none grows old. It runs with probabilities, every step's scaled to a sum of 1, and hands
 the arcs' occupations to automatic differentiation as constants, as stapes_tools.train.loss does.
 
-Reference: D. Povey et al., Purely Sequence-Trained Neural Networks for ASR Based on Lattice-Free MMI, Interspeech 2016
+With a margin all sentences but what was said count as if they were so much likelier:
+
+    loss = log(1 + e^margin (e^mmi - 1)),    e^mmi - 1 the odds against what was said
+
+so that an utterance that is understood goes on to teach until it is understood by the margin.
+
+References: D. Povey et al., Purely Sequence-Trained Neural Networks for ASR Based on Lattice-Free MMI, Interspeech 2016
 (the idea and the sum over a graph of phones); for the monotonic transducer with a predictor of one unit it is ours.
+D. Povey et al., Boosted MMI for Model and Feature-Space Discriminative Training, ICASSP 2008 (the margin; there it
+grows with the errors of a path, here all wrong sentences have the same).
 """
 
 import numpy as np
@@ -54,10 +62,12 @@ class MmiLoss:
         graph: of the grammar.
         blank_penalty: nats that the search takes from every blank.
         start_discount: nats by which that is less before the first unit.
+        margin: nats by which all but what was said is made likelier.
     """
 
-    def __init__(self, graph: CommandGraph, blank_penalty: float, start_discount: float = 0.0):
+    def __init__(self, graph: CommandGraph, blank_penalty: float, start_discount: float = 0.0, margin: float = 0.0):
         self.graph, self.blank_penalty, self.start_discount = graph, blank_penalty, start_discount
+        self.margin = margin
         self._at_start = np.eye(1, len(graph.before), dtype=np.float32)
         self._weight = np.exp(graph.log_weight)
         states = len(graph.before)
@@ -83,7 +93,15 @@ class MmiLoss:
         log_z, stay, move = self.occupation(blank, emit, steps)
         surrogate = ops.sum(stay * blank, axis=(1, 2)) + ops.sum(move * emit, axis=(1, 2))
         everything = surrogate + ops.stop_gradient(log_z - surrogate)
-        return ops.where(log_weight <= 0.0, reference + everything, 0.0)
+        return ops.where(log_weight <= 0.0, self._with_margin(reference + everything), 0.0)
+
+    def _with_margin(self, mmi):
+        """See above; as it is without a margin."""
+        if not self.margin:
+            return mmi
+        # Both sums are of hundreds of nats: their difference may round to less than nothing.
+        mmi = ops.maximum(mmi, 0.0)
+        return self.margin + mmi + ops.log1p(ops.exp(-mmi) * np.expm1(-self.margin))
 
     def occupation(self, blank, emit, steps):
         """Probabilities that a path of the grammar takes each arc.

@@ -194,7 +194,8 @@ class Compression(Schedule):
     folders, "" for those: what they say is averaged. teach_once: they hear all copies once, before the
     stage, in place of every batch: worth it where several noisy_versions share a clean one, or there are many passes.
     mmi_weight: of the discriminative loss over the recipe's first grammar, 0 for none; mmi_blank_penalty: nats that
-    it takes from a blank, as the search will, and mmi_start_discount, so much less before the first unit.
+    it takes from a blank, as the search will, and mmi_start_discount, so much less before the first unit; mmi_margin:
+    nats by which all other sentences are made likelier.
     context_dropout: share of utterances whose predictor sees no label, so that the encoder learns to do without it.
     """
 
@@ -212,6 +213,7 @@ class Compression(Schedule):
     mmi_weight: float = field(default=0.0, repr=False)
     mmi_blank_penalty: float = field(default=2.5, repr=False)
     mmi_start_discount: float = field(default=0.0, repr=False)
+    mmi_margin: float = field(default=0.0, repr=False)
     context_dropout: float = field(default=0.0, repr=False)
     teach_once: bool = field(default=False, repr=False)
     zeros_of: dict[str, float] | None = field(default=None, repr=False)
