@@ -76,6 +76,16 @@ def test_rows_are_kept_in_the_files_order_and_replaced(tmp_path):
     assert (tmp_path / "ablations.md").read_text().splitlines()[-1] == "| no zeros | 50.0 |  |  | 2.0 | 1,000 | 7 |"
 
 
+def test_rows_that_the_file_no_longer_names_stay_among_the_results(tmp_path):
+    ablate.keep(tmp_path, ALL, [ALL.name])
+    ablate.keep(tmp_path, DENSE, [DENSE.name])
+    assert ablate.results(tmp_path) == [DENSE, ALL]
+    assert ALL.name not in (tmp_path / "ablations.md").read_text()
+    ablate.keep(tmp_path, DENSE, [ALL.name, DENSE.name])
+    assert ablate.results(tmp_path) == [ALL, DENSE]
+    assert ALL.name in (tmp_path / "ablations.md").read_text()
+
+
 def test_the_table_names_every_column():
     lines = ablation_report.table([ALL]).splitlines()
     assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|") == 8

@@ -158,11 +158,15 @@ def results(output: Path) -> list[Row]:
 
 
 def keep(output: Path, row: Row, order: Sequence[str]) -> None:
-    """Add a row to what is done, in the order of the ablation file; draw table and picture anew."""
+    """Add a row to what is done; draw table and picture anew, of the ablation file's rows in its order.
+
+    Rows that the file no longer names stay among the results: each took minutes.
+    """
     with lock(output / "lock"):
-        rows = [old for old in results(output) if old.name != row.name and old.name in order] + [row]
-        rows.sort(key=lambda each: order.index(each.name))
-        (output / _RESULTS).write_text(json.dumps([asdict(each) for each in rows], indent=1) + "\n")
+        done = [old for old in results(output) if old.name != row.name] + [row]
+        rows = sorted((each for each in done if each.name in order), key=lambda each: order.index(each.name))
+        others = [each for each in done if each.name not in order]
+        (output / _RESULTS).write_text(json.dumps([asdict(each) for each in rows + others], indent=1) + "\n")
         (output / "ablations.md").write_text(ablation_report.table(rows) + "\n")
         ablation_report.draw(rows, output / "ablations.png")
 
