@@ -246,6 +246,17 @@ def test_nothing_trained_is_nothing_to_export(folder):
             + "teach_once = true\n",
             "teach_once without a teacher",
         ),
+        (
+            "seed = 1\n" + (DATA + TRAINING_ON).replace("@GRAMMARS@", "") + "mmi_margin = -1.0\n",
+            r"r\.toml: mmi_margin is -1\.0",
+        ),
+        (
+            "seed = 1\n" + (DATA + TRAINING_ON).replace("@GRAMMARS@", "") + "mmi_margin = 'five'\n",
+            r"r\.toml: mmi_margin in \[branches\] is 'five'; write a number",
+        ),
+        ("seed = 1.5\n" + DATA.replace("@GRAMMARS@", ""), r"seed in \[recipe\] is 1\.5; write a whole number"),
+        ("seed = true\n" + DATA.replace("@GRAMMARS@", ""), r"seed in \[recipe\] is True; write a whole number"),
+        ("seed = 1\nbase = 2\n" + DATA.replace("@GRAMMARS@", ""), r"base in \[recipe\] is 2; write a text in quotes"),
         ("sead = 1", r"unknown key 'sead' in \[recipe\]; did you mean 'seed'"),
         ("seed = ", "not a TOML file"),
     ],

@@ -136,9 +136,7 @@ class CompactTask:
         if commands is not None:
             if is_context_free(settings.context_dropout) and commands.before.any():
                 raise ValueError("the graph of commands has context, which the network does not see")
-            self.mmi = MmiLoss(
-                commands, settings.mmi_blank_penalty, settings.mmi_start_discount, settings.mmi_margin
-            )
+            self.mmi = MmiLoss(commands, settings.mmi_blank_penalty, settings.mmi_start_discount, settings.mmi_margin)
             self._weight_of = functools.cache(commands.log_weight_of)
         self.net = self._network(topology, parameters)
         self._check_names()

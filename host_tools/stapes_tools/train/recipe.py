@@ -229,6 +229,8 @@ class Compression(Schedule):
         for name, share in (self.zeros_of or {}).items():
             if not (isinstance(share, int | float) and 0 <= share < 1):
                 raise UserError(f"zeros_of {name} is {share!r}", advice="keep it from 0 to below 1")
+        if self.mmi_margin < 0:
+            raise UserError(f"mmi_margin is {self.mmi_margin}", advice="write the nats as 0 or more")
         if self.teach_once and not (self.teacher_weight > 0 and self.context_dropout >= 1.0):
             advice = "write a teacher_weight and context_dropout = 1.0, or leave it out"
             raise UserError("teach_once without a teacher that can", advice=advice)
@@ -354,8 +356,24 @@ def _refuse_strangers(kind, table: dict, path: Path) -> None:
             raise UserError(f"{path}: unknown key {key!r} in [{kind.__name__.lower()}]{hint}")
 
 
+# What a key of one type may be in TOML: a number may be whole, and true is no number.
+_MAY_BE = {float: (float, int), int: (int,), str: (str,), bool: (bool,)}
+_CALLED = {float: "a number", int: "a whole number", str: "a text in quotes", bool: "true or false"}
+
+
+def _refuse_other_types(kind, table: dict, path: Path) -> None:
+    for item in fields(kind):
+        if item.name not in table or item.type not in _MAY_BE:
+            continue
+        value = table[item.name]
+        if not isinstance(value, _MAY_BE[item.type]) or (isinstance(value, bool) and item.type is not bool):
+            where = f"{path}: {item.name} in [{kind.__name__.lower()}] is {value!r}"
+            raise UserError(where, advice=f"write {_CALLED[item.type]}")
+
+
 def _fill(kind, table: dict, path: Path):
     _refuse_strangers(kind, table, path)
+    _refuse_other_types(kind, table, path)
     try:
         return kind(**table)
     except UserError as error:
