@@ -301,7 +301,7 @@ class Recipe:
     label_prior: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.label_prior, int | float) and 0.0 <= self.label_prior <= 1.0):
+        if not 0.0 <= self.label_prior <= 1.0:
             raise UserError(f"label_prior is {self.label_prior!r}", advice="keep it from 0, for none, to 1")
 
     def __repr__(self) -> str:
