@@ -357,18 +357,22 @@ def _refuse_strangers(kind, table: dict, path: Path) -> None:
 
 
 # What a key of one type may be in TOML: a number may be whole, and true is no number.
-_MAY_BE = {float: (float, int), int: (int,), str: (str,), bool: (bool,)}
-_CALLED = {float: "a number", int: "a whole number", str: "a text in quotes", bool: "true or false"}
+_MAY_BE = {
+    float: ((float, int), "a number"),
+    int: (int, "a whole number"),
+    str: (str, "a text in quotes"),
+    bool: (bool, "true or false"),
+}
 
 
 def _refuse_other_types(kind, table: dict, path: Path) -> None:
     for item in fields(kind):
         if item.name not in table or item.type not in _MAY_BE:
             continue
-        value = table[item.name]
-        if not isinstance(value, _MAY_BE[item.type]) or (isinstance(value, bool) and item.type is not bool):
+        value, (types, called) = table[item.name], _MAY_BE[item.type]
+        if not isinstance(value, types) or (isinstance(value, bool) and item.type is not bool):
             where = f"{path}: {item.name} in [{kind.__name__.lower()}] is {value!r}"
-            raise UserError(where, advice=f"write {_CALLED[item.type]}")
+            raise UserError(where, advice=f"write {called}")
 
 
 def _fill(kind, table: dict, path: Path):
