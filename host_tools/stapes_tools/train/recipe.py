@@ -357,11 +357,11 @@ def _refuse_strangers(kind, table: dict, path: Path) -> None:
 
 
 # What a key of one type may be in TOML: a number may be whole, and true is no number.
-_MAY_BE = {
+_MAY_BE: dict[object, tuple[tuple[type, ...], str]] = {
     float: ((float, int), "a number"),
-    int: (int, "a whole number"),
-    str: (str, "a text in quotes"),
-    bool: (bool, "true or false"),
+    int: ((int,), "a whole number"),
+    str: ((str,), "a text in quotes"),
+    bool: ((bool,), "true or false"),
 }
 
 
