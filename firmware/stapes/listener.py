@@ -71,6 +71,7 @@ class Listener:
         self._events = []
         self._shown = array("H", recognizer.words)
         self._shown_count = 0
+        self._told = []  # the same as text: words of two slots may read alike
         self._speech = False
         self._news = False  # the best hypothesis may have other words than those shown
         self._revision = 0
@@ -153,7 +154,7 @@ class Listener:
             self._obey(verdict)
 
     def _see(self, step):
-        """Tell of speech that begins, and of words that are others than those shown."""
+        """Tell of speech that begins, and of words that read otherwise than those told last."""
         if step & _WORDS:
             self._news = True
         if not self._speech and self._endpointer.speech(self._recognizer.status):
@@ -162,7 +163,12 @@ class Listener:
         if self._speech and self._news:
             self._news = False
             if self._words_changed():
-                self._tell(kinds.PARTIAL, words=self._recognizer.partial_words())
+                self._tell_words(self._recognizer.partial_words())
+
+    def _tell_words(self, words):
+        if words != self._told:
+            self._told = words
+            self._tell(kinds.PARTIAL, words=words)
 
     def _obey(self, verdict):
         """Do what the end-pointer's verdict asks for."""
@@ -234,6 +240,7 @@ class Listener:
         self._speech = False
         self._news = False
         self._shown_count = 0
+        self._told = []
         self._revision = 0
         self._started = None
         self._endpointer.reset()

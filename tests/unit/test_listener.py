@@ -18,6 +18,13 @@ context:
   expressions:
     order: ["small latte", "latte"]
 """
+TWICE = """
+context:
+  expressions:
+    order: ["$size:drink latte", "$size:snack mocha"]
+  slots:
+    size: [small]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +87,19 @@ def test_events_of_an_utterance_in_order(listening):
     assert events[5].text == "small latte"
     assert events[7].statistics["steps"] == 9 + spec.ENDPOINT_FINAL_TRAILING_MS // spec.FRONTEND_STEP_MS
     assert events[7].statistics["bytes"] == recognizer.memory_bytes
+
+
+def test_words_that_read_alike_are_told_once(files, tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text(TWICE)
+    graph = compile_grammar(path)
+    texts = {index: Recognizer(files[0], graph).grammar.word_text(index) for index in range(4)}
+    one, other = [index for index, text in texts.items() if text == "small"]
+    latte = next(index for index, text in texts.items() if text == "latte")
+    script = [QUIET] * 5 + [(1, 0, 0, (one,)), (2, 0, 0, (other,)), (3, 0, 0, (one,)), (4, 0, 0, (one, latte))]
+    recognizer = Recognizer(files[0], graph, kernels=ScriptedKernels(script, lattice_bytes()))
+    told = [event.text for event in recognizer.listen(Samples(10 * STEP)) if event.kind == stapes.PARTIAL]
+    assert told == ["small", "small latte"]
 
 
 def test_times_count_the_audio_heard(listening):
