@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import replace
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -16,7 +17,7 @@ from stapes_tools.convert.read import read_model
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.lexicon import Lexicon
 from stapes_tools.train import run
-from stapes_tools.train.adapt import adapt, adaptation_recipe
+from stapes_tools.train.adapt import adapt, adaptation_recipe, without_missing_recordings
 from stapes_tools.train.data import feature_set, label_counts, places_of, training_packs
 from stapes_tools.train.places import surroundings
 from stapes_tools.train.recipe import parse_recipe, read_recipe
@@ -117,6 +118,15 @@ def test_a_model_is_adapted_from_a_grammar_alone(folder):
     assert again.base == str(folder) and list(again.data.synthetic[0].grammars.values()) == [4000]
     prior = checkpoint.load(folder / "out" / "compressed.npz").prior
     np.testing.assert_array_equal(prior, checkpoint.load(folder / "dense.npz").prior)
+
+
+def test_without_recordings_what_is_made_and_ones_own_speech_stay():
+    text = DATA.replace("@GRAMMARS@", '"lights.yaml" = 8').replace("recorded = []", 'recorded = ["speechocean762"]')
+    talking = ["chatter:4:spoken:commands", "synthetic:2", "noise/tap.flac", "babble:4:people/*.opus"]
+    text = text.replace('noises = ["synthetic:2"]', f"noises = {talking}")
+    recipe = parse_recipe("seed = 1\n" + text + STAGES, Path("recipe.toml"))
+    left = without_missing_recordings(recipe, QuietTeller()).data
+    assert (left.recorded, left.noises, left.rooms) == ([], talking[:2], ["synthetic:2"])
 
 
 TRAINING_ON = """

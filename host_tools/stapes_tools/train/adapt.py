@@ -9,7 +9,7 @@ from stapes_tools.device.board_model import model_for_board
 from stapes_tools.errors import UserError
 from stapes_tools.grammar.reader import read_grammar
 from stapes_tools.train import run
-from stapes_tools.train.recipe import MADE, Recipe, parse_recipe
+from stapes_tools.train.recipe import MADE, Recipe, parse_recipe, speaker_of
 from stapes_tools.train.teller import Teller
 
 SENTENCES = 4000
@@ -58,12 +58,13 @@ def adaptation_recipe(template: Path, grammars: Sequence[Path], minutes: float |
 
 
 def without_missing_recordings(recipe: Recipe, tell: Teller) -> Recipe:
-    """The recipe with made noises and rooms alone where its recordings are not on this machine."""
+    """The recipe with made noises and rooms, and its own speech, alone where its recordings are not on this machine."""
     if Path(recipe.data.root).is_dir():
         return recipe
     tell.say(f"{recipe.data.root} is not here: no recordings are used, noises and rooms are made")
     noises, rooms = (
-        [entry for entry in entries if entry.startswith(MADE)] for entries in (recipe.data.noises, recipe.data.rooms)
+        [entry for entry in entries if entry.startswith(MADE) or speaker_of(entry)]
+        for entries in (recipe.data.noises, recipe.data.rooms)
     )
     return replace(recipe, data=replace(recipe.data, recorded=[], noises=noises, rooms=rooms))
 
