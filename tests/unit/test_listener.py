@@ -93,7 +93,8 @@ def test_words_that_read_alike_are_told_once(files, tmp_path):
     path = tmp_path / "twice.yaml"
     path.write_text(TWICE)
     graph = compile_grammar(path)
-    texts = {index: Recognizer(files[0], graph).grammar.word_text(index) for index in range(4)}
+    grammar = Recognizer(files[0], graph).grammar
+    texts = {index: grammar.word_text(index) for index in range(grammar.word_count)}
     one, other = [index for index, text in texts.items() if text == "small"]
     latte = next(index for index, text in texts.items() if text == "latte")
     script = [QUIET] * 5 + [(1, 0, 0, (one,)), (2, 0, 0, (other,)), (3, 0, 0, (one,)), (4, 0, 0, (one, latte))]

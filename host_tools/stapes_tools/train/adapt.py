@@ -36,7 +36,7 @@ def adaptation_recipe(template: Path, grammars: Sequence[Path], minutes: float |
 
     Args:
         template: a recipe with a placeholder, such as models/general/adapt.toml.
-        grammars: the first one's commands also tune the search.
+        grammars: the first one's commands also tune the search, and are told apart where the template has mmi_weight.
         minutes: of training, if not the template's.
     Returns:
         (TOML text, recipe).
